@@ -1,0 +1,163 @@
+"""What travels between the stages: embeddings, the split, codes and semantic IDs, each with its provenance.
+
+Plain data classes, free of torch and Kedro. Rows are always in the order of the item hash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from semantic_ids.errors import BadInput
+from semantic_ids.hashing import fingerprint
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where an artifact comes from: which inputs and which parameters made it.
+
+    Attributes:
+        artifact: Its name in the catalog.
+        inputs: Name of each input → fingerprint of that input.
+        parameters: The parameters that made it, JSON-like.
+        content: Fingerprint of the content, where it does not follow from inputs and parameters (the embeddings).
+    """
+
+    artifact: str
+    inputs: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    content: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that stand for all of the above."""
+        return fingerprint(self.artifact, self.inputs, self.parameters, self.content)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-like dict, the fingerprint included."""
+        return {
+            "artifact": self.artifact,
+            "fingerprint": self.fingerprint,
+            "inputs": self.inputs,
+            "parameters": self.parameters,
+            "content": self.content,
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Provenance:
+        """Undo `to_json`."""
+        return cls(values["artifact"], values["inputs"], values["parameters"], values["content"])
+
+
+STAGE_OF = {
+    "embeddings": "ingest",
+    "split": "sample",
+    "tokenizer": "train",
+    "codes": "identify",
+    "semantic_ids": "identify",
+    "semantic_id_mappings": "export",
+    "metrics": "evaluate",
+}
+"""Which pipeline makes which artifact."""
+
+
+def require_made_from(made: Provenance, **inputs: Provenance) -> None:
+    """Raise `BadInput` where an artifact was made from other inputs than those at hand.
+
+    Args:
+        made: Provenance of the artifact in question.
+        inputs: Catalog name → provenance of what it should have been made from.
+    """
+    for name, given in inputs.items():
+        if made.inputs.get(name) != given.fingerprint:
+            raise BadInput(
+                f"'{made.artifact}' was made from {name} {made.inputs.get(name)}, but the {name} at hand is {given.fingerprint}",
+                where=f"artifacts of two runs are mixed: '{made.artifact}' and '{name}'",
+                expected="artifacts that belong together",
+                do=f"run the pipeline '{STAGE_OF[made.artifact]}' again (and those after it), or 'tokenize' for all",
+            )
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The primary layer: checked vectors in the order of the item hash.
+
+    Attributes:
+        vectors: Shape (n, D), float32 or float16, a read-only memory map.
+        item_ids: n ids, int64 or (large) string, as they came in.
+        vector_hashes: Shape (n,), uint64: `hashing.vector_hash` of the stored rows.
+        zero_rows: How many vectors are all zero.
+        provenance: What it was made from.
+    """
+
+    vectors: np.ndarray
+    item_ids: pa.Array
+    vector_hashes: np.ndarray
+    zero_rows: int
+    provenance: Provenance
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions D."""
+        return self.vectors.shape[1]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which items are held out for validation and which are the tuning subset.
+
+    Attributes:
+        validation: Shape (n,), bool. Items with equal vectors are on the same side.
+        tuning: Shape (n,), bool: the first items by item hash.
+        item_ids: n ids, for the reader of the file.
+        provenance: What it was made from.
+    """
+
+    validation: np.ndarray
+    tuning: np.ndarray
+    item_ids: pa.Array
+    provenance: Provenance
+
+    def rows(self, fit_on: str) -> np.ndarray | None:
+        """Return the row numbers to fit on: ascending for `train`, None (which means every row) for `all`."""
+        return None if fit_on == "all" else np.flatnonzero(~self.validation)
+
+    @property
+    def validation_rows(self) -> np.ndarray:
+        """Row numbers of the held-out items, ascending."""
+        return np.flatnonzero(self.validation)
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Codes of all items, or the semantic IDs made of them.
+
+    Attributes:
+        item_ids: n ids.
+        codes: Shape (n, W), int32. For semantic IDs the suffix, where there is one, is the last column.
+        sizes: W sizes; `codes[:, l]` is in `[0, sizes[l])`.
+        levels: How many columns the tokenizer made: W, or W − 1 where the last is a suffix.
+        provenance: What it was made from.
+    """
+
+    item_ids: pa.Array
+    codes: np.ndarray
+    sizes: tuple[int, ...]
+    levels: int
+    provenance: Provenance
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def tokenizer_codes(self) -> np.ndarray:
+        """Codes without the suffix: what `Tokenizer.decode` takes. Shape (n, L)."""
+        return self.codes[:, : self.levels]

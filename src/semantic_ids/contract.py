@@ -1,0 +1,69 @@
+"""The contract of a tokenizer, free of torch, so that any room may name the type.
+
+`tokenizers/` implements it twice (`rq_kmeans`, `rq_vae`); one test-suite runs over both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from semantic_ids.artifacts import Provenance
+
+
+class Tokenizer(Protocol):
+    """A fitted model: embeddings → codes and back.
+
+    n, m are numbers of items, D dimensions, L levels, K_l the size of level l's codebook.
+    """
+
+    kind: str
+    codebook_sizes: tuple[int, ...]
+    dim: int
+    config: dict[str, Any]
+    history: list[dict[str, Any]]
+    """One row an epoch (rq_vae) or a k-means iteration (rq_kmeans)."""
+    report: dict[str, Any]
+    """Rows, seconds and sizes of the training."""
+
+    provenance: Provenance | None
+    """What it was made from, where a pipeline made it."""
+
+    def to(self, device: str) -> Tokenizer:
+        """Move to `auto`, `cpu` or `cuda` and return itself."""
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether vectors are brought to unit length first, so that `decode` returns unit vectors."""
+
+    def encode(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the codes of vectors: (m, D) → (m, L) int32. Chunked inside; the same whatever m is."""
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Return the vectors that codes stand for: (m, L) → (m, D) float32."""
+
+    def level_costs(self, vectors: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
+        """Return the distortion of each last-level code under a given prefix.
+
+        (m, D), (m, L − 1) → (m, K_L) float32: squared error, in the space that is quantised, of item i with `prefixes[i]` and code k.
+        """
+
+    def candidates(
+        self, vectors: np.ndarray, t: int, *, distinct_prefixes: bool = False, closed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the t best full codes of each vector, best first, and their distortion.
+
+        Args:
+            vectors: (m, D).
+            t: How many. Fewer may exist or be found: then the rest have distortion inf and codes −1.
+            distinct_prefixes: Take only the best code under each prefix, so that the t codes have t prefixes.
+            closed: Keys of prefixes (`codes.keys` of the first L − 1 levels) that may not be used, ascending, int64.
+
+        Returns:
+            (m, t, L) int32 and (m, t) float32, ascending; equal distortions in the order of the codes.
+        """
+
+    def save(self, directory: str | Path) -> None:
+        """Write config.json and model.safetensors into an existing, empty directory."""

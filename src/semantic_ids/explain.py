@@ -1,0 +1,87 @@
+"""One clear line for every error that a user can mend; None for our own defects, which keep their traceback."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+import yaml
+from kedro.config import MissingConfigException
+from kedro.io import DatasetError
+from kedro.validation.exceptions import ParameterValidationError
+from omegaconf.errors import OmegaConfBaseException
+
+from semantic_ids.errors import BadInput, nearest
+
+CONFIGURATION_ERRORS = (MissingConfigException, ParameterValidationError, OmegaConfBaseException, yaml.YAMLError)
+"""What Kedro raises about files in `conf`."""
+
+SELECTION_MODULES = ("kedro.pipeline.pipeline", "kedro.config.omegaconf_config")
+"""A `ValueError` from here is about the nodes, tags or keys that the user named."""
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def explain(error: BaseException) -> str | None:
+    """Return the line to show, or None where the traceback should be seen.
+
+    Kedro wraps what happens in a dataset into `DatasetError`, so the causes of an error are searched as well.
+    """
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, BadInput):
+            return str(cause)
+    for cause in causes:
+        if message := _surroundings(cause) or _configuration(cause):
+            return message
+    missing = next((cause for cause in causes if isinstance(cause, FileNotFoundError)), None)
+    if missing is not None and isinstance(error, DatasetError):
+        return str(BadInput(f"{missing.filename or missing} does not exist", do="run the stage that makes it, or 'tokenize' for all"))
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and what it came from, the outermost first."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _surroundings(error: BaseException) -> str | None:
+    """Explain a full disk and a folder that may not be written to."""
+    number = getattr(error, "errno", None)
+    if number in NO_SPACE or "No space left on device" in str(error):
+        where = getattr(error, "filename", None)
+        return str(BadInput("no space left on device", where=where, do="free some, or write elsewhere with --params=data_root=DIR"))
+    if isinstance(error, OSError) and number in NO_PERMISSION:
+        return str(BadInput(str(error), do="grant the permission, or write elsewhere with --params=data_root=DIR"))
+    return None
+
+
+def _configuration(error: BaseException) -> str | None:
+    """Explain what Kedro says of configuration, pipeline names and the choice of nodes."""
+    text = " ".join(str(error).split())
+    if isinstance(error, CONFIGURATION_ERRORS):
+        return text
+    if isinstance(error, ValueError) and text.startswith("Failed to find the pipeline named"):
+        return _unknown_pipeline(text.split("'")[1])
+    return text if isinstance(error, ValueError) and _raised_in(error) in SELECTION_MODULES else None
+
+
+def _unknown_pipeline(name: str) -> str:
+    from kedro.framework.project import pipelines
+
+    known = sorted(pipelines)
+    return str(BadInput(f"unknown pipeline '{name}'{nearest(name, known)}", expected=f"one of {', '.join(known)}"))
+
+
+def _raised_in(error: BaseException) -> str:
+    """Return the name of the module that raised an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""

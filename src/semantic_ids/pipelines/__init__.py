@@ -1,0 +1,1 @@
+"""The stages: what runs, in which order. No mathematics."""

@@ -1,0 +1,12 @@
+"""Semantic IDs → what other systems read."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from semantic_ids.pipelines.export.nodes import export
+
+
+def create_pipeline() -> Pipeline:
+    """Build the stage."""
+    return Pipeline([Node(export, inputs="semantic_ids", outputs="semantic_id_mappings", name="export")])

@@ -1,0 +1,5 @@
+"""Stage `train`."""
+
+from semantic_ids.pipelines.train.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

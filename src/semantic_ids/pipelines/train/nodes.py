@@ -1,0 +1,99 @@
+"""Nodes of the stage `train`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from semantic_ids.artifacts import Embeddings, Provenance, Split, require_made_from
+from semantic_ids.codes import capacity
+from semantic_ids.contract import Tokenizer
+from semantic_ids.errors import BadInput
+from semantic_ids.parameters import TokenizerParameters
+
+logger = logging.getLogger(__name__)
+
+
+def train(embeddings: Embeddings, split: Split, tokenizer: TokenizerParameters) -> tuple[Tokenizer, Any, dict[str, Any]]:
+    """Fit the tokenizer; return it, its history (a pyarrow table) and its results."""
+    import pyarrow as pa
+
+    require_made_from(split.provenance, embeddings=embeddings.provenance)
+    fitted = fit(embeddings, tokenizer, split.rows(tokenizer.fit_on), split.validation_rows)
+    inputs = {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint}
+    fitted.provenance = Provenance("tokenizer", inputs, made_by(tokenizer))
+    results = training_results(fitted, embeddings, tokenizer)
+    logger.info("%s fitted on %s items in %.1f s", fitted.kind, f"{fitted.report['rows']:,}", fitted.report["seconds"])
+    return fitted, pa.Table.from_pylist(_filled(fitted.history)), results
+
+
+def fit(embeddings: Embeddings, parameters: TokenizerParameters, rows: np.ndarray | None, monitor_rows: np.ndarray | None) -> Tokenizer:
+    """Fit a tokenizer on some rows (all if None), watching others.
+
+    Raises:
+        BadInput: Zero vectors that are to be normalised; see also `tokenizers.fit_tokenizer`.
+    """
+    from semantic_ids.tokenizers import fit_tokenizer
+
+    if parameters.preprocess.normalize and embeddings.zero_rows:
+        raise BadInput(
+            f"{embeddings.zero_rows:,} zero vectors cannot be brought to unit length",
+            where="tokenizer.preprocess.normalize",
+            expected="vectors with a direction",
+            do="run the pipeline 'ingest' again with the same parameters and --params=ingest.on_invalid=drop",
+        )
+    return fit_tokenizer(
+        embeddings.vectors,
+        kind=parameters.kind,
+        codebook_sizes=parameters.codebook_sizes,
+        seed=parameters.seed,
+        device=parameters.device,
+        preprocess=parameters.preprocess.model_dump(),
+        options=getattr(parameters, parameters.kind).model_dump(),
+        rows=rows,
+        monitor_rows=monitor_rows,
+    )
+
+
+def made_by(parameters: TokenizerParameters) -> dict[str, Any]:
+    """Return the parameters that this kind of tokenizer really takes."""
+    other_kinds = {"rq_kmeans", "rq_vae"} - {parameters.kind}
+    return parameters.model_dump(exclude=other_kinds)
+
+
+def training_results(fitted: Tokenizer, embeddings: Embeddings, parameters: TokenizerParameters) -> dict[str, Any]:
+    """Return statistics, sizes and times of the training, as JSON-like values."""
+    last = {name: value for name, value in fitted.history[-1].items() if value is not None}
+    return {
+        "kind": fitted.kind,
+        "codebook_sizes": list(fitted.codebook_sizes),
+        "capacity": capacity(fitted.codebook_sizes),
+        "bits": float(np.log2(np.array(fitted.codebook_sizes)).sum()),
+        "items": len(embeddings),
+        "dimensions": embeddings.dim,
+        "fit_on": parameters.fit_on,
+        "training": {**fitted.report, "items_per_second": fitted.report["rows"] / max(fitted.report["seconds"], 1e-9)},
+        "last_step": last,
+        "versions": _versions(),
+        "provenance": fitted.provenance.to_json() if fitted.provenance else None,
+    }
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in ("semantic-ids", "torch", "numpy", "faiss-cpu", "faiss-gpu"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _filled(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give every row every column, None where it has no value, in the order in which columns first appear."""
+    names = dict.fromkeys(name for row in history for name in row)
+    return [{name: row.get(name) for name in names} for row in history]

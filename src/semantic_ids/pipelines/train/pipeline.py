@@ -1,0 +1,21 @@
+"""Embeddings → a fitted tokenizer."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from semantic_ids.pipelines.train.nodes import train
+
+
+def create_pipeline() -> Pipeline:
+    """Build the stage."""
+    return Pipeline(
+        [
+            Node(
+                train,
+                inputs=["embeddings", "split", "params:tokenizer"],
+                outputs=["tokenizer", "training_history", "training_results"],
+                name="train",
+            )
+        ]
+    )

@@ -1,0 +1,62 @@
+"""Progress of long work: a bar on a terminal, now and then a line with an ETA in a log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Report how far a piece of work is.
+
+    On a terminal it draws a bar (with tqdm, where tqdm is installed). Elsewhere it logs a line every ten seconds, so that short work
+    says nothing at all.
+
+        with Progress("encode", total=n) as progress:
+            for rows in chunks(n):
+                ...
+                progress.advance(rows.stop - rows.start)
+    """
+
+    def __init__(self, label: str, total: int, unit: str = "items") -> None:
+        self.label, self.total, self.unit, self.done = label, total, unit, 0
+        self._bar = _terminal_bar(label, total, unit)
+
+    def __enter__(self) -> Progress:
+        self._start = self._last = time.monotonic()
+        return self
+
+    def advance(self, amount: int = 1) -> None:
+        """Say that `amount` more units are done."""
+        self.done += amount
+        if self._bar is not None:
+            self._bar.update(amount)
+        elif time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
+            logger.info(self._line())
+
+    def _line(self) -> str:
+        elapsed = time.monotonic() - self._start
+        left = elapsed / self.done * (self.total - self.done) if self.done else float("nan")
+        rate = self.done / elapsed if elapsed else float("nan")
+        return f"{self.label}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f} a second, about {left:,.0f} s left"
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _terminal_bar(label: str, total: int, unit: str):  # noqa: ANN202 - a tqdm bar or None; tqdm is optional
+    if not sys.stderr.isatty():
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=total, desc=label, unit=f" {unit}", leave=False, dynamic_ncols=True)

@@ -1,0 +1,10 @@
+"""Tokenizers: embeddings → codes and back. The product.
+
+Needs numpy, torch and safetensors alone (and faiss to fit `rq_kmeans`), so it runs on a bare GPU machine.
+"""
+
+from __future__ import annotations
+
+from semantic_ids.tokenizers.kinds import fit_tokenizer, load_tokenizer
+
+__all__ = ["fit_tokenizer", "load_tokenizer"]

@@ -1,0 +1,247 @@
+"""What every kind of tokenizer has in common: preprocessing, residual codes of a latent vector, saving and loading.
+
+A kind says how a prepared vector becomes the latent vector that is quantised and back (`_to_latent`, `_from_latent`), and how it is fitted.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.artifacts import Provenance
+from semantic_ids.codes import check_sizes
+from semantic_ids.errors import BadInput, nearest
+from semantic_ids.tokenizers.devices import resolve
+from semantic_ids.tokenizers.kinds import CONFIG_FILE, MODEL_FILE
+from semantic_ids.tokenizers.preprocessing import Preprocessing, PreprocessOptions
+from semantic_ids.tokenizers.residual import ResidualQuantizer
+
+FORMAT = 1
+LEAST_ROWS = 256
+"""Smaller batches are filled up to this many rows: matrix products round differently for very few, and codes must not depend on m."""
+
+
+class ResidualTokenizer(ABC):
+    """Implements `contract.Tokenizer` for everything that quantises residuals.
+
+    Args:
+        codebook_sizes: Size of each level's codebook.
+        seed: Seed of everything random in the fit.
+        device: `auto`, `cpu` or `cuda`.
+        preprocess: See `parameters.PreprocessParameters`.
+        options: What the kind takes.
+    """
+
+    kind: ClassVar[str]
+    options_class: ClassVar[type]
+
+    def __init__(
+        self,
+        codebook_sizes: Sequence[int] = (256, 256, 256),
+        seed: int = 42,
+        device: str = "auto",
+        preprocess: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self.codebook_sizes = tuple(int(k) for k in codebook_sizes)
+        self.seed = seed
+        self.device = resolve(device)
+        self.preprocess_options = _options(PreprocessOptions, preprocess or {})
+        self.options = _options(self.options_class, options or {})
+        self.dim = 0
+        self.history: list[dict[str, Any]] = []
+        self.report: dict[str, Any] = {}
+        self.provenance: Provenance | None = None
+
+    # ---- what a kind adds ---------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray) -> list[Tensor]:
+        """Fit on rows of the vectors and return the codebooks."""
+
+    def _to_latent(self, x: Tensor) -> Tensor:
+        """Lead prepared vectors to the space that is quantised: (m, D) → (m, d)."""
+        return x
+
+    def _from_latent(self, z: Tensor) -> Tensor:
+        """Lead quantised vectors back: (m, d) → (m, D)."""
+        return z
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Tensors to save beside the codebooks and the preprocessing."""
+        return {}
+
+    def _load_weights(self, weights: dict[str, Tensor]) -> None:  # noqa: B027 - nothing to load is a good answer
+        """Undo `_weights`."""
+
+    # ---- the contract ---------------------------------------------------------------------------------------------------------------
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether vectors are brought to unit length first."""
+        return self.preprocess_options.normalize
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What config.json holds: all that is needed beside the weights."""
+        return {
+            "format": FORMAT,
+            "kind": self.kind,
+            "dim": self.dim,
+            "codebook_sizes": list(self.codebook_sizes),
+            "seed": self.seed,
+            "preprocess": asdict(self.preprocess_options),
+            "options": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.options).items()},
+        }
+
+    def fit(self, vectors: np.ndarray, *, rows: np.ndarray | None = None, monitor_rows: np.ndarray | None = None) -> Self:
+        """Fit on `rows` of `vectors` (n, D), all if None; `monitor_rows` are watched by kinds that train in epochs.
+
+        Raises:
+            BadInput: Fewer rows than codes, or codes that do not fit a 63-bit key.
+        """
+        rows = np.arange(len(vectors)) if rows is None else np.asarray(rows)
+        check_sizes(len(rows), self.codebook_sizes, unique=False)
+        self.dim = int(vectors.shape[1])
+        self.preprocessing = Preprocessing.fit(vectors, rows, self.preprocess_options).to(self.device)
+        watched = rows if monitor_rows is None or not len(monitor_rows) else np.asarray(monitor_rows)
+        self.quantizer = ResidualQuantizer(self._fit(vectors, rows, watched))
+        return self
+
+    def encode(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the codes of vectors: (m, D) → (m, L) int32."""
+        vectors = self._checked(vectors)
+        codes = np.empty((len(vectors), len(self.codebook_sizes)), dtype=np.int32)
+        for part in chunks(len(vectors)):
+            codes[part] = self._on_rows(self.quantizer.encode, vectors[part])
+        return codes
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Return the vectors that codes stand for: (m, L) → (m, D) float32."""
+        codes = self._checked_codes(codes, len(self.codebook_sizes))
+        vectors = np.empty((len(codes), self.dim), dtype=np.float32)
+        with torch.inference_mode():
+            for part in chunks(len(codes)):
+                block = _filled(torch.from_numpy(codes[part].astype(np.int64)))
+                decoded = self.preprocessing.undo(self._from_latent(self.quantizer.decode(block.to(self.device))))
+                vectors[part] = decoded[: part.stop - part.start].cpu().numpy()
+        return vectors
+
+    def level_costs(self, vectors: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
+        """Return the squared error of each last-level code under a given prefix: (m, D), (m, L−1) → (m, K_L) float32."""
+        vectors, prefixes = self._checked(vectors), self._checked_codes(prefixes, len(self.codebook_sizes) - 1)
+        costs = np.empty((len(vectors), self.codebook_sizes[-1]), dtype=np.float32)
+        for part in chunks(len(vectors)):
+            block = _filled(torch.from_numpy(prefixes[part].astype(np.int64))).to(self.device)
+            costs[part] = self._on_rows(lambda z, block=block: self.quantizer.last_level_costs(z, block), vectors[part])
+        return costs
+
+    def candidates(
+        self, vectors: np.ndarray, t: int, *, distinct_prefixes: bool = False, closed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the t best full codes of each vector and their distortion: see `contract.Tokenizer.candidates`."""
+        vectors = self._checked(vectors)
+        codes = np.empty((len(vectors), t, len(self.codebook_sizes)), dtype=np.int32)
+        costs = np.empty((len(vectors), t), dtype=np.float32)
+        shut = None if closed is None else torch.from_numpy(np.ascontiguousarray(closed, dtype=np.int64)).to(self.device)
+        for part in chunks(len(vectors)):
+            with torch.inference_mode():
+                z = self._latent(vectors[part])[: part.stop - part.start]
+                found, errors = self.quantizer.best_codes(z, t, distinct_prefixes, shut)
+            codes[part], costs[part] = found.cpu().numpy(), errors.cpu().numpy()
+        return codes, costs
+
+    def to(self, device: str) -> Self:
+        """Move to `auto`, `cpu` or `cuda`."""
+        self.device = resolve(device)
+        if self.dim:
+            self.preprocessing = self.preprocessing.to(self.device)
+            self.quantizer = ResidualQuantizer([c.to(self.device) for c in self.quantizer.codebooks])
+        return self
+
+    def save(self, directory: str | Path) -> None:
+        """Write config.json and model.safetensors into an existing directory."""
+        tensors = {f"codebook.{level}": c for level, c in enumerate(self.quantizer.codebooks, start=1)}
+        tensors |= {
+            "preprocess.mean": self.preprocessing.mean,
+            "preprocess.scale": torch.tensor([self.preprocessing.scale], dtype=torch.float64),
+        }
+        tensors |= self._weights()
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, Path(directory) / MODEL_FILE)
+        (Path(directory) / CONFIG_FILE).write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: str | Path, config: dict[str, Any], device: str = "auto") -> Self:
+        """Load what `save` wrote; `config` is the content of config.json."""
+        where = str(Path(directory) / MODEL_FILE)
+        try:
+            weights = load_file(where)
+            tokenizer = cls(config["codebook_sizes"], config["seed"], device, config["preprocess"], config["options"])
+            tokenizer.dim = int(config["dim"])
+            tokenizer._restore(weights)
+        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+            raise BadInput(f"the tokenizer cannot be read: {error}", where=where, do="run the pipeline 'train' again") from error
+        return tokenizer
+
+    def _restore(self, weights: dict[str, Tensor]) -> None:
+        mean, scale = weights["preprocess.mean"], float(weights["preprocess.scale"][0])
+        self.preprocessing = Preprocessing(self.normalizes, mean, scale).to(self.device)
+        self.quantizer = ResidualQuantizer(
+            [weights[f"codebook.{level}"].to(self.device) for level in range(1, len(self.codebook_sizes) + 1)]
+        )
+        self._load_weights(weights)
+
+    # ---- inside --------------------------------------------------------------------------------------------------------------------
+
+    def _prepared(self, vectors: np.ndarray) -> Tensor:
+        """Copy rows to the device and prepare them: (m, D) → (m, D)."""
+        return self.preprocessing.apply(torch.from_numpy(vectors).to(self.device))
+
+    def _latent(self, vectors: np.ndarray) -> Tensor:
+        """Lead rows to the space that is quantised, filled up to `LEAST_ROWS` rows."""
+        return self._to_latent(self._prepared(_filled(torch.from_numpy(read_rows(vectors, slice(None)))).numpy()))
+
+    def _on_rows(self, function: Callable[[Tensor], Tensor], vectors: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return function(self._latent(vectors))[: len(vectors)].cpu().numpy()
+
+    def _checked(self, vectors: np.ndarray) -> np.ndarray:
+        vectors = np.asanyarray(vectors)
+        if vectors.ndim != 2 or vectors.shape[1] != self.dim:
+            raise BadInput(f"vectors of shape {vectors.shape}", where=f"tokenizer ({self.kind})", expected=f"(m, {self.dim})")
+        return vectors
+
+    def _checked_codes(self, codes: np.ndarray, width: int) -> np.ndarray:
+        codes = np.asarray(codes)
+        sizes = np.array(self.codebook_sizes[:width])
+        if codes.ndim != 2 or codes.shape[1] != width or (len(codes) and ((codes < 0) | (codes >= sizes)).any()):
+            raise BadInput(
+                f"codes of shape {codes.shape}", where=f"tokenizer ({self.kind})", expected=f"(m, {width}), each in [0, K) of its level"
+            )
+        return codes
+
+
+def _filled(block: Tensor) -> Tensor:
+    """Repeat the last row until there are `LEAST_ROWS` rows."""
+    missing = LEAST_ROWS - len(block)
+    return torch.cat([block, block[-1:].expand(missing, -1)]) if len(block) and missing > 0 else block
+
+
+def _options(kind: type, values: dict[str, Any]) -> Any:
+    """Make the options of a kind, naming an unknown one."""
+    known = [f.name for f in fields(kind)]
+    for name in values:
+        if name not in known:
+            raise BadInput(f"unknown option '{name}'{nearest(name, known)}", where=kind.__name__, expected=f"one of {', '.join(known)}")
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
