@@ -14,6 +14,9 @@ import numpy as np
 CHUNK_ROWS = 8192
 """Rows read and worked on at a time. It is fixed, not a parameter: results must not depend on it."""
 
+SCATTERED_ROWS = 1024
+"""Scattered rows read before their pages are released: each maps up to 64 KB around it, so 8,192 rows would count as 512 MB."""
+
 
 def chunks(n: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
     """Yield the slices that cover `range(n)` in order, `size` rows each, the last one shorter."""
@@ -34,9 +37,12 @@ def read_rows(array: np.ndarray, rows: slice | np.ndarray, dtype: type | np.dtyp
     """
     if isinstance(rows, slice):
         copy = np.array(array[rows], dtype=dtype, order="C")
-    else:
-        copy = array[rows].astype(dtype, order="C", copy=False)
-    release(array)
+        release(array)
+        return copy
+    copy = np.empty((len(rows), *array.shape[1:]), dtype=dtype)
+    for piece in chunks(len(rows), SCATTERED_ROWS):
+        copy[piece] = array[rows[piece]]
+        release(array)
     return copy
 
 

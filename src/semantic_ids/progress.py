@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from types import TracebackType
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ class Progress:
             self._bar.close()
 
 
-def _terminal_bar(label: str, total: int, unit: str):  # noqa: ANN202 - a tqdm bar or None; tqdm is optional
+def _terminal_bar(label: str, total: int, unit: str) -> Any:
+    """Return a tqdm bar, or None where there is no terminal or no tqdm."""
     if not sys.stderr.isatty():
         return None
     try:

@@ -9,6 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -144,7 +145,7 @@ class ResidualTokenizer(ABC):
         costs = np.empty((len(vectors), self.codebook_sizes[-1]), dtype=np.float32)
         for part in chunks(len(vectors)):
             block = _filled(torch.from_numpy(prefixes[part].astype(np.int64))).to(self.device)
-            costs[part] = self._on_rows(lambda z, block=block: self.quantizer.last_level_costs(z, block), vectors[part])
+            costs[part] = self._on_rows(partial(self.quantizer.last_level_costs, prefixes=block), vectors[part])
         return costs
 
     def candidates(

@@ -40,6 +40,9 @@ class EMAResidualQuantizer(nn.Module):
         reset_below: A code is reset when its average use falls below this share of its fair part of a batch; 0 never resets.
     """
 
+    initialized: Tensor
+    """Whether the codebooks have been started; a buffer, so that a checkpoint knows it."""
+
     def __init__(self, sizes: Sequence[int], dim: int, decay: float, reset_below: float) -> None:
         super().__init__()
         self.decay, self.reset_below = decay, reset_below

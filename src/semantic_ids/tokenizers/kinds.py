@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,16 @@ def tokenizer_class(kind: str) -> type[ResidualTokenizer]:
         raise BadInput(f"'{kind}' is no kind of tokenizer{nearest(kind, KINDS)}", where="tokenizer.kind", expected=" or ".join(KINDS))
     module, name = KINDS[kind]
     return getattr(import_module(f"semantic_ids.tokenizers.{module}"), name)
+
+
+def require_faiss() -> None:
+    """Raise `BadInput` where FAISS, which fits `rq_kmeans`, is not installed."""
+    if find_spec("faiss") is None:
+        raise BadInput(
+            "rq_kmeans is fitted with FAISS, which is not installed",
+            where="tokenizer.kind=rq_kmeans",
+            do="pip install 'semantic-ids[cpu]' (or [gpu]; never both), or take --params=tokenizer.kind=rq_vae",
+        )
 
 
 def fit_tokenizer(

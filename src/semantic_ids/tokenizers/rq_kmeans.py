@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from semantic_ids.arrays import CHUNK_ROWS, chunks, read_rows
-from semantic_ids.errors import BadInput
 from semantic_ids.progress import Progress
 from semantic_ids.tokenizers.base import ResidualTokenizer
+from semantic_ids.tokenizers.kinds import require_faiss
 from semantic_ids.tokenizers.residual import ResidualQuantizer
 
 
@@ -38,6 +38,7 @@ class RQKMeans(ResidualTokenizer):
     options_class: ClassVar[type] = RQKMeansOptions
 
     def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray) -> list[Tensor]:
+        require_faiss()
         started = time.perf_counter()
         rows = rows[: max(self.codebook_sizes) * self.options.max_points_per_centroid]
         rest = self._sample(vectors, rows)
@@ -65,7 +66,8 @@ class RQKMeans(ResidualTokenizer):
 
     def _cluster(self, points: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
         """Run k-means: centroids (size, D), and what each iteration of the last run came to."""
-        faiss = _faiss()
+        import faiss
+
         kmeans = faiss.Kmeans(
             points.shape[1],
             size,
@@ -89,7 +91,7 @@ class RQKMeans(ResidualTokenizer):
                 "objective": float(s["obj"]) * len(points) / used,
                 "imbalance": float(s["imbalance_factor"]),
             }
-            for i, s in enumerate(kmeans.iteration_stats)
+            for i, s in enumerate(kmeans.iteration_stats or [])
         ]
         return np.ascontiguousarray(kmeans.centroids, dtype=np.float32), steps
 
@@ -99,15 +101,3 @@ class RQKMeans(ResidualTokenizer):
         for start in range(0, len(points), CHUNK_ROWS):
             block = torch.from_numpy(points[start : start + CHUNK_ROWS]).to(self.device)
             points[start : start + CHUNK_ROWS] = (block - codebook[quantizer.encode(block)[:, 0]]).cpu().numpy()
-
-
-def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise BadInput(
-            "rq_kmeans is fitted with FAISS, which is not installed",
-            where="tokenizer.kind=rq_kmeans",
-            do="pip install 'semantic-ids[cpu]' (or [gpu]; never both), or take --params=tokenizer.kind=rq_vae",
-        ) from error
-    return faiss

@@ -13,7 +13,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 ingest,
-                inputs=["item_embeddings", "params:ingest", "params:tokenizer", "params:identify"],
+                inputs=["item_embeddings", "items", "params:ingest", "params:tokenizer", "params:identify", "params:evaluate"],
                 outputs=["embeddings", "rejected"],
                 name="ingest",
             )

@@ -1,0 +1,53 @@
+"""What our datasets have in common: a path, metadata for kedro-viz, and one clear line for what is missing or damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kedro.io import AbstractDataset
+
+from semantic_ids.artifacts import STAGE_OF
+from semantic_ids.datasets.atomic import recover
+from semantic_ids.errors import BadInput
+
+In, Out = TypeVar("In"), TypeVar("Out")
+
+
+class ArtifactDataset(AbstractDataset[In, Out]):
+    """A file or folder that a stage writes whole or not at all.
+
+    Args:
+        filepath: Where it rests.
+        metadata: Read by kedro-viz: layer and preview.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self.path = Path(filepath)
+        self.metadata = metadata
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self.path)}
+
+    def _exists(self) -> bool:
+        recover(self.path)
+        return self.path.exists()
+
+    def found(self) -> Path:
+        """Return the path of what is there.
+
+        Raises:
+            BadInput: There is nothing yet.
+        """
+        if not self._exists():
+            raise BadInput("there is no such artifact yet", where=str(self.path), do=f"run the pipeline {self.stage} first")
+        return self.path
+
+    def damaged(self, reason: object) -> BadInput:
+        """Return the error for an artifact that cannot be read."""
+        return BadInput(f"cannot be read: {reason}", where=str(self.path), do=f"run the pipeline {self.stage} again")
+
+    @property
+    def stage(self) -> str:
+        """Name of the pipeline that makes it, in quotes."""
+        return f"'{STAGE_OF.get(self.path.stem, 'tokenize')}'"

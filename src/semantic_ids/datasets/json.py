@@ -1,0 +1,31 @@
+"""A JSON object as one file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kedro_datasets._typing import JSONPreview
+
+from semantic_ids.datasets.artifact import ArtifactDataset
+from semantic_ids.datasets.atomic import atomic_file
+
+
+class JsonDataset(ArtifactDataset[dict[str, Any], dict[str, Any]]):
+    """A dict of JSON-like values; a value that JSON has no word for (NaN, infinity) is a defect and is refused."""
+
+    def load(self) -> dict[str, Any]:
+        """Read the object."""
+        try:
+            return json.loads(self.found().read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise self.damaged(error) from error
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Write the object, keys in the order given."""
+        with atomic_file(self.path) as temporary:
+            temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+    def preview(self) -> JSONPreview:
+        """Return the whole object as text: reports are small."""
+        return JSONPreview(json.dumps(self.load()))

@@ -1,0 +1,49 @@
+"""The embeddings that the user brings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
+
+from semantic_ids.datasets.previews import table_preview
+from semantic_ids.ingestion import ParquetSource
+
+
+def from_root(location: str, root: str) -> str:
+    """Return a location whose relative path starts at `root`; URLs and absolute paths stay as they are."""
+    return location if "://" in location or "::" in location else str(Path(root) / Path(location).expanduser())
+
+
+class ParquetSourceDataset(AbstractDataset[None, ParquetSource]):
+    """A parquet file, a folder of them, a glob or an fsspec URL, to be read in small batches.
+
+    Args:
+        location: The file, folder, glob or URL.
+        root: Folder that a relative location starts at.
+        metadata: Read by kedro-viz.
+    """
+
+    def __init__(self, location: str, root: str, metadata: dict[str, Any] | None = None) -> None:
+        self._location = from_root(str(location), root)
+        self.metadata = metadata
+
+    def load(self) -> ParquetSource:
+        """Return the source; nothing is read yet."""
+        return ParquetSource(self._location)
+
+    def save(self, data: None) -> None:
+        """Refuse: this is the user's."""
+        raise DatasetError("item_embeddings is only read, never written")
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """Return the first rows, without reading more than that takes."""
+        return TablePreview(table_preview(ParquetSource(self._location).head(nrows)))
+
+    def _exists(self) -> bool:
+        return ParquetSource(self._location).exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._location}

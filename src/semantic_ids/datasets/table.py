@@ -1,0 +1,62 @@
+"""A small table as one parquet file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from kedro_datasets._typing import TablePreview
+
+from semantic_ids.artifacts import Provenance
+from semantic_ids.datasets.artifact import ArtifactDataset
+from semantic_ids.datasets.atomic import atomic_file
+from semantic_ids.datasets.previews import parquet_head, table_preview
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PROVENANCE_KEY = b"semantic_ids.provenance"
+
+
+class TableDataset(ArtifactDataset["pa.Table", "pa.Table"]):
+    """A pyarrow table."""
+
+    def load(self) -> pa.Table:
+        """Read the whole table."""
+        return read_parquet(self)
+
+    def save(self, data: pa.Table) -> None:
+        """Write the whole table."""
+        import pyarrow.parquet as pq
+
+        with atomic_file(self.path) as temporary:
+            pq.write_table(data, temporary, compression="zstd")
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """Return the first rows."""
+        return table_preview(parquet_head(str(self.found()), nrows))
+
+
+def read_parquet(dataset: ArtifactDataset) -> pa.Table:
+    """Read the file of a dataset, with one clear line where it cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(dataset.found(), memory_map=False)
+    except (OSError, pa.ArrowException) as error:
+        raise dataset.damaged(error) from error
+
+
+def with_provenance(schema: pa.Schema, provenance: Provenance, **more: Any) -> pa.Schema:
+    """Return a schema that carries the provenance, and other JSON-like values, in its metadata."""
+    extra = {f"semantic_ids.{name}".encode(): json.dumps(value).encode() for name, value in more.items()}
+    return schema.with_metadata({PROVENANCE_KEY: json.dumps(provenance.to_json(), sort_keys=True).encode(), **extra})
+
+
+def provenance_of(dataset: ArtifactDataset, table: pa.Table) -> Provenance:
+    """Return the provenance in a table's metadata."""
+    try:
+        return Provenance.from_json(json.loads((table.schema.metadata or {})[PROVENANCE_KEY]))
+    except (KeyError, ValueError) as error:
+        raise dataset.damaged("it does not say what it was made from") from error

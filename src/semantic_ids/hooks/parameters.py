@@ -1,0 +1,143 @@
+"""Check the tree of parameters, and say what is wrong in the words of the user.
+
+Kedro checks the parameters of the nodes that run, key by key; this check comes before, covers the whole tree, names the nearest known
+parameter and the file that a wrong value is written in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from semantic_ids.errors import BadInput, nearest
+from semantic_ids.parameters import RUNTIME_PATHS, Parameters
+
+Tree = Mapping[str, Any]
+
+
+def check_parameters(tree: Tree, runtime: Tree, folders: Sequence[Path] = ()) -> Parameters:
+    """Return the typed parameters.
+
+    Args:
+        tree: Parameters as Kedro merged them: base, environment, `--params`.
+        runtime: What `--params` (or `runtime_params` in Python) gave.
+        folders: Configuration folders, those that win first; only to say where a value comes from.
+
+    Raises:
+        BadInput: Unknown or missing parameters, values of a wrong type or beyond their limits.
+    """
+    _refuse_unknown(tree, runtime, folders)
+    try:
+        return Parameters.model_validate({name: value for name, value in tree.items() if name not in RUNTIME_PATHS})
+    except ValidationError as error:
+        raise _explain(error, tree, runtime, folders) from None
+
+
+def known_parameters(group: type[BaseModel] = Parameters, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every parameter, and of the groups they are in."""
+    for name, field in group.model_fields.items():
+        yield f"{prefix}{name}"
+        if _is_group(field.annotation):
+            yield from known_parameters(field.annotation, f"{prefix}{name}.")
+
+
+def _is_group(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _refuse_unknown(tree: Tree, runtime: Tree, folders: Sequence[Path]) -> None:
+    misplaced = [name for name in tree if name in RUNTIME_PATHS and name not in runtime]
+    if misplaced:
+        raise BadInput(
+            f"'{misplaced[0]}' is not a parameter", where=_origin(misplaced[0], {}, folders), do="set it in globals.yml or with --params"
+        )
+    unknown = [name for name in _unknown(tree, Parameters) if name not in RUNTIME_PATHS]
+    if unknown:
+        places = dict.fromkeys(_origin(name, runtime, folders) for name in unknown)
+        found = "; ".join(f"unknown parameter '{name}'{_nearest_parameter(name)}" for name in unknown)
+        raise BadInput(found, where=", ".join(places))
+
+
+def _unknown(tree: Tree, group: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, value in tree.items():
+        field = group.model_fields.get(name)
+        if field is None:
+            yield from _leaves(f"{prefix}{name}", value)
+        elif _is_group(field.annotation) and isinstance(value, Mapping):
+            yield from _unknown(value, field.annotation, f"{prefix}{name}.")
+
+
+def _leaves(name: str, value: object) -> Iterator[str]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _leaves(f"{name}.{key}", inner)
+    else:
+        yield name
+
+
+def _nearest_parameter(name: str) -> str:
+    known = [*known_parameters(), *RUNTIME_PATHS]
+    if name in known:
+        return f"; write it as a nested mapping, {name.replace('.', ': ')}: …"
+    same_end = [candidate for candidate in known if candidate.rpartition(".")[2] == name.rpartition(".")[2]]
+    if same_end:
+        return f"; the nearest is '{get_close_matches(name, same_end, n=1, cutoff=0.0)[0]}'"
+    return nearest(name, known)
+
+
+def _explain(error: ValidationError, tree: Tree, runtime: Tree, folders: Sequence[Path]) -> BadInput:
+    """Turn pydantic's report into one `BadInput`; several wrong values are named together."""
+    wanted: dict[str, list[str]] = {}
+    for fault in error.errors():
+        name = _known_part(fault["loc"])
+        wanted.setdefault(name, []).append(_expectation(fault["type"], fault["msg"]))
+    found = [f"parameter '{name}' is {_show(_value(tree, name))}, expected {' or '.join(dict.fromkeys(w))}" for name, w in wanted.items()]
+    places = dict.fromkeys(_origin(name, runtime, folders) for name in wanted)
+    return BadInput("; ".join(found), where=", ".join(places))
+
+
+def _known_part(location: tuple[str | int, ...]) -> str:
+    """Return the parameter's dotted name: pydantic goes on with the place in a list or the branch of a union."""
+    known = set(known_parameters())
+    names = [".".join(str(part) for part in location[:end]) for end in range(1, len(location) + 1)]
+    return next((name for name in reversed(names) if name in known), names[-1])
+
+
+def _expectation(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "a value in conf/base"
+    if kind in ("model_type", "model_attributes_type"):
+        return "a group of parameters"
+    return message.removeprefix("Input should be ").partition(", unable to parse")[0]
+
+
+_ABSENT = object()
+
+
+def _value(tree: Tree, name: str) -> object:
+    value: object = tree
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return _ABSENT
+        value = value[part]
+    return value
+
+
+def _show(value: object) -> str:
+    return "missing" if value is _ABSENT else repr(value)
+
+
+def _origin(name: str, runtime: Tree, folders: Sequence[Path]) -> str:
+    """Say where a parameter was set: `--params`, or a file such as `conf/tiger/parameters.yml`."""
+    if _value(runtime, name) is not _ABSENT:
+        return "--params"
+    for folder in folders:
+        for file in sorted(folder.rglob("parameters*")):
+            if file.suffix in (".yml", ".yaml", ".json") and _value(yaml.safe_load(file.read_text()) or {}, name) is not _ABSENT:
+                return f"{folder.parent.name}/{file.relative_to(folder.parent).as_posix()}"
+    return "parameters"

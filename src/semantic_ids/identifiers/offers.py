@@ -1,0 +1,99 @@
+"""Offers: other prefixes with room, best first, for items that cannot keep their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.codes import capacity, keys, unpack
+from semantic_ids.identifiers.placement import Placement
+
+CANDIDATES_AT_A_TIME = 2**17
+"""Candidates that the tokenizer is asked for in one call, over all items."""
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What some items are offered: each at least one prefix, no prefix twice.
+
+    Attributes:
+        codes: Shape (m, t, L), int32: the best codes under each prefix offered.
+        costs: Shape (m, t), float64, ascending: their distortion, inf where fewer than t are offered.
+        prefixes: Shape (m, t), int64: keys of the prefixes; of no meaning where the cost is inf.
+    """
+
+    codes: np.ndarray
+    costs: np.ndarray
+    prefixes: np.ndarray
+
+    def made(self) -> np.ndarray:
+        """Return how many offers each item has: shape (m,)."""
+        return np.isfinite(self.costs).sum(axis=1)
+
+
+def ask(placement: Placement, rows: np.ndarray, t: int, closed: np.ndarray) -> Offers:
+    """Offer each item up to t prefixes, nearest first, and at least one.
+
+    Args:
+        placement: The items.
+        rows: Shape (m,): row numbers.
+        t: How many prefixes an item.
+        closed: Keys of the prefixes without room, ascending, int64. At least one prefix is open.
+    """
+    codes = np.empty((len(rows), t, len(placement.sizes)), dtype=np.int32)
+    costs = np.empty((len(rows), t))
+    for piece in chunks(len(rows), placement.batch_rows):
+        codes[piece], costs[piece] = _search(placement, read_rows(placement.vectors, rows[piece]), t, t, closed)
+    prefixes = keys(codes[:, :, :-1].reshape(len(rows) * t, -1), placement.sizes).reshape(len(rows), t)
+    return Offers(codes, costs, prefixes)
+
+
+def _search(placement: Placement, vectors: np.ndarray, t: int, width: int, closed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take the best t of `width` candidates; for items with none, search twice as wide, and at last without the tokenizer's search.
+
+    A search through more prefixes than are closed must meet an open one; a tokenizer that still finds none does not look further.
+
+    Returns:
+        Shapes (m, t, L) and (m, t).
+    """
+    codes, costs = _candidates(placement, vectors, width, closed)
+    codes, costs = codes[:, :t].copy(), costs[:, :t].copy()
+    lost = ~np.isfinite(costs[:, 0])
+    if lost.any():
+        wider = (
+            _enumerate(placement, vectors[lost], t, closed)
+            if width > len(closed)
+            else _search(placement, vectors[lost], t, 2 * width, closed)
+        )
+        codes[lost], costs[lost] = wider
+    return codes, costs
+
+
+def _candidates(placement: Placement, vectors: np.ndarray, width: int, closed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ask the tokenizer, for few items at a time where the search is wide."""
+    found = [
+        placement.tokenizer.candidates(vectors[piece], width, distinct_prefixes=True, closed=closed)
+        for piece in chunks(len(vectors), max(1, CANDIDATES_AT_A_TIME // width))
+    ]
+    return np.concatenate([codes for codes, _ in found]), np.concatenate([costs for _, costs in found])
+
+
+def _enumerate(placement: Placement, vectors: np.ndarray, t: int, closed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Offer the first t open prefixes by key, best first: the last resort, so that every item finds room whatever the tokenizer does.
+
+    Returns:
+        Shapes (m, t, L) and (m, t), filled up with −1 and inf.
+    """
+    first = np.arange(min(capacity(placement.sizes[:-1]), len(closed) + t), dtype=np.int64)
+    prefixes = unpack(np.setdiff1d(first, closed, assume_unique=True)[:t], placement.sizes[:-1])
+    codes = np.full((len(vectors), t, len(placement.sizes)), -1, dtype=np.int32)
+    costs = np.full((len(vectors), t), np.inf)
+    for item, vector in enumerate(vectors):
+        under = placement.tokenizer.level_costs(np.broadcast_to(vector, (len(prefixes), len(vector))).copy(), prefixes)
+        last, paid = under.argmin(axis=1), under.min(axis=1)
+        order = np.argsort(paid, kind="stable")
+        codes[item, : len(order)] = np.column_stack([prefixes, last])[order]
+        costs[item, : len(order)] = paid[order]
+    return codes, costs

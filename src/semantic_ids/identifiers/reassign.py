@@ -1,0 +1,64 @@
+"""Strategy `reassign`: every item its own last-level code, at the least total distortion.
+
+First the overfull prefixes send away whom they have no code for (`overflow`); then every group with a collision is one assignment problem.
+A group without a collision is left as it is: each of its items has the best code there is under its prefix. That holds for newcomers too.
+(Minimum-cost reassignment of the last level within a prefix is the zero-collision repair of arXiv:2605.25330.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from semantic_ids.arrays import CHUNK_ROWS, chunks
+from semantic_ids.contract import Tokenizer
+from semantic_ids.hashing import vector_hash
+from semantic_ids.identifiers.assignment import assign, in_row_order
+from semantic_ids.identifiers.groups import colliding
+from semantic_ids.identifiers.overflow import spill
+from semantic_ids.identifiers.placement import Placement
+from semantic_ids.progress import Progress
+
+
+def reassign(codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, candidates: int) -> tuple[np.ndarray, float, float]:
+    """Make codes unique.
+
+    Args:
+        codes: Shape (n, L), int32, n at most the product of the codebook sizes.
+        tokenizer: The tokenizer that made them.
+        vectors: Shape (n, D), rows in the order of the item hash.
+        candidates: How many other prefixes an item of an overfull prefix is offered at a time.
+
+    Returns:
+        The unique codes, shape (n, L) int32, and the total distortion before and after.
+    """
+    placement = Placement(tokenizer, vectors, codes)
+    spill(placement, candidates)
+    settle(placement)
+    measure_rest(placement)
+    return placement.codes, float(placement.before.sum()), float(placement.after.sum())
+
+
+def settle(placement: Placement) -> None:
+    """Solve the assignment problem of every group with a collision; no group may be larger than the last codebook."""
+    groups = colliding(placement.codes, placement.sizes)
+    with Progress("reassign", total=len(groups.rows)) as progress:
+        for batch in groups.batches(placement.batch_rows):
+            costs = placement.costs(batch.rows)
+            last = np.concatenate([assign(costs[start:stop]) for start, stop in batch.spans()])
+            paid = costs[np.arange(len(costs)), last].astype(np.float64)
+            last, paid = in_row_order(batch.owner, vector_hash(costs), last, paid)
+            placement.note_before(batch.rows, costs)
+            placement.codes[batch.rows, -1] = last
+            placement.after[batch.rows] = paid
+            progress.advance(len(batch.rows))
+
+
+def measure_rest(placement: Placement) -> None:
+    """Note the distortion of the items that nothing has touched."""
+    rest = np.flatnonzero(np.isnan(placement.before))
+    with Progress("distortion", total=len(rest)) as progress:
+        for piece in chunks(len(rest), min(placement.batch_rows, CHUNK_ROWS)):
+            rows = rest[piece]
+            placement.note_before(rows, placement.costs(rows))
+            placement.after[rows] = placement.before[rows]
+            progress.advance(len(rows))

@@ -1,0 +1,122 @@
+"""Item ids: read once, hashed, put in order, and searched for duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from semantic_ids.hashing import item_hash
+from semantic_ids.ingestion.source import ParquetSource
+from semantic_ids.progress import Progress
+
+LARGEST_ID = 2**63 - 1
+_STRING_BYTES = 2**31 - 1
+"""A string array holds this many bytes; longer ones become large_string."""
+
+
+@dataclass(frozen=True)
+class ItemIds:
+    """The ids of all rows, in file order.
+
+    Attributes:
+        values: n ids: a numpy array of int64, or an array of large_string.
+        hashes: Shape (n,), uint64: `hashing.item_hash` of each.
+        null: Numbers of the rows without an id, ascending.
+        too_large: Numbers of the rows whose id does not fit int64, ascending; their value here is 0.
+    """
+
+    values: np.ndarray | pa.LargeStringArray
+    hashes: np.ndarray
+    null: np.ndarray
+    too_large: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def text(self, rows: np.ndarray) -> list[str]:
+        """Return the ids of some rows as text."""
+        if isinstance(self.values, np.ndarray):
+            return [str(i) for i in self.values[rows].tolist()]
+        return [str(i) for i in self.values.take(pa.array(rows)).to_pylist()]
+
+    def take(self, rows: np.ndarray) -> pa.Array:
+        """Return the ids of some rows as int64 or string (large_string where string cannot hold them)."""
+        if isinstance(self.values, np.ndarray):
+            return pa.array(self.values[rows])
+        taken = self.values.take(pa.array(rows))
+        return taken.cast(pa.string()) if taken.nbytes < _STRING_BYTES else taken
+
+    def in_order(self, rows: np.ndarray) -> np.ndarray:
+        """Sort row numbers by item hash; equal hashes by the text of the id, equal ids by row number."""
+        ordered = rows[np.argsort(self.hashes[rows], kind="stable")]
+        tied = _tied(self.hashes[ordered])
+        if tied.any():
+            among = ordered[tied]
+            ranked = sorted(zip(self.hashes[among].tolist(), self.text(among), among.tolist(), strict=True))
+            ordered[tied] = [row for _, _, row in ranked]
+        return ordered
+
+    def duplicates(self, ordered: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the row numbers of each id that occurs more than once, given rows `in_order`."""
+        among = ordered[_tied(self.hashes[ordered])]
+        if not len(among):
+            return
+        texts = np.array(self.text(among), dtype=object)
+        starts = np.flatnonzero(np.concatenate([[True], texts[1:] != texts[:-1]]))
+        yield from (group for group in np.split(among, starts[1:]) if len(group) > 1)
+
+
+def read_ids(source: ParquetSource, column: str) -> ItemIds:
+    """Read the id column of all rows.
+
+    Args:
+        source: Files whose id column is of integers in all, or of strings in all.
+        column: Name of the id column.
+    """
+    values: list[np.ndarray | pa.Array] = []
+    hashes, null, too_large = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    with Progress("read the item ids", total=source.rows, unit="rows") as progress:
+        for start, batch in source.batches([column]):
+            ids = _plain(batch.column(0))
+            null.append(start + _where(pc.is_null(ids)))
+            if pa.types.is_uint64(ids.type):
+                too_large.append(start + _where(pc.greater(ids, pa.scalar(LARGEST_ID, pa.uint64())).fill_null(False)))
+            values.append(_filled(ids))
+            hashes.append(item_hash(values[-1].tolist()))
+            progress.advance(len(batch))
+    joined = pa.concat_arrays(values) if pa.types.is_large_string(ids.type) else np.concatenate(values)
+    return ItemIds(joined, np.concatenate(hashes), np.concatenate(null), np.concatenate(too_large))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type is one of Arrow's strings, dictionaries of them included."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _plain(ids: pa.Array) -> pa.Array:
+    return ids.cast(pa.large_string()) if is_text(ids.type) else ids
+
+
+def _filled(ids: pa.Array) -> np.ndarray | pa.Array:
+    """Return ids without nulls: int64, or large_string."""
+    if pa.types.is_large_string(ids.type):
+        return ids.fill_null("")
+    numbers = ids.fill_null(0).to_numpy(zero_copy_only=False)
+    if numbers.dtype == np.uint64:
+        numbers = np.where(numbers > LARGEST_ID, 0, numbers)
+    return numbers.astype(np.int64)
+
+
+def _where(mask: pa.Array) -> np.ndarray:
+    return np.flatnonzero(mask.to_numpy(zero_copy_only=False))
+
+
+def _tied(hashes: np.ndarray) -> np.ndarray:
+    """Mark the elements of a sorted array that equal a neighbour."""
+    equal = hashes[1:] == hashes[:-1]
+    return np.concatenate([equal, [False]]) | np.concatenate([[False], equal]) if len(hashes) else np.zeros(0, bool)

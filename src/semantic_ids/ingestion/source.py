@@ -1,0 +1,261 @@
+"""Where the embeddings come from: a parquet file, a folder, a glob or a URL; what their footers say; and their rows, in small batches."""
+
+from __future__ import annotations
+
+import glob
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from semantic_ids.errors import BadInput, nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from fsspec import AbstractFileSystem
+
+BATCH_BYTES = 8 << 20
+"""How much of a column is decoded at a time. Nothing but memory and time depends on it."""
+
+
+class Place(NamedTuple):
+    """Where a row is."""
+
+    file: str
+    row_group: int
+    row: int
+    """Number of the row in its file, counted from 0."""
+
+    def __str__(self) -> str:
+        return f"{self.file}, row group {self.row_group}, row {self.row}"
+
+
+class Batch(NamedTuple):
+    """Some rows of a source, in file order."""
+
+    start: int
+    """Number of the first row, counted over all files."""
+
+    columns: pa.RecordBatch
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What the end of a parquet file says of it.
+
+    Attributes:
+        file: Path or URL.
+        schema: Its columns and their types.
+        group_rows: Rows of each row group.
+        bytes: Path of a column, such as `embedding.list.element` → about how many bytes its row groups take together when decoded.
+    """
+
+    file: str
+    schema: pa.Schema
+    group_rows: tuple[int, ...]
+    bytes: dict[str, int]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the file."""
+        return sum(self.group_rows)
+
+    def column_bytes(self, name: str) -> int:
+        """About how many bytes a column takes when decoded."""
+        return sum(size for path, size in self.bytes.items() if path == name or path.startswith(f"{name}."))
+
+
+@dataclass(frozen=True)
+class ParquetSource:
+    """Parquet files under one location; nothing is read before it is asked for.
+
+    Attributes:
+        location: A file, a folder, a glob or an fsspec URL. In a folder that has a file `favourite`, only that file counts; otherwise every
+            `*.parquet` in it that is not hidden and does not start with `_`, by name.
+        favourite: See above.
+        parameter: The runtime parameter that gives the location; it is named in errors.
+    """
+
+    location: str
+    favourite: str = "item_emb.parquet"
+    parameter: str = "embeddings"
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files as their file system knows them, in the order of their names.
+
+        Raises:
+            BadInput: There are none, or the location cannot be looked at.
+        """
+        try:
+            return tuple(self._resolve())
+        except (BadInput, MemoryError):
+            raise
+        except Exception as error:  # file systems behind URLs raise whatever they like
+            raise BadInput(f"cannot be looked at: {type(error).__name__}: {error}", where=self.location, do=self._elsewhere) from error
+
+    @cached_property
+    def footers(self) -> tuple[Footer, ...]:
+        """Footers of all files.
+
+        Raises:
+            BadInput: A file is empty, truncated or not a parquet file.
+        """
+        return tuple(self._footer(file) for file in self.files)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all files together."""
+        return sum(footer.rows for footer in self.footers)
+
+    def exists(self) -> bool:
+        """Whether there is at least one file."""
+        try:
+            return bool(self.files)
+        except BadInput:
+            return False
+
+    def place(self, row: int) -> Place:
+        """Return where row number `row`, counted over all files, is."""
+        file, group, _, file_start = self._groups[bisect_right(self._groups, row, key=lambda entry: entry[2]) - 1]
+        return Place(file, group, row - file_start)
+
+    @cached_property
+    def _groups(self) -> list[tuple[str, int, int, int]]:
+        """File, row group, number of its first row and of the file's first row, of every row group that has rows."""
+        groups, start = [], 0
+        for footer in self.footers:
+            file_start = start
+            for group, rows in enumerate(footer.group_rows):
+                groups += [(footer.file, group, start, file_start)] if rows else []
+                start += rows
+        return groups
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        """Yield every row of some columns, in file order and in small batches.
+
+        Raises:
+            BadInput: A row group cannot be read.
+        """
+        start = 0
+        for footer in self.footers:
+            with self._open(footer.file) as parquet:
+                for group, rows in enumerate(footer.group_rows):
+                    end = start + rows
+                    for batch in self._group(parquet, footer, group, columns):
+                        yield Batch(start, batch)
+                        start += len(batch)
+                    if start != end:
+                        raise _unreadable(footer.file, group, f"{end - start} of its {rows} rows are missing")
+
+    def head(self, n: int, columns: Sequence[str] | None = None, footer: Footer | None = None) -> pa.Table:
+        """Return the first n rows of a file (of the first one that has rows), reading no more of it than that takes."""
+        import pyarrow as pa
+
+        footer = footer or next((f for f in self.footers if f.rows), self.footers[0])
+        names = list(columns) if columns is not None else footer.schema.names
+        schema = pa.schema([footer.schema.field(name) for name in names])
+        with self._open(footer.file) as parquet:
+            try:
+                first = next(parquet.iter_batches(batch_size=n, columns=names), None)
+            except (pa.ArrowException, OSError) as error:
+                raise _unreadable(footer.file, 0, str(error)) from error
+        return schema.empty_table() if first is None else pa.Table.from_batches([first])
+
+    def _group(self, parquet: pq.ParquetFile, footer: Footer, group: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        row_bytes = sum(footer.column_bytes(name) for name in columns) / max(footer.rows, 1)
+        size = int(min(max(BATCH_BYTES / max(row_bytes, 1.0), 1), 1 << 16))
+        try:
+            yield from parquet.iter_batches(batch_size=size, row_groups=[group], columns=list(columns))
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(footer.file, group, str(error)) from error
+
+    @contextmanager
+    def _open(self, file: str) -> Iterator[pq.ParquetFile]:
+        """Open one file without keeping what was read of it.
+
+        By default pyarrow keeps every column chunk that it has read ahead: 3.4 GB for 1,000,000 × 768. Without pre-buffering and with a
+        small read buffer it is 0.2 GB, and faster.
+        """
+        with ExitStack() as stack:
+            try:
+                path = file if self.is_local else stack.enter_context(self._system[0].open(file, "rb"))
+                parquet = stack.enter_context(_parquet(path))
+            except (FileNotFoundError, IsADirectoryError) as error:
+                raise BadInput("there is no such file", where=file, do=self._elsewhere) from error
+            except PermissionError as error:
+                raise BadInput("may not be read", where=file, do="change its rights") from error
+            except Exception as error:
+                raise BadInput(
+                    f"not a whole parquet file: {error}", where=file, expected="a parquet file with its footer", do="write or copy it again"
+                ) from error
+            yield parquet
+
+    def _footer(self, file: str) -> Footer:
+        with self._open(file) as parquet:
+            metadata = parquet.metadata
+            groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
+            size: dict[str, int] = {}
+            for column in (group.column(c) for group in groups for c in range(group.num_columns)):
+                name = column.path_in_schema
+                size[name] = size.get(name, 0) + max(column.total_uncompressed_size, 4 * column.num_values)
+            return Footer(file, parquet.schema_arrow, tuple(group.num_rows for group in groups), size)
+
+    @cached_property
+    def _system(self) -> tuple[AbstractFileSystem, str]:
+        """The file system and the location in it."""
+        import fsspec
+
+        return fsspec.core.url_to_fs(self.location)
+
+    @property
+    def _elsewhere(self) -> str:
+        return f"give a parquet file, a folder, a glob or a URL with --params={self.parameter}=PATH"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files are on this machine."""
+        return "://" not in self.location or self.location.startswith(("file://", "local://"))
+
+    def _resolve(self) -> list[str]:
+        system, path = self._system
+        if system.isfile(path):
+            return [path]
+        if system.isdir(path):
+            return self._in_folder(system, path)
+        if glob.has_magic(path):
+            found = sorted(file for file in system.glob(path) if system.isfile(file))
+            if found:
+                return found
+            raise BadInput("no file matches", where=self.location, do=self._elsewhere)
+        raise BadInput(f"there is no such file{_nearest_neighbour(path) if self.is_local else ''}", where=self.location, do=self._elsewhere)
+
+    def _in_folder(self, system: AbstractFileSystem, path: str) -> list[str]:
+        names = {file.rstrip("/").rsplit("/", 1)[-1]: file for file in system.ls(path, detail=False)}
+        if self.favourite in names:
+            return [names[self.favourite]]
+        found = [names[name] for name in sorted(names) if name.endswith(".parquet") and name[0] not in "._" and system.isfile(names[name])]
+        if not found:
+            raise BadInput("there is no parquet file in this folder", where=self.location, expected="*.parquet", do=self._elsewhere)
+        return found
+
+
+def _parquet(file: str | IO[bytes]) -> pq.ParquetFile:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True)
+
+
+def _unreadable(file: str, group: int, reason: str) -> BadInput:
+    return BadInput(f"cannot be read, the file is corrupt: {reason}", where=f"{file}, row group {group}", do="write or copy the file again")
+
+
+def _nearest_neighbour(path: str) -> str:
+    folder = Path(path).parent
+    return nearest(Path(path).name, [child.name for child in folder.iterdir()]) if folder.is_dir() else ""

@@ -1,0 +1,134 @@
+"""Checked vectors, each with the row it belongs in: the rows of the primary layer are in the order of the item hash."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from semantic_ids.ingestion.source import ParquetSource
+from semantic_ids.progress import Progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from semantic_ids.ingestion.check import IngestOptions
+    from semantic_ids.ingestion.order import ItemIds
+
+logger = logging.getLogger(__name__)
+
+
+class StoredRows(NamedTuple):
+    """Some vectors and where they are stored."""
+
+    positions: np.ndarray
+    """Shape (m,), int64: row of each in the primary layer."""
+
+    vectors: np.ndarray
+    """Shape (m, D), C-contiguous, in the storage type, without −0."""
+
+    hashes: np.ndarray
+    """Shape (m,), uint64: `hashing.vector_hash` of `vectors`."""
+
+
+@dataclass(frozen=True)
+class EmbeddingStream:
+    """Embeddings on their way to the primary layer; the vectors are read when `batches` is.
+
+    Attributes:
+        dim: Number of dimensions D.
+        dtype: Storage type, `float32` or `float16`.
+        item_ids: n ids in the order of the item hash, int64 or (large) string.
+        item_hashes: Shape (n,), uint64, ascending.
+        parameters: What was asked for, JSON-like.
+    """
+
+    dim: int
+    dtype: str
+    item_ids: pa.Array
+    item_hashes: np.ndarray
+    parameters: dict[str, Any]
+    _source: ParquetSource = field(repr=False)
+    _ids: ItemIds = field(repr=False)
+    _options: IngestOptions = field(repr=False)
+    _positions: np.ndarray = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    def batches(self) -> Iterator[StoredRows]:
+        """Yield the vectors in the order of the files, each row once.
+
+        Raises:
+            BadInput: A row is invalid (it is named), or a file cannot be read.
+        """
+        from semantic_ids.ingestion.refuse import refuse_rows
+        from semantic_ids.ingestion.rows import check, lengths
+
+        with Progress("ingest the vectors", total=self._source.rows, unit="rows") as progress:
+            for start, batch in self._source.batches([self._options.vector_column]):
+                column = batch.column(0)
+                positions = self._positions[start : start + len(column)]
+                vectors, hashes, reasons = check(column, self.dim, self.dtype, nonzero=self._options.nonzero)
+                if self._options.drop:
+                    reasons[positions < 0] = 0
+                if reasons.any():
+                    refuse_rows(self._source, self._ids, start, lengths(column), reasons, self.dim, self.dtype)
+                taken = positions >= 0
+                yield StoredRows(positions, vectors, hashes) if taken.all() else StoredRows(positions[taken], vectors[taken], hashes[taken])
+                progress.advance(len(column))
+
+
+def open_stream(source: ParquetSource, options: IngestOptions) -> tuple[EmbeddingStream, pa.Table]:
+    """Check what can be told at once, read the ids, put them in order, and return the vectors as a stream.
+
+    Where invalid rows are dropped, the vectors are read once here to find them; where they are refused, the stream does it.
+
+    Returns:
+        The stream, and the rejected rows: a table of item_id, file, row_group, row, reason.
+
+    Raises:
+        BadInput: Whatever is wrong with files, columns, types, ids or sizes; or no row is valid.
+    """
+    from semantic_ids.ingestion.check import check_footers
+    from semantic_ids.ingestion.order import read_ids
+
+    check_footers(source, options)
+    ids = read_ids(source, options.id_column)
+    ordered, dim, rejected = _sort_out(source, ids, options) if options.drop else _all_rows(source, ids, options)
+    ordered = ordered[: options.max_items]
+    positions = np.full(len(ids), -1, dtype=np.int64)
+    positions[ordered] = np.arange(len(ordered))
+    logger.info("%s items of %s dimensions from %s file(s)", f"{len(ordered):,}", dim, len(source.files))
+    parameters = {name: getattr(options, name) for name in ("id_column", "vector_column", "dtype", "drop", "max_items")}
+    return EmbeddingStream(
+        dim, options.dtype, ids.take(ordered), ids.hashes[ordered], parameters, source, ids, options, positions
+    ), rejected
+
+
+def _all_rows(source: ParquetSource, ids: ItemIds, options: IngestOptions) -> tuple[np.ndarray, int, pa.Table]:
+    from semantic_ids.ingestion.check import known_dim
+    from semantic_ids.ingestion.refuse import refuse_duplicates, refuse_ids
+    from semantic_ids.ingestion.reject import empty_table
+
+    refuse_ids(source, ids)
+    ordered = ids.in_order(np.arange(len(ids)))
+    refuse_duplicates(source, ids, ordered)
+    return ordered, known_dim(source, options) or 1, empty_table()
+
+
+def _sort_out(source: ParquetSource, ids: ItemIds, options: IngestOptions) -> tuple[np.ndarray, int, pa.Table]:
+    from semantic_ids.ingestion.reject import sort_out
+
+    ordered, dim, rejected = sort_out(source, ids, options)
+    if rejected.num_rows:
+        logger.warning(
+            "%s of %s rows are invalid and left out; they are listed in 02_intermediate/rejected.parquet",
+            f"{rejected.num_rows:,}",
+            f"{len(ids):,}",
+        )
+    options.check_items(len(ordered))
+    return ordered, dim, rejected

@@ -1,0 +1,42 @@
+"""What de-duplication cost in the space that is quantised, where it chose the IDs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.contract import Tokenizer
+from semantic_ids.metrics.reconstruction import added
+from semantic_ids.metrics.rows import ROWS
+from semantic_ids.progress import Progress
+
+
+def added_latent_distortion(vectors: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, unique: np.ndarray) -> float:
+    """Return the distortion that de-duplication added, as a ratio to the distortion before it.
+
+    Args:
+        vectors: Shape (n, D).
+        tokenizer: Made the codes.
+        codes: Shape (n, L).
+        unique: Shape (n, L): codes after de-duplication, without suffix.
+    """
+    changed = (codes != unique).any(axis=1)
+    if not changed.any():
+        return 0.0
+    before = np.empty(len(codes))
+    after = np.empty(len(codes))
+    with Progress("evaluate: distortion", total=len(codes)) as progress:
+        for part in chunks(len(codes), ROWS):
+            x = read_rows(vectors, part)
+            before[part] = after[part] = code_costs(tokenizer, x, codes[part])
+            moved = np.flatnonzero(changed[part])
+            if len(moved):
+                after[part.start + moved] = code_costs(tokenizer, x[moved], unique[part.start + moved])
+            progress.advance(len(x))
+    return added(float(before.sum()), float(after.sum()))
+
+
+def code_costs(tokenizer: Tokenizer, x: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the distortion of each vector under given codes: (m, D), (m, L) → (m,) float64, in the space that is quantised."""
+    costs = tokenizer.level_costs(x, codes[:, :-1])
+    return costs[np.arange(len(x)), codes[:, -1]].astype(np.float64)

@@ -1,0 +1,37 @@
+"""Items with the very same vector: no quantiser can tell them apart."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+
+from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.metrics.distinct import Groups
+
+
+def equal_vectors(vectors: np.ndarray, vector_hashes: np.ndarray) -> Groups:
+    """Group the items whose stored vectors are bit-identical, −0 read as 0.
+
+    Rows whose 64-bit hash is their own are alone; only the others are read, and told apart by a 128-bit digest of their bytes.
+
+    Args:
+        vectors: Shape (n, D).
+        vector_hashes: Shape (n,), uint64, equal for equal vectors.
+    """
+    rows = np.flatnonzero(Groups.of(vector_hashes).shared)
+    labels = np.arange(len(vectors), dtype=np.int64)
+    if len(rows):
+        digests = np.concatenate([_digests(read_rows(vectors, rows[part], vectors.dtype)) for part in chunks(len(rows))])
+        labels[rows] = len(vectors) + Groups.of(digests).of_row
+    return Groups.of(labels)
+
+
+def _digests(vectors: np.ndarray) -> np.ndarray:
+    positive = vectors + vectors.dtype.type(0)  # −0 + 0 is 0
+    return np.frombuffer(b"".join(blake2b(row.data, digest_size=16).digest() for row in positive), dtype="S16")
+
+
+def exact_rate(same: Groups) -> float:
+    """Return the share of items whose vector is another's too."""
+    return float(same.shared.mean())

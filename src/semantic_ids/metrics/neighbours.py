@@ -1,0 +1,82 @@
+"""Whether items that were near each other are near each other after decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from semantic_ids.arrays import CHUNK_ROWS, chunks, read_rows
+from semantic_ids.contract import Tokenizer
+from semantic_ids.metrics.distinct import Groups
+from semantic_ids.metrics.nearest import nearest
+from semantic_ids.progress import Progress
+
+NEIGHBOURS = 10
+
+
+def recall(
+    vectors: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, same_vector: Groups, same_codes: Groups, queries: int
+) -> float | None:
+    """Return which share of an item's 10 nearest original neighbours is among its 10 nearest decoded ones.
+
+    Queries and candidates are both decoded from their codes, an item is no neighbour of itself, nearness is the cosine, and of equally near
+    items the first row counts. The decoded side knows codes alone, so candidates are quantised as the queries are.
+
+    Args:
+        vectors: Shape (n, D), rows in the order of the item hash.
+        tokenizer: Made the codes.
+        codes: Shape (n, L).
+        same_vector: Items of equal vectors.
+        same_codes: Items of equal codes.
+        queries: How many items to ask for, the first ones.
+
+    Returns:
+        The mean over the queries; with fewer than 11 items of all the others, and None where there is no other.
+    """
+    k = min(NEIGHBOURS, len(vectors) - 1)
+    if k < 1:
+        return None
+    asked = np.arange(min(queries, len(vectors)))
+    originals = _blocks("evaluate: nearest originals", same_vector, lambda rows: read_rows(vectors, rows))
+    decoded = _blocks("evaluate: nearest decoded", same_codes, lambda rows: tokenizer.decode(codes[rows]))
+    before = nearest_items(read_rows(vectors, asked), originals, same_vector, k)
+    after = nearest_items(tokenizer.decode(codes[asked]), decoded, same_codes, k)
+    return float(np.mean([len(np.intersect1d(b, a)) for b, a in zip(before, after, strict=True)]) / k)
+
+
+def _blocks(label: str, same: Groups, read: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+    """Read one vector of each group, in the order of the groups, as float32 blocks (m, D)."""
+    with Progress(label, total=len(same)) as progress:
+        for part in chunks(len(same), CHUNK_ROWS):
+            yield read(same.first[part])
+            progress.advance(part.stop - part.start)
+
+
+def nearest_items(queries: np.ndarray, blocks: Iterator[np.ndarray], same: Groups, k: int) -> np.ndarray:
+    """Find the k items nearest to each of the first items, by (cosine, row), itself left out.
+
+    The k + 1 nearest groups, equals in the order of their first rows, hold the k + 1 nearest items: each group that comes before an item's
+    brings at least one item that comes before it.
+
+    Args:
+        queries: Shape (q, D): vectors of rows 0 … q − 1.
+        blocks: The groups' vectors.
+        same: Items of equal vectors.
+        k: How many, at most n − 1.
+
+    Returns:
+        Shape (q, k), row numbers.
+    """
+    groups, scores = nearest(queries, blocks, k + 1)
+    return np.stack([_expand(groups[row], scores[row], same, row, k) for row in range(len(queries))])
+
+
+def _expand(groups: np.ndarray, scores: np.ndarray, same: Groups, itself: int, k: int) -> np.ndarray:
+    """Turn the nearest groups of an item into its k nearest items."""
+    members = [same.members(group, k + 1) for group in groups[groups >= 0]]
+    rows = np.concatenate(members)
+    score = np.repeat(scores[groups >= 0], [len(m) for m in members])
+    order = np.lexsort((rows, -score))
+    nearest_first = rows[order]
+    return nearest_first[nearest_first != itself][:k]

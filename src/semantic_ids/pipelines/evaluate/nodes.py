@@ -1,0 +1,76 @@
+"""Nodes of stage `evaluate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from semantic_ids.artifacts import Codes, Embeddings, Provenance, Split, require_made_from
+from semantic_ids.contract import Tokenizer
+from semantic_ids.parameters import EvaluateParameters, TokenizerParameters
+from semantic_ids.pipelines.labels import labels_of
+
+
+def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
+    embeddings: Embeddings,
+    split: Split,
+    tokenizer: Tokenizer,
+    codes: Codes,
+    semantic_ids: Codes,
+    items: pa.Table | None,
+    tokenizer_parameters: TokenizerParameters,
+    evaluate: EvaluateParameters,
+    id_column: str,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure codes and IDs of the whole catalogue: the metrics by name, and what the figures are drawn from."""
+    from semantic_ids import metrics
+
+    made_of = _require_one_run(embeddings, split, tokenizer, codes, semantic_ids)
+    fit_on = made_of.parameters.get("fit_on", "all")
+    tokenizer = tokenizer.to(tokenizer_parameters.device)
+    measured, evaluation = metrics.evaluate(
+        embeddings,
+        tokenizer,
+        codes,
+        semantic_ids,
+        held_out=split.validation if fit_on == "train" else None,
+        labels=labels_of(embeddings.item_ids, items, id_column, evaluate),
+        queries=evaluate.queries,
+    )
+    if evaluate.twin and fit_on == "all" and len(split.validation_rows):
+        measured["reconstruction.relative_mse_validation"] = _twin_relative_mse(embeddings, split, tokenizer_parameters)
+    artifacts = (embeddings.provenance, made_of, semantic_ids.provenance)
+    return {**measured, **{f"provenance.{made.artifact}": made.fingerprint for made in artifacts}}, evaluation
+
+
+def _require_one_run(embeddings: Embeddings, split: Split, tokenizer: Tokenizer, codes: Codes, semantic_ids: Codes) -> Provenance:
+    """Refuse artifacts of different runs; return the provenance of the tokenizer."""
+    made_of = tokenizer.provenance or Provenance("tokenizer")
+    require_made_from(made_of, embeddings=embeddings.provenance, split=split.provenance)
+    require_made_from(codes.provenance, embeddings=embeddings.provenance, tokenizer=made_of)
+    require_made_from(semantic_ids.provenance, embeddings=embeddings.provenance, tokenizer=made_of, codes=codes.provenance)
+    return made_of
+
+
+def _twin_relative_mse(embeddings: Embeddings, split: Split, parameters: TokenizerParameters) -> float:
+    """Fit a second tokenizer on the train split alone, and measure it on the items held out."""
+    from semantic_ids.metrics.reconstruction import relative_mse
+    from semantic_ids.pipelines.train.nodes import fit
+
+    held_out = split.validation_rows
+    twin = fit(embeddings, parameters, rows=split.rows("train"), monitor_rows=held_out)
+    return relative_mse(embeddings.vectors, twin, held_out)
+
+
+def draw(metrics: dict[str, Any], evaluation: dict[str, Any], training_history: pa.Table) -> tuple[Any, ...]:
+    """Draw the five figures, in the order of `pipeline.FIGURES`."""
+    from semantic_ids.reporting import figures
+
+    return (
+        figures.training_curves(training_history),
+        figures.codebook_usage(evaluation["code_counts"]),
+        figures.collision_groups(evaluation["collision_groups"]),
+        figures.reconstruction_cosine(evaluation["cosine_counts"], metrics["reconstruction.cosine"]),
+        figures.prefix_cohesion(evaluation["cohesion"]),
+    )

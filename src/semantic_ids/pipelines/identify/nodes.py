@@ -1,0 +1,64 @@
+"""Nodes of the stage `identify`: encode and de-duplicate."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from semantic_ids import identifiers
+from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.artifacts import Codes, Embeddings, Provenance, require_made_from
+from semantic_ids.codes import check_sizes
+from semantic_ids.contract import Tokenizer
+from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
+from semantic_ids.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+
+def encode(embeddings: Embeddings, tokenizer: Tokenizer, tokenizer_parameters: TokenizerParameters) -> Codes:
+    """Give every item the codes of its vector, chunk by chunk."""
+    made = _provenance(tokenizer)
+    require_made_from(made, embeddings=embeddings.provenance)
+    sizes = tuple(tokenizer.codebook_sizes)
+    tokenizer = tokenizer.to(tokenizer_parameters.device)
+    codes = np.empty((len(embeddings), len(sizes)), dtype=np.int32)
+    with Progress("encode", total=len(embeddings)) as progress:
+        for rows in chunks(len(embeddings)):
+            codes[rows] = tokenizer.encode(read_rows(embeddings.vectors, rows))
+            progress.advance(rows.stop - rows.start)
+    provenance = Provenance("codes", {"embeddings": embeddings.provenance.fingerprint, "tokenizer": made.fingerprint})
+    return Codes(embeddings.item_ids, codes, sizes, len(sizes), provenance)
+
+
+def deduplicate(
+    embeddings: Embeddings,
+    tokenizer: Tokenizer,
+    codes: Codes,
+    tokenizer_parameters: TokenizerParameters,
+    identify: IdentifyParameters,
+) -> Codes:
+    """Turn the codes into semantic IDs, and say what it cost."""
+    made = _provenance(tokenizer)
+    require_made_from(made, embeddings=embeddings.provenance)
+    require_made_from(codes.provenance, embeddings=embeddings.provenance, tokenizer=made)
+    check_sizes(len(codes), codes.sizes, unique=identify.strategy == "reassign")
+    tokenizer = tokenizer.to(tokenizer_parameters.device)
+    result = identifiers.deduplicate(codes.codes, tokenizer, embeddings.vectors, strategy=identify.strategy, candidates=identify.candidates)
+    logger.info(_cost(identify.strategy, result))
+    inputs = {"embeddings": embeddings.provenance.fingerprint, "tokenizer": made.fingerprint, "codes": codes.provenance.fingerprint}
+    provenance = Provenance("semantic_ids", inputs, parameters=identify.model_dump())
+    return Codes(codes.item_ids, result.codes, result.sizes, result.levels, provenance)
+
+
+def _provenance(tokenizer: Tokenizer) -> Provenance:
+    """Return what the tokenizer was made from; one that no pipeline made is made from nothing at hand."""
+    return tokenizer.provenance or Provenance("tokenizer")
+
+
+def _cost(strategy: str, result: identifiers.Deduplicated) -> str:
+    """Say in one line what the de-duplication cost."""
+    shares = {"moved": result.moved_rate, "to another prefix": result.spilled_rate, "with a suffix": result.suffixed_rate}
+    said = ", ".join(f"{100 * share:.2f} % {what}" for what, share in shares.items())
+    return f"de-duplication ({strategy}): {len(result.codes):,} items, {said}; {100 * result.added_distortion:.2f} % more latent distortion"

@@ -1,0 +1,1 @@
+"""Reporting: metrics and training as pictures."""

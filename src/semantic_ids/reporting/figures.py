@@ -1,0 +1,200 @@
+"""The figures of a run, as matplotlib figures.
+
+They are made as objects, without pyplot: nothing is shown, and nothing stays in memory behind one's back. The colours are those of
+M. Okabe and K. Ito, "Color universal design" (2008), told apart with any kind of colour vision. A figure is 900 px wide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT, DOTS = 9.0, 4.6, 100
+BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#555555"
+COLOURS = (BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY)
+STEPS = ("epoch", "iteration")
+"""Columns of a training history that count its steps."""
+TRAINING = "training"
+SPEED = ("seconds", "items_per_second")
+"""Columns that tell of the machine rather than of the training: not drawn."""
+UNITS = {"objective": "share of the variance left", "imbalance": "1: even", "resets": "codes", "usage": "share of the codes"}
+"""What some columns are counted in; the others have no unit."""
+LOG_FROM = 30.0
+"""An axis is logarithmic where the largest value is this many times the smallest (or the mean, where there are zeros)."""
+
+
+def training_curves(history: pa.Table) -> Figure:
+    """Draw every number that the training recorded: a panel each, a line a level where there are levels.
+
+    Args:
+        history: One row an epoch (column `epoch`) or a k-means iteration (columns `level`, `iteration`). `usage.1`, `usage.2` … are one
+            panel, and so are `reconstruction` and `validation_reconstruction`.
+    """
+    columns = _numbers(history)
+    step = next((name for name in STEPS if name in columns), "step")
+    x = columns.pop(step, np.arange(1, len(history) + 1))
+    curves = _curves(columns, x)
+    figure, panels = _figure("Training", max(1, len(curves)))
+    for panel, (name, lines) in zip(panels, curves.items(), strict=False):
+        for label, (steps, values) in lines.items():
+            panel.plot(steps, values, marker="." if len(steps) < 40 else None, linewidth=1.5, label=label)
+        panel.set(title=name.replace("_", " "), xlabel=step, ylabel=UNITS.get(name, ""))
+        panel.locator_params(axis="x", integer=True)
+        _maybe_log(panel, np.concatenate([values for _, values in lines.values()]))
+        if set(lines) != {TRAINING}:
+            panel.legend(frameon=False, fontsize="small")
+    if not curves:
+        panels[0].set(title="nothing was recorded")
+    return figure
+
+
+def codebook_usage(code_counts: Sequence[Sequence[int]]) -> Figure:
+    """Draw how many items use each code, most used first: a panel a level.
+
+    Args:
+        code_counts: Items of each code, a list a level.
+    """
+    figure, panels = _figure("Use of the codebooks, over the whole catalogue", len(code_counts))
+    for level, (panel, counts) in enumerate(zip(panels, code_counts, strict=True), start=1):
+        uses = np.sort(np.asarray(counts))[::-1]
+        panel.stairs(uses, np.arange(len(uses) + 1), fill=True, color=BLUE, alpha=0.75)
+        panel.axhline(uses.mean(), color=RED, linestyle="--", linewidth=1.2, label=f"even use: {uses.mean():,.1f}")
+        panel.set(title=f"level {level}: {(uses == 0).sum():,} of {len(uses):,} dead", xlabel="codes, most used first", ylabel="items")
+        panel.set_xlim(0, len(uses))
+        if uses.max() > LOG_FROM * uses.mean():
+            panel.set(yscale="log", ylim=(0.5, uses.max() * 3))
+        else:
+            panel.set_ylim(0, max(1, uses.max()) * 1.15)
+            _thousands(panel)
+        panel.legend(frameon=False, loc="upper right")
+    return figure
+
+
+def collision_groups(groups: Mapping[str, int]) -> Figure:
+    """Draw how many groups of items with equal codes there are of each size, before de-duplication.
+
+    Args:
+        groups: Size of a group → number of such groups; size 1 is an item alone.
+    """
+    figure, (panel,) = _figure("Items that share their codes, before de-duplication", 1)
+    labels, numbers = _bin_sizes(groups)
+    bars = panel.bar(labels, numbers, color=[GREEN if label == "1" else BLUE for label in labels])
+    panel.bar_label(bars, [f"{number:,}" if number else "" for number in numbers], padding=2)
+    panel.set(xlabel="items with the same codes (1: alone)", ylabel="groups", yscale="log", ylim=(0.5, max(1, *numbers) * 4))
+    panel.set_xlim(-0.7, max(5, len(labels)) - 0.3)
+    if len(labels) > 9:
+        panel.tick_params(axis="x", labelrotation=30)
+    return figure
+
+
+def reconstruction_cosine(counts: Sequence[int], mean: float) -> Figure:
+    """Draw the histogram of the cosine between the vectors and what their codes decode to.
+
+    Args:
+        counts: Items in each of equal bins from −1 to 1.
+        mean: Mean cosine.
+    """
+    figure, (panel,) = _figure("Cosine of vector and decoded vector", 1)
+    items, edges = np.asarray(counts), np.linspace(-1, 1, len(counts) + 1)
+    full = np.flatnonzero(items)
+    low, high = (full[0], full[-1] + 1) if len(full) else (0, len(items))
+    panel.stairs(items[low:high], edges[low : high + 1], fill=True, color=BLUE, alpha=0.75)
+    panel.axvline(mean, color=RED, linestyle="--", linewidth=1.5, label=f"mean: {mean:.4f}")
+    panel.set(xlabel="cosine (1: the direction is kept)", ylabel="items")
+    _thousands(panel)
+    panel.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def prefix_cohesion(cohesion: Mapping[str, float]) -> Figure:
+    """Draw how alike items are that share a prefix.
+
+    Args:
+        cohesion: Length of the prefix → mean cosine of the pairs that share it; `0` is all pairs.
+    """
+    figure, (panel,) = _figure("Items that share a prefix: how alike they are", 1)
+    lengths = sorted(int(p) for p in cohesion if p != "0")
+    means = [cohesion[str(p)] for p in lengths]
+    panel.plot(lengths, means, color=BLUE, marker="o", linewidth=2, label="pairs that share the prefix")
+    for length, mean in zip(lengths, means, strict=True):
+        panel.annotate(f"{mean:.3f}", (length, mean), textcoords="offset points", xytext=(0, 8), ha="center")
+    if "0" in cohesion:
+        panel.axhline(cohesion["0"], color=RED, linestyle="--", linewidth=1.5, label=f"random pairs: {cohesion['0']:.3f}")
+    panel.set(xlabel="length of the shared prefix (codes)", ylabel="mean cosine", xticks=lengths)
+    panel.margins(x=0.15, y=0.2)
+    panel.legend(frameon=False, loc="best")
+    return figure
+
+
+def _figure(title: str, panels: int) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure with so many panels, at most three a row."""
+    from matplotlib.figure import Figure
+
+    columns = min(3, panels) if panels != 4 else 2
+    rows = math.ceil(panels / columns)
+    figure = Figure(figsize=(WIDTH, HEIGHT if rows == 1 else 2.9 * rows + 0.5), dpi=DOTS, layout="constrained")
+    figure.suptitle(title, fontsize=13)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for empty in axes[panels:]:
+        empty.set_axis_off()
+    for panel in axes[:panels]:
+        _prepare(panel)
+    return figure, list(axes[:panels])
+
+
+def _prepare(panel: Axes) -> None:
+    panel.set_prop_cycle(color=list(COLOURS))
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    panel.set_axisbelow(True)
+
+
+def _numbers(history: pa.Table) -> dict[str, np.ndarray]:
+    """Return the columns that hold numbers, at least one of them, as float64."""
+    import pyarrow as pa
+
+    numeric = [f.name for f in history.schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
+    columns = {name: history.column(name).to_numpy().astype(np.float64) for name in numeric if name not in SPEED}
+    return {name: values for name, values in columns.items() if np.isfinite(values).any()}
+
+
+def _curves(columns: dict[str, np.ndarray], x: np.ndarray) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Sort the numbers into panels and lines: name → label → (steps, values)."""
+    levels = columns.pop("level", None)
+    curves: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    for column, values in columns.items():
+        name, _, level = column.removeprefix("validation_").partition(".")
+        lines = curves.setdefault(name, {})
+        if levels is None:
+            lines[f"level {level}" if level else "validation" if column.startswith("validation_") else TRAINING] = (x, values)
+        else:
+            lines |= {f"level {level:.0f}": (x[levels == level], values[levels == level]) for level in np.unique(levels)}
+    return curves
+
+
+def _maybe_log(panel: Axes, values: np.ndarray) -> None:
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() > 0 and values.max() > LOG_FROM * values.min():
+        panel.set_yscale("log")
+
+
+def _thousands(panel: Axes) -> None:
+    panel.yaxis.set_major_formatter("{x:,.0f}")
+
+
+def _bin_sizes(groups: Mapping[str, int]) -> tuple[list[str], list[int]]:
+    """Gather the sizes of groups in bins that double: 1, 2, 3–4, 5–8 and so on."""
+    bins: dict[int, int] = {}
+    for size, number in groups.items():
+        bins[(int(size) - 1).bit_length()] = bins.get((int(size) - 1).bit_length(), 0) + number
+    powers = range(max(bins, default=0) + 1)
+    labels = [str(2**p) if p < 2 else f"{2 ** (p - 1) + 1:,}–{2**p:,}" for p in powers]
+    return labels, [bins.get(p, 0) for p in powers]

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import logging
+from typing import get_type_hints
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from semantic_ids.artifacts import Embeddings, Provenance
+from semantic_ids.errors import BadInput
+from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
+from semantic_ids.pipelines.identify.nodes import deduplicate, encode
+
+
+class ScalarTokenizer:
+    """One level: the code of a number is its nearest integer."""
+
+    def __init__(self, size, provenance):
+        self.codebook_sizes, self.provenance, self.device = (size,), provenance, None
+
+    def to(self, device):
+        self.device = device
+        return self
+
+    def encode(self, vectors):
+        return self.level_costs(vectors, None).argmin(1).astype(np.int32)[:, None]
+
+    def level_costs(self, vectors, prefixes):
+        return (vectors - np.arange(self.codebook_sizes[0], dtype=np.float32)) ** 2
+
+
+@pytest.fixture
+def embeddings():
+    vectors = np.random.default_rng(0).uniform(0, 9, (20_000, 1)).astype(np.float32)
+    ids = pa.array([f"item {i}" for i in range(20_000)])
+    return Embeddings(vectors, ids, np.zeros(20_000, np.uint64), 0, Provenance("embeddings", content="a"))
+
+
+@pytest.fixture
+def few(embeddings):
+    return Embeddings(embeddings.vectors[:8], embeddings.item_ids[:8], embeddings.vector_hashes[:8], 0, embeddings.provenance)
+
+
+def tokenizer_of(embeddings, size=10):
+    return ScalarTokenizer(size, Provenance("tokenizer", inputs={"embeddings": embeddings.provenance.fingerprint, "split": "s"}))
+
+
+PARAMETERS = TokenizerParameters.model_construct(device="cpu")
+
+
+def identify(strategy):
+    return IdentifyParameters(strategy=strategy, candidates=4)
+
+
+def test_encode_gives_the_codes_of_every_item(embeddings):
+    tokenizer = tokenizer_of(embeddings)
+    codes = encode(embeddings, tokenizer, PARAMETERS)
+    assert codes.codes.dtype == np.int32
+    np.testing.assert_array_equal(codes.codes, np.rint(embeddings.vectors).astype(np.int32))
+    assert (codes.sizes, codes.levels, tokenizer.device) == ((10,), 1, "cpu")
+    assert codes.item_ids.equals(embeddings.item_ids)
+    expected = {"embeddings": embeddings.provenance.fingerprint, "tokenizer": tokenizer.provenance.fingerprint}
+    assert codes.provenance == Provenance("codes", expected)
+
+
+@pytest.mark.parametrize(("strategy", "unique", "width"), [("reassign", True, 1), ("suffix", True, 2), ("none", False, 1)])
+def test_deduplicate(few, caplog, strategy, unique, width):
+    few = Embeddings(np.zeros_like(few.vectors) + 2.2, few.item_ids, few.vector_hashes, 0, few.provenance)
+    tokenizer = tokenizer_of(few, size=8)
+    codes = encode(few, tokenizer, PARAMETERS)
+    with caplog.at_level(logging.INFO):
+        ids = deduplicate(few, tokenizer, codes, PARAMETERS, identify(strategy))
+    assert ids.codes.shape == (8, width)
+    assert (len(np.unique(ids.codes, axis=0)) == 8) == unique
+    assert ids.levels == 1
+    assert ids.provenance.parameters == {"strategy": strategy, "candidates": 4}
+    assert ids.provenance.inputs == {**codes.provenance.inputs, "codes": codes.provenance.fingerprint}
+    assert len(caplog.records) == 1
+    assert f"de-duplication ({strategy}): 8 items" in caplog.text
+    if strategy == "reassign":
+        assert ids.codes[:, 0].tolist() == [2, 3, 1, 4, 0, 5, 6, 7]  # in the order of cost, by row
+        assert "87.50 % moved, 0.00 % to another prefix, 0.00 % with a suffix" in caplog.text
+
+
+def test_too_few_codes_are_refused_for_reassign_alone(embeddings):
+    tokenizer = tokenizer_of(embeddings)
+    codes = encode(embeddings, tokenizer, PARAMETERS)
+    with pytest.raises(BadInput, match="cannot all be unique"):
+        deduplicate(embeddings, tokenizer, codes, PARAMETERS, identify("reassign"))
+    assert len(np.unique(deduplicate(embeddings, tokenizer, codes, PARAMETERS, identify("suffix")).codes, axis=0)) == 20_000
+
+
+def test_artifacts_of_two_runs_are_refused(few):
+    other = Embeddings(few.vectors, few.item_ids, few.vector_hashes, 0, Provenance("embeddings", content="b"))
+    tokenizer = tokenizer_of(few, size=8)
+    codes = encode(few, tokenizer, PARAMETERS)
+    retrained = ScalarTokenizer(8, Provenance("tokenizer", inputs=tokenizer.provenance.inputs, parameters={"seed": 1}))
+    with pytest.raises(BadInput, match="run the pipeline 'train' again"):
+        encode(other, tokenizer, PARAMETERS)
+    with pytest.raises(BadInput, match="run the pipeline 'train' again"):
+        encode(few, ScalarTokenizer(8, None), PARAMETERS)
+    with pytest.raises(BadInput, match="run the pipeline 'identify' again"):
+        deduplicate(few, retrained, codes, PARAMETERS, identify("suffix"))
+
+
+def test_types_of_the_nodes_resolve():
+    assert get_type_hints(deduplicate)["identify"] is IdentifyParameters
+    assert get_type_hints(encode)["tokenizer_parameters"] is TokenizerParameters

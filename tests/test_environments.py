@@ -1,0 +1,63 @@
+"""Every shipped environment, laid over `conf/base`, is a complete and valid set of parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from kedro.config import OmegaConfigLoader
+
+from semantic_ids.codes import check_sizes
+from semantic_ids.parameters import Parameters
+from semantic_ids.settings import CONFIG_LOADER_ARGS
+
+CONF = Path(__file__).parents[1] / "conf"
+ENVIRONMENTS = ("rq_kmeans_gpu", "rq_vae", "rq_vae_gpu", "test", "tiger")
+SAMPLE_ITEMS = 9_403
+
+
+def parameters(env: str) -> Parameters:
+    loader = OmegaConfigLoader(conf_source=str(CONF), env=env, **CONFIG_LOADER_ARGS)
+    return Parameters.model_validate(loader["parameters"])
+
+
+def paths(values: dict, prefix: str = "") -> set[str]:
+    below = {f"{prefix}{name}": value for name, value in values.items()}
+    groups = [paths(value, f"{name}.") for name, value in below.items() if isinstance(value, dict)]
+    return {name for name, value in below.items() if not isinstance(value, dict)}.union(*groups)
+
+
+def test_these_are_all():
+    folders = {folder.name for folder in CONF.iterdir() if folder.is_dir() and any(folder.glob("*.yml"))}
+    assert folders - {"base", "local"} == set(ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_environment_is_valid_and_fits_the_sample(env):
+    values = parameters(env)
+    items = min(values.ingest.max_items or SAMPLE_ITEMS, SAMPLE_ITEMS)
+    check_sizes(items, values.tokenizer.codebook_sizes, unique=values.identify.strategy == "reassign")
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_environment_names_known_parameters_once(env):
+    """Soft merge would let a misspelt group stand beside the right one; and two files that set one value leave it to chance."""
+    known = paths(parameters("base").model_dump())
+    named = [paths(yaml.safe_load(file.read_text())) for file in (CONF / env).glob("parameters*.yml")]
+    assert set().union(*named) <= known
+    assert sum(map(len, named)) == len(set().union(*named))
+
+
+def test_what_the_environments_mean():
+    tiger = parameters("tiger")
+    vae = tiger.tokenizer.rq_vae
+    assert (tiger.tokenizer.kind, vae.hidden, vae.latent, vae.commitment) == ("rq_vae", [512, 256, 128], 32, 0.25)
+    assert (tiger.tokenizer.codebook_sizes, tiger.identify.strategy) == ([256, 256, 256], "suffix")
+    gpu = {env: parameters(env).tokenizer for env in ("rq_vae_gpu", "rq_kmeans_gpu")}
+    assert {env: (t.kind, t.device) for env, t in gpu.items()} == {
+        "rq_vae_gpu": ("rq_vae", "cuda"),
+        "rq_kmeans_gpu": ("rq_kmeans", "cuda"),
+    }
+    assert parameters("rq_vae").tokenizer.kind == "rq_vae"
+    assert not parameters("test").tracking.enabled

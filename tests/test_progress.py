@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+import pytest
+
+from semantic_ids import progress
+from semantic_ids.progress import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set by hand."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_long_work_logs_a_line_every_ten_seconds(caplog, clock) -> None:
+    caplog.set_level(logging.INFO, logger="semantic_ids.progress")
+    with Progress("encode", total=1000) as bar:
+        for _ in range(10):
+            clock[0] += 2.5
+            bar.advance(100)
+    assert [record.message for record in caplog.records] == [
+        "encode: 400 of 1,000 items, 40 a second, about 15 s left",
+        "encode: 800 of 1,000 items, 40 a second, about 5 s left",
+    ]
+
+
+def test_short_work_says_nothing(caplog, clock) -> None:
+    caplog.set_level(logging.INFO, logger="semantic_ids.progress")
+    with Progress("encode", total=1000) as bar:
+        clock[0] += 9.9
+        bar.advance(1000)
+    assert caplog.records == []
+    assert bar.done == 1000
+
+
+def test_nothing_done_yet_is_no_division_by_zero(caplog, clock) -> None:
+    caplog.set_level(logging.INFO, logger="semantic_ids.progress")
+    with Progress("encode", total=10, unit="epochs") as bar:
+        clock[0] += 11
+        bar.advance(0)
+    assert "0 of 10 epochs" in caplog.text
+
+
+def test_a_terminal_gets_a_bar(monkeypatch, caplog, clock, capsys) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    caplog.set_level(logging.INFO, logger="semantic_ids.progress")
+    with Progress("encode", total=4, unit="rows") as bar:
+        assert bar._bar is not None
+        clock[0] += 30
+        bar.advance(3)
+        assert bar._bar.n == 3
+    assert caplog.records == []
+    assert "encode" in capsys.readouterr().err
+
+
+def test_a_terminal_without_tqdm_gets_lines(monkeypatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert progress._terminal_bar("encode", 1, "rows") is None
+
+
+def test_an_error_passes_through() -> None:
+    with pytest.raises(ValueError, match="stop"), Progress("encode", total=1):
+        raise ValueError("stop")
