@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semantic_ids.arrays import CHUNK_ROWS, chunks, read_rows, release
+from semantic_ids.arrays import CHUNK_ROWS, MappedRows, chunks, map_rows, read_rows, release
 
 
 @given(st.integers(0, 1000), st.integers(1, 300))
@@ -61,3 +61,48 @@ def test_releasing_an_array_in_memory_does_nothing() -> None:
     release(array)
     release(array[:2])
     assert array.sum() == 3
+
+
+def test_a_map_keeps_its_file_whatever_takes_its_name(mapped, tmp_path) -> None:
+    rows = map_rows(tmp_path / "a.npy")
+    expected = np.array(rows)
+    np.save(tmp_path / "b.npy", np.zeros_like(expected))
+    (tmp_path / "b.npy").replace(tmp_path / "a.npy")
+    np.testing.assert_array_equal(read_rows(rows, np.array([4, 2, 4])), expected[[4, 2, 4]])
+
+
+@pytest.mark.parametrize("part", [np.s_[:], np.s_[100:300], np.s_[10:900:7], np.s_[:, :9], np.s_[:, ::2], np.s_[::-1]])
+def test_scattered_rows_of_any_part_of_a_map(mapped, tmp_path, part) -> None:
+    rows, expected = map_rows(tmp_path / "a.npy")[part], np.array(mapped)[part]
+    chosen = np.array([5, 0, len(expected) - 1, 5, -1])
+    np.testing.assert_array_equal(read_rows(rows, chosen, np.float64), expected[chosen].astype(np.float64))
+
+
+def test_rows_that_are_not_there_are_an_error(mapped, tmp_path) -> None:
+    with pytest.raises(IndexError):
+        read_rows(map_rows(tmp_path / "a.npy"), np.array([0, 5000]))
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish that is no array", b"\x93NUMPY\x01\x00"])
+def test_what_is_no_array_is_an_error(tmp_path, content) -> None:
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(ValueError):
+        map_rows(tmp_path / "x.npy")
+
+
+def test_a_file_that_is_shorter_than_it_says_is_an_error(mapped, tmp_path) -> None:
+    whole = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "short.npy").write_bytes(whole[:-10])
+    with pytest.raises(ValueError):
+        map_rows(tmp_path / "short.npy")
+    np.save(tmp_path / "flat.npy", np.ones(3))
+    with pytest.raises(ValueError, match="rows"):
+        map_rows(tmp_path / "flat.npy")
+
+
+def test_a_map_is_read_without_mapping_its_pages(mapped, tmp_path) -> None:
+    rows = map_rows(tmp_path / "a.npy")
+    assert isinstance(rows, MappedRows)
+    read_rows(rows, np.arange(0, 5000, 3))
+    if Path("/proc/self/smaps").exists():
+        assert resident_kb(rows) == 0

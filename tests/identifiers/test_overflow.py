@@ -50,7 +50,7 @@ def test_those_leave_who_lose_least(make_tokenizer):
     tokenizer = make_tokenizer((4, 4, 5))
     placement = crowded(tokenizer)
     key = placement.prefix_keys()[:1]
-    leavers, losses = choose_leavers(placement, Groups.by(placement.prefix_keys()), key, 3)
+    leavers, losses = choose_leavers(placement, Groups.by(placement.prefix_keys()), key)
     costs = placement.costs(np.arange(40)).astype(np.float64)
     elsewhere = tokenizer.candidates(placement.vectors, 1, distinct_prefixes=True, closed=key)[1][:, 0].astype(np.float64)
     square = np.concatenate([costs, np.repeat(elsewhere[:, None], 35, axis=1)], axis=1)

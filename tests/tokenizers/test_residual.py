@@ -80,3 +80,19 @@ def test_decode_sums_the_levels_given(width):
     for level in range(width):
         expected += q.codebooks[level][codes[:, level]]
     torch.testing.assert_close(q.decode(codes), expected)
+
+
+@pytest.mark.parametrize("sizes", [(6, 5, 4), (7, 3), (5,)])
+@pytest.mark.parametrize("distinct", [False, True])
+def test_closed_prefixes_are_looked_up_as_they_are_searched_for(sizes, distinct, monkeypatch):
+    q = quantizer(sizes, 6)
+    z = torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
+    prefixes = int(np.prod(sizes[:-1]))
+    closed = torch.arange(0, prefixes, 2)
+    looked_up = q.best_codes(z, 7, distinct, closed)
+    monkeypatch.setattr("semantic_ids.tokenizers.residual.LARGEST_TABLE", 0)
+    searched = q.best_codes(z, 7, distinct, closed)
+    assert torch.equal(looked_up[0], searched[0]) and torch.equal(looked_up[1], searched[1])
+    keys = looked_up[0][:, :, 0] * (sizes[1] if len(sizes) > 2 else 1) + (looked_up[0][:, :, 1] if len(sizes) > 2 else 0)
+    found = torch.isfinite(looked_up[1])
+    assert (keys[found] % 2 == 1).all() and found.any() == (prefixes > 1)

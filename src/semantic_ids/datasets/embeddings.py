@@ -12,6 +12,7 @@ import numpy as np
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
+from semantic_ids.arrays import map_rows
 from semantic_ids.artifacts import Embeddings, Provenance
 from semantic_ids.datasets.atomic import FULL, atomic_folder, recover
 from semantic_ids.errors import BadInput
@@ -166,7 +167,7 @@ def _read(folder: Path) -> Embeddings:
     import pyarrow.parquet as pq
 
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    vectors = map_rows(folder / "vectors.npy")
     hashes = np.load(folder / "vector_hashes.npy")
     item_ids = pq.read_table(folder / "item_ids.parquet", memory_map=False).column("item_id").combine_chunks()
     found = (manifest["format"], *vectors.shape, vectors.dtype.name, len(hashes), len(item_ids))

@@ -75,7 +75,7 @@ def _among_best(values: np.ndarray) -> np.ndarray:
     by_code = np.ascontiguousarray(values.T)
     last = np.partition(by_code, K - 1, axis=1)[:, K - 1 : K]
     below, level = by_code < last, by_code == last
-    return (below | (level & (np.cumsum(level, axis=1) <= K - below.sum(axis=1, keepdims=True)))).any(axis=0)
+    return (below | (level & (np.cumsum(level, axis=1, dtype=np.int32) <= K - below.sum(axis=1, keepdims=True)))).any(axis=0)
 
 
 def in_row_order(owner: np.ndarray, likeness: np.ndarray, codes: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -45,29 +45,36 @@ def ask(placement: Placement, rows: np.ndarray, t: int, closed: np.ndarray) -> O
     codes = np.empty((len(rows), t, len(placement.sizes)), dtype=np.int32)
     costs = np.empty((len(rows), t))
     for piece in chunks(len(rows), placement.batch_rows):
-        codes[piece], costs[piece] = _search(placement, read_rows(placement.vectors, rows[piece]), t, t, closed)
+        codes[piece], costs[piece] = search(placement, read_rows(placement.vectors, rows[piece]), t, closed)
     prefixes = keys(codes[:, :, :-1].reshape(len(rows) * t, -1), placement.sizes).reshape(len(rows), t)
     return Offers(codes, costs, prefixes)
 
 
-def _search(placement: Placement, vectors: np.ndarray, t: int, width: int, closed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Take the best t of `width` candidates; for items with none, search twice as wide, and at last without the tokenizer's search.
+def search(
+    placement: Placement, vectors: np.ndarray, t: int, closed: np.ndarray, width: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the best open prefixes; for items with none, search twice as wide, and at last without the tokenizer's search.
 
     A search through more prefixes than are closed must meet an open one; a tokenizer that still finds none does not look further.
 
+    Args:
+        placement: The items.
+        vectors: Shape (m, D).
+        t: How many prefixes an item.
+        closed: Keys of the prefixes without room, ascending, int64.
+        width: How many candidates to ask for; t of them are kept.
+
     Returns:
-        Shapes (m, t, L) and (m, t).
+        Codes, shape (m, t, L), and their distortion, (m, t): ascending, with at least one for every item, then −1 and inf.
     """
+    width = width or t
     codes, costs = _candidates(placement, vectors, width, closed)
     codes, costs = codes[:, :t].copy(), costs[:, :t].copy()
     lost = ~np.isfinite(costs[:, 0])
     if lost.any():
-        wider = (
-            _enumerate(placement, vectors[lost], t, closed)
-            if width > len(closed)
-            else _search(placement, vectors[lost], t, 2 * width, closed)
-        )
-        codes[lost], costs[lost] = wider
+        last_resort = width > len(closed)
+        found = _enumerate(placement, vectors[lost], t, closed) if last_resort else search(placement, vectors[lost], t, closed, 2 * width)
+        codes[lost], costs[lost] = found
     return codes, costs
 
 

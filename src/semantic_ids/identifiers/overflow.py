@@ -10,11 +10,11 @@ import heapq
 
 import numpy as np
 
-from semantic_ids.arrays import chunks
+from semantic_ids.arrays import chunks, read_rows
 from semantic_ids.hashing import vector_hash
 from semantic_ids.identifiers.assignment import LEAVES, Contest, in_row_order
 from semantic_ids.identifiers.groups import Groups, Occupancy
-from semantic_ids.identifiers.offers import Offers, ask
+from semantic_ids.identifiers.offers import Offers, ask, search
 from semantic_ids.identifiers.placement import Placement
 from semantic_ids.progress import Progress
 
@@ -38,12 +38,12 @@ def spill(placement: Placement, candidates: int) -> None:
     groups = Groups.by(placement.prefix_keys())
     closed = groups.keys[groups.sizes >= placement.last_size]
     overfull = groups.select(groups.sizes > placement.last_size)
-    leavers, losses = choose_leavers(placement, overfull, closed, candidates)
+    leavers, losses = choose_leavers(placement, overfull, closed)
     if len(leavers):
         find_room(placement, leavers[np.lexsort((leavers, losses))], candidates)
 
 
-def choose_leavers(placement: Placement, overfull: Groups, closed: np.ndarray, candidates: int) -> tuple[np.ndarray, np.ndarray]:
+def choose_leavers(placement: Placement, overfull: Groups, closed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Decide for every overfull group who stays, and with which code; note it, and return the others.
 
     Returns:
@@ -52,7 +52,7 @@ def choose_leavers(placement: Placement, overfull: Groups, closed: np.ndarray, c
     leavers, losses = [np.empty(0, dtype=np.int64)], [np.empty(0)]
     with Progress("overfull prefixes", total=len(overfull.rows)) as progress:
         for batch in overfull.batches(placement.batch_rows):
-            elsewhere, likeness, contests = _hold_contests(placement, batch, closed, candidates)
+            elsewhere, likeness, contests = _hold_contests(placement, batch, closed)
             last, paid = _outcome(contests, batch, likeness)
             stays = last != LEAVES
             placement.codes[batch.rows[stays], -1] = last[stays]
@@ -63,9 +63,7 @@ def choose_leavers(placement: Placement, overfull: Groups, closed: np.ndarray, c
     return np.concatenate(leavers), np.concatenate(losses)
 
 
-def _hold_contests(
-    placement: Placement, batch: Groups, closed: np.ndarray, candidates: int
-) -> tuple[np.ndarray, np.ndarray, list[Contest]]:
+def _hold_contests(placement: Placement, batch: Groups, closed: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Contest]]:
     """Enter all items of some groups; a group that is larger than a batch is entered piece by piece.
 
     Returns:
@@ -75,9 +73,10 @@ def _hold_contests(
     elsewhere, likeness = np.empty(len(batch.rows)), np.empty(len(batch.rows), dtype=np.uint64)
     for piece in chunks(len(batch.rows), placement.batch_rows):
         rows = batch.rows[piece]
-        costs = placement.costs(rows)
+        vectors = read_rows(placement.vectors, rows)
+        costs = placement.costs_of(vectors, rows)
         placement.note_before(rows, costs)
-        elsewhere[piece] = ask(placement, rows, candidates, closed).costs[:, 0]
+        elsewhere[piece] = search(placement, vectors, 1, closed)[1][:, 0]
         values = costs - elsewhere[piece, None]
         likeness[piece] = vector_hash(values)
         for contest, (start, stop) in zip(contests, batch.spans(), strict=True):

@@ -11,14 +11,17 @@ Shapes: m vectors, d dimensions, L levels, K_l codes at level l, B beams.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-BEAM_CELLS = 1 << 22
-"""Scores held at a time by the beam search (16 MiB of float32)."""
+BEAM_CELLS = 1 << 20
+"""Scores held at a time by the beam search: 4 MiB of float32 stay in the processor's cache."""
+LARGEST_TABLE = 1 << 26
+"""Up to so many prefixes, those that are closed are looked up in a table of one byte each; beyond, they are searched for."""
 LEAST_BEAM_CODES = 4096
 """The beam covers at least this many codes a level, so that small codebooks are searched exhaustively."""
 
@@ -67,7 +70,7 @@ class ResidualQuantizer:
 
     def best_codes(self, z: Tensor, t: int, distinct_prefixes: bool = False, closed: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Search the t best codes with a beam: (m, d) → (m, t, L) int64, (m, t) float32. See `contract.Tokenizer.candidates`."""
-        tables = self._tables(z)
+        tables, closed = self._tables(z), self._closed_table(closed)
         norms = (z * z).sum(1)
         width = max(t, LEAST_BEAM_CODES // max(self.sizes))
         rows = max(1, BEAM_CELLS // (width * max(self.sizes)))
@@ -120,9 +123,20 @@ class ResidualQuantizer:
         keys = torch.zeros(codes.shape[:2], dtype=torch.int64, device=codes.device)
         for level in range(codes.shape[2]):
             keys = keys * self.sizes[level] + codes[:, :, level]
+        if closed.dtype == torch.bool:
+            return grown.masked_fill_(closed.view(-1, grown.shape[2])[keys], torch.inf)
         keys = keys[:, :, None] * grown.shape[2] + torch.arange(grown.shape[2], device=codes.device)
         place = torch.searchsorted(closed, keys).clamp_(max=len(closed) - 1)
-        return grown.masked_fill(closed[place] == keys, torch.inf)
+        return grown.masked_fill_(closed[place] == keys, torch.inf)
+
+    def _closed_table(self, closed: Tensor | None) -> Tensor | None:
+        """Turn the keys of closed prefixes into a table of all prefixes, where that is of moderate size."""
+        prefixes = math.prod(self.sizes[:-1])
+        if closed is None or not len(closed) or prefixes > LARGEST_TABLE:
+            return closed
+        table = torch.zeros(prefixes, dtype=torch.bool, device=closed.device)
+        table[closed] = True
+        return table
 
     def _ordered(self, codes: Tensor, scores: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """Sort by error, equal ones by codes, and fill up to t with inf and −1."""
