@@ -44,6 +44,9 @@ class Tokenizer(Protocol):
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Return the vectors that codes stand for: (m, L) → (m, D) float32."""
 
+    def distortion(self, vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Return the squared error of each vector with its codes, in the space that is quantised: (m, D), (m, L) → (m,) float32."""
+
     def level_costs(self, vectors: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
         """Return the distortion of each last-level code under a given prefix.
 

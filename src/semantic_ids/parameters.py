@@ -72,7 +72,7 @@ class PreprocessParameters(Group):
     normalize: bool = Field(
         description="Bring every vector to unit length first. Its norm is then not in the codes: decode returns unit vectors, and zero vectors are bad input."
     )
-    center: bool = Field(description="Subtract the mean vector of the items fitted on.")
+    center: bool = Field(description="Subtract the mean vector of the items fitted on (of the first 262,144 of them by item hash).")
     scale: bool = Field(
         description="Divide by one number, so that the mean squared value of a dimension is 1. Distances keep their proportions; learning rates mean the same on all data."
     )

@@ -32,7 +32,7 @@ def test_first_come_serves_in_the_order_of_cost_and_row(seed):
     rows = rng.permutation(100)[:m]
     used = rng.integers(0, 5, 8)
     occupancy = Occupancy.of(np.repeat(np.arange(8), used))
-    offers = Offers(np.zeros((m, t, 2), np.int32), costs, prefixes)
+    offers = Offers(prefixes, np.zeros((m, t), np.int32), costs)
     taken = first_come(offers, rows, occupancy, 4)
     assert taken.tolist() == one_by_one(offers, rows, {p: 4 - int(u) for p, u in enumerate(used)})
 
@@ -50,7 +50,8 @@ def test_those_leave_who_lose_least(make_tokenizer):
     tokenizer = make_tokenizer((4, 4, 5))
     placement = crowded(tokenizer)
     key = placement.prefix_keys()[:1]
-    leavers, losses = choose_leavers(placement, Groups.by(placement.prefix_keys()), key)
+    leavers, offers = choose_leavers(placement, Groups.by(placement.prefix_keys()), key, 3)
+    losses = offers.costs[:, 0].astype(np.float64)
     costs = placement.costs(np.arange(40)).astype(np.float64)
     elsewhere = tokenizer.candidates(placement.vectors, 1, distinct_prefixes=True, closed=key)[1][:, 0].astype(np.float64)
     square = np.concatenate([costs, np.repeat(elsewhere[:, None], 35, axis=1)], axis=1)

@@ -39,6 +39,12 @@ class NumpyTokenizer:
         x = sum((c[codes[:, level]] for level, c in enumerate(self.codebooks)), np.zeros((len(codes), self.dim), np.float32))
         return x / np.linalg.norm(x, axis=1, keepdims=True) if self.normalizes else x
 
+    def distortion(self, vectors, codes):
+        rest = self._prepared(vectors)
+        for level in range(codes.shape[1]):
+            rest = rest - self.codebooks[level][codes[:, level]]
+        return (rest**2).sum(1)
+
     def level_costs(self, vectors, prefixes):
         rest = self._prepared(vectors)
         for level in range(prefixes.shape[1]):

@@ -86,6 +86,14 @@ def test_level_costs_are_squared_errors(tokenizer, vectors):
         np.testing.assert_allclose(costs[:, code], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_distortion_is_the_squared_error_where_it_is_quantised(tokenizer, vectors):
+    codes = tokenizer.encode(vectors)[::-1]
+    expected = ((latent(tokenizer, vectors) - latent_sums(tokenizer, codes)) ** 2).sum(1)
+    found = tokenizer.distortion(vectors, codes)
+    assert found.shape == (700,) and found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def every_cost(tokenizer, x):
     """Squared error of every code for every vector, by brute force: (m, ∏K)."""
     return ((latent(tokenizer, x)[:, None, :] - latent_sums(tokenizer, ALL_CODES)[None]) ** 2).sum(-1)

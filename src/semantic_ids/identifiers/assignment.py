@@ -7,6 +7,9 @@ Transactions on Aerospace and Electronic Systems 52(4), 2016). Its choice among 
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 LEAVES = -1
@@ -30,6 +33,11 @@ def assign(costs: np.ndarray) -> np.ndarray:
     if costs.shape[0] == costs.shape[1]:
         costs = np.subtract(costs, costs.min(axis=0), dtype=np.float64)
     return linear_sum_assignment(costs)[1]
+
+
+def workers() -> ThreadPoolExecutor:
+    """Return threads to solve problems in, one a core: scipy's solver lets them work side by side."""
+    return ThreadPoolExecutor(os.cpu_count())
 
 
 class Contest:

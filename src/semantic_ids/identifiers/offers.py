@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +20,30 @@ class Offers:
     """What some items are offered: each at least one prefix, no prefix twice.
 
     Attributes:
-        codes: Shape (m, t, L), int32: the best codes under each prefix offered.
-        costs: Shape (m, t), float64, ascending: their distortion, inf where fewer than t are offered.
         prefixes: Shape (m, t), int64: keys of the prefixes; of no meaning where the cost is inf.
+        last: Shape (m, t), int32: the best last-level code under each.
+        costs: Shape (m, t), ascending: the distortion with that code, inf where fewer than t are offered.
     """
 
-    codes: np.ndarray
-    costs: np.ndarray
     prefixes: np.ndarray
+    last: np.ndarray
+    costs: np.ndarray
+
+    @classmethod
+    def of(cls, codes: np.ndarray, costs: np.ndarray, sizes: Sequence[int]) -> Offers:
+        """Make offers of candidates: (m, t, L) codes and (m, t) costs, as `search` returns them."""
+        m, t, levels = codes.shape
+        prefixes = keys(codes[:, :, :-1].reshape(m * t, levels - 1), sizes).reshape(m, t)
+        return cls(prefixes, codes[:, :, -1].copy(), costs)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Offers]) -> Offers:
+        """Put offers to different items one after the other; there is at least one part."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("prefixes", "last", "costs")))
+
+    def select(self, items: np.ndarray) -> Offers:
+        """Keep the offers to some items: numbers, or a mask of shape (m,)."""
+        return Offers(self.prefixes[items], self.last[items], self.costs[items])
 
     def made(self) -> np.ndarray:
         """Return how many offers each item has: shape (m,)."""
@@ -42,12 +59,12 @@ def ask(placement: Placement, rows: np.ndarray, t: int, closed: np.ndarray) -> O
         t: How many prefixes an item.
         closed: Keys of the prefixes without room, ascending, int64. At least one prefix is open.
     """
-    codes = np.empty((len(rows), t, len(placement.sizes)), dtype=np.int32)
-    costs = np.empty((len(rows), t))
-    for piece in chunks(len(rows), placement.batch_rows):
-        codes[piece], costs[piece] = search(placement, read_rows(placement.vectors, rows[piece]), t, closed)
-    prefixes = keys(codes[:, :, :-1].reshape(len(rows) * t, -1), placement.sizes).reshape(len(rows), t)
-    return Offers(codes, costs, prefixes)
+    return Offers.concatenate(
+        [
+            Offers.of(*search(placement, read_rows(placement.vectors, rows[piece]), t, closed), placement.sizes)
+            for piece in chunks(len(rows), placement.batch_rows)
+        ]
+    )
 
 
 def search(

@@ -6,24 +6,23 @@ takes the next best of the prefixes it was offered that still has room, and one 
 
 from __future__ import annotations
 
-import heapq
-
 import numpy as np
 
 from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.codes import ranks, unpack
 from semantic_ids.hashing import vector_hash
-from semantic_ids.identifiers.assignment import LEAVES, Contest, in_row_order
+from semantic_ids.identifiers.assignment import LEAVES, Contest, in_row_order, workers
 from semantic_ids.identifiers.groups import Groups, Occupancy
 from semantic_ids.identifiers.offers import Offers, ask, search
 from semantic_ids.identifiers.placement import Placement
 from semantic_ids.progress import Progress
 
 OFFERS_AT_A_TIME = 2**20
-"""Offers that are held at once (24 bytes each, and the heap's share)."""
+"""Offers that are made in one turn (16 bytes each)."""
 
 FIRST_TURN, SMALLEST_TURN = 16384, 2048
-"""Items that are made an offer at a time, at first and at least. Near-duplicates want the same few prefixes: to ask for all of them, while
-only few find room, would ask for the same item again and again."""
+"""Items that are made a new offer at a time, at first and at least. Near-duplicates want the same few prefixes: to ask for all of them,
+while only few find room, would ask for the same item again and again."""
 
 
 def spill(placement: Placement, candidates: int) -> None:
@@ -38,97 +37,110 @@ def spill(placement: Placement, candidates: int) -> None:
     groups = Groups.by(placement.prefix_keys())
     closed = groups.keys[groups.sizes >= placement.last_size]
     overfull = groups.select(groups.sizes > placement.last_size)
-    leavers, losses = choose_leavers(placement, overfull, closed)
-    if len(leavers):
-        find_room(placement, leavers[np.lexsort((leavers, losses))], candidates)
+    if len(overfull.rows):
+        find_room(placement, *choose_leavers(placement, overfull, closed, candidates), candidates)
 
 
-def choose_leavers(placement: Placement, overfull: Groups, closed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def choose_leavers(placement: Placement, overfull: Groups, closed: np.ndarray, candidates: int) -> tuple[np.ndarray, Offers]:
     """Decide for every overfull group who stays, and with which code; note it, and return the others.
 
     Returns:
-        Row numbers of those who leave, and their cost under the best other prefix with room: two of shape (m,).
+        Row numbers of those who leave, shape (m,), and what they are offered elsewhere.
     """
-    leavers, losses = [np.empty(0, dtype=np.int64)], [np.empty(0)]
+    leavers, offers = [], []
     with Progress("overfull prefixes", total=len(overfull.rows)) as progress:
         for batch in overfull.batches(placement.batch_rows):
-            elsewhere, likeness, contests = _hold_contests(placement, batch, closed)
+            elsewhere, likeness, contests = _hold_contests(placement, batch, closed, candidates)
             last, paid = _outcome(contests, batch, likeness)
             stays = last != LEAVES
             placement.codes[batch.rows[stays], -1] = last[stays]
-            placement.after[batch.rows[stays]] = (paid + elsewhere)[stays]
+            placement.after[batch.rows[stays]] = (paid + elsewhere.costs[:, 0])[stays]
             leavers.append(batch.rows[~stays])
-            losses.append(elsewhere[~stays])
+            offers.append(elsewhere.select(~stays))
             progress.advance(len(batch.rows))
-    return np.concatenate(leavers), np.concatenate(losses)
+    return np.concatenate(leavers), Offers.concatenate(offers)
 
 
-def _hold_contests(placement: Placement, batch: Groups, closed: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Contest]]:
+def _hold_contests(placement: Placement, batch: Groups, closed: np.ndarray, candidates: int) -> tuple[Offers, np.ndarray, list[Contest]]:
     """Enter all items of some groups; a group that is larger than a batch is entered piece by piece.
 
     Returns:
-        Each item's cost elsewhere, shape (m,) float64; a hash of its values, shape (m,) uint64; and the groups' contests.
+        What each item is offered elsewhere; a hash of its values, shape (m,) uint64; and the groups' contests.
     """
     contests = [Contest(placement.last_size) for _ in batch.keys]
-    elsewhere, likeness = np.empty(len(batch.rows)), np.empty(len(batch.rows), dtype=np.uint64)
+    elsewhere, likeness = [], np.empty(len(batch.rows), dtype=np.uint64)
     for piece in chunks(len(batch.rows), placement.batch_rows):
         rows = batch.rows[piece]
         vectors = read_rows(placement.vectors, rows)
         costs = placement.costs_of(vectors, rows)
         placement.note_before(rows, costs)
-        elsewhere[piece] = search(placement, vectors, 1, closed)[1][:, 0]
-        values = costs - elsewhere[piece, None]
+        elsewhere.append(Offers.of(*search(placement, vectors, candidates, closed), placement.sizes))
+        values = costs - elsewhere[-1].costs[:, :1].astype(np.float64)
         likeness[piece] = vector_hash(values)
         for contest, (start, stop) in zip(contests, batch.spans(), strict=True):
             mine = np.arange(max(start, piece.start), min(stop, piece.stop))
             contest.enter(mine, values[mine - piece.start])
-    return elsewhere, likeness, contests
+    return Offers.concatenate(elsewhere), likeness, contests
 
 
 def _outcome(contests: list[Contest], batch: Groups, likeness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the code of each item, `LEAVES` for those who leave, and its value, inf for those: two of shape (m,)."""
     last, paid = np.full(len(batch.rows), LEAVES, dtype=np.int64), np.full(len(batch.rows), np.inf)
-    for contest in contests:
-        items, codes, values = contest.stay()
-        last[items], paid[items] = codes, values
+    with workers() as pool:
+        for items, codes, values in pool.map(Contest.stay, contests):
+            last[items], paid[items] = codes, values
     return in_row_order(batch.owner, likeness, last, paid)
 
 
-def find_room(placement: Placement, leavers: np.ndarray, candidates: int) -> None:
+def find_room(placement: Placement, leavers: np.ndarray, offers: Offers, candidates: int) -> None:
     """Give every item that left a prefix with room.
 
-    Each turn places at least one item: the prefixes it is offered have room when the turn begins.
+    All come with the offers they have from the contests. Whose offers have all filled up is made new ones, in the order of its cost, a turn
+    at a time. Each turn places at least one item: the prefixes it is offered have room when the turn begins.
 
     Args:
         placement: Changed in place.
-        leavers: Row numbers, in the order in which they are served: by cost elsewhere, then by row.
+        leavers: Shape (m,): row numbers.
+        offers: What they are offered.
         candidates: How many prefixes an item is offered at a time.
     """
     stays = np.ones(len(placement.codes), dtype=bool)
     stays[leavers] = False
     occupancy = Occupancy.of(placement.prefix_keys()[stays])
+    in_order = np.lexsort((leavers, offers.costs[:, 0]))
+    rows, later, offers = leavers[in_order], leavers[:0], offers.select(in_order)
     largest = max(1, OFFERS_AT_A_TIME // candidates)
-    turn = min(FIRST_TURN, largest)
     with Progress("spill", total=len(leavers)) as progress:
-        while len(leavers):
-            rows, later = leavers[:turn], leavers[turn:]
-            offers = ask(placement, rows, candidates, occupancy.full(placement.last_size))
+        while True:
             taken = first_come(offers, rows, occupancy, placement.last_size)
             served = np.flatnonzero(taken >= 0)
-            _move(placement, rows[served], offers, served, taken[served])
-            occupancy = occupancy.add(offers.prefixes[served, taken[served]])
-            leavers = np.concatenate([rows[taken < 0], later])
-            turn = min(largest, max(SMALLEST_TURN, 2 * len(served)))
+            occupancy = occupancy.add(_move(placement, rows[served], offers.select(served), taken[served]))
             progress.advance(len(served))
+            later = np.concatenate([rows[taken < 0], later])
+            if not len(later):
+                return
+            turn = min(largest, FIRST_TURN, max(SMALLEST_TURN, 2 * len(served)))
+            rows, later = later[:turn], later[turn:]
+            offers = ask(placement, rows, candidates, occupancy.full(placement.last_size))
 
 
-def _move(placement: Placement, rows: np.ndarray, offers: Offers, which: np.ndarray, taken: np.ndarray) -> None:
-    placement.codes[rows] = offers.codes[which, taken]
-    placement.after[rows] = offers.costs[which, taken]
+def _move(placement: Placement, rows: np.ndarray, offers: Offers, taken: np.ndarray) -> np.ndarray:
+    """Give items the offers they took; return the prefixes, shape (m,)."""
+    each = np.arange(len(rows))
+    prefixes = offers.prefixes[each, taken]
+    placement.codes[rows, :-1] = unpack(prefixes, placement.sizes[:-1])
+    placement.codes[rows, -1] = offers.last[each, taken]
+    placement.after[rows] = offers.costs[each, taken]
+    return prefixes
 
 
 def first_come(offers: Offers, rows: np.ndarray, occupancy: Occupancy, size: int) -> np.ndarray:
     """Let items take prefixes in the order of (cost, row), each the first of its offers that still has room.
+
+    Served one by one, a prefix ends up with the cheapest of those who come to it. So all may come at once: a prefix keeps the cheapest it
+    has room for, the others go on to their next offer, and who was kept gives way to who is cheaper, until nobody moves. Items and prefixes
+    rank a pair by the same cost, so both ways lead to the one stable matching (Gale and Shapley, "College admissions and the stability of
+    marriage", The American Mathematical Monthly 69(1), 1962).
 
     Args:
         offers: Of m items.
@@ -140,19 +152,19 @@ def first_come(offers: Offers, rows: np.ndarray, occupancy: Occupancy, size: int
         Shape (m,), int64: number of the offer taken, or −1 where all had filled up.
     """
     prefixes, which = np.unique(offers.prefixes, return_inverse=True)
-    room = (size - occupancy.at(prefixes)).tolist()
-    wanted: list[list[int]] = which.reshape(len(rows), -1).tolist()
-    costs: list[list[float]] = offers.costs.tolist()
-    made: list[int] = offers.made().tolist()
-    taken = np.full(len(rows), -1, dtype=np.int64)
-    queue: list[tuple[float, int, int, int]] = [(costs[item][0], row, item, 0) for item, row in enumerate(rows.tolist())]
-    heapq.heapify(queue)
-    while queue:
-        _, row, item, offer = heapq.heappop(queue)
-        prefix = wanted[item][offer]
-        if room[prefix] > 0:
-            room[prefix] -= 1
-            taken[item] = offer
-        elif offer + 1 < made[item]:
-            heapq.heappush(queue, (costs[item][offer + 1], row, item, offer + 1))
-    return taken
+    which, room, made = which.reshape(len(rows), -1), size - occupancy.at(prefixes), offers.made()
+    at = np.zeros(len(rows), dtype=np.int64)
+    coming = np.arange(len(rows))
+    wanted = np.zeros(len(prefixes), dtype=bool)
+    while len(coming):
+        wanted[:] = False
+        wanted[which[coming, at[coming]]] = True
+        inside = np.flatnonzero(at < made)
+        inside = inside[wanted[which[inside, at[inside]]]]
+        prefix = which[inside, at[inside]]
+        order = np.lexsort((rows[inside], offers.costs[inside, at[inside]], prefix))
+        inside, prefix = inside[order], prefix[order]
+        coming = inside[ranks(prefix) >= room[prefix]]
+        at[coming] += 1
+        coming = coming[at[coming] < made[coming]]
+    return np.where(at < made, at, -1)

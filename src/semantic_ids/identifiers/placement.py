@@ -57,6 +57,10 @@ class Placement:
         """Return the same for a batch of items whose vectors have been read: (m, D), (m,) → (m, K) float32."""
         return self.tokenizer.level_costs(vectors, self.codes[rows, :-1])
 
+    def distortion(self, rows: np.ndarray) -> np.ndarray:
+        """Return the distortion of items with their present codes: (m,) row numbers → (m,) float32."""
+        return self.tokenizer.distortion(read_rows(self.vectors, rows), self.codes[rows])
+
     def note_before(self, rows: np.ndarray, costs: np.ndarray) -> None:
         """Note the distortion of items that have not been touched yet; those that have keep what was noted then.
 

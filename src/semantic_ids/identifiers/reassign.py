@@ -7,13 +7,16 @@ A group without a collision is left as it is: each of its items has the best cod
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Executor
+
 import numpy as np
 
-from semantic_ids.arrays import CHUNK_ROWS, chunks
+from semantic_ids.arrays import chunks
 from semantic_ids.contract import Tokenizer
 from semantic_ids.hashing import vector_hash
-from semantic_ids.identifiers.assignment import assign, in_row_order
-from semantic_ids.identifiers.groups import colliding
+from semantic_ids.identifiers.assignment import assign, in_row_order, workers
+from semantic_ids.identifiers.groups import Groups, colliding
 from semantic_ids.identifiers.overflow import spill
 from semantic_ids.identifiers.placement import Placement
 from semantic_ids.progress import Progress
@@ -39,26 +42,42 @@ def reassign(codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, candi
 
 
 def settle(placement: Placement) -> None:
-    """Solve the assignment problem of every group with a collision; no group may be larger than the last codebook."""
+    """Solve the assignment problem of every group with a collision; no group may be larger than the last codebook.
+
+    The problems of a batch are solved in threads while the costs of the next one are computed.
+    """
     groups = colliding(placement.codes, placement.sizes)
-    with Progress("reassign", total=len(groups.rows)) as progress:
-        for batch in groups.batches(placement.batch_rows):
-            costs = placement.costs(batch.rows)
-            last = np.concatenate([assign(costs[start:stop]) for start, stop in batch.spans()])
-            paid = costs[np.arange(len(costs)), last].astype(np.float64)
-            last, paid = in_row_order(batch.owner, vector_hash(costs), last, paid)
-            placement.note_before(batch.rows, costs)
-            placement.codes[batch.rows, -1] = last
-            placement.after[batch.rows] = paid
-            progress.advance(len(batch.rows))
+    with Progress("reassign", total=len(groups.rows)) as progress, workers() as pool:
+        open_batch = None
+        for batch in [*groups.batches(placement.batch_rows), None]:
+            begun = None if batch is None else _begin(placement, batch, pool)
+            if open_batch is not None:
+                _finish(placement, *open_batch)
+                progress.advance(len(open_batch[0].rows))
+            open_batch = begun
+
+
+def _begin(placement: Placement, batch: Groups, pool: Executor) -> tuple[Groups, np.ndarray, Iterator[np.ndarray]]:
+    """Compute the costs of a batch of groups, (m, K), and let the pool solve them."""
+    costs = placement.costs(batch.rows)
+    return batch, costs, pool.map(assign, [costs[start:stop] for start, stop in batch.spans()])
+
+
+def _finish(placement: Placement, batch: Groups, costs: np.ndarray, solved: Iterator[np.ndarray]) -> None:
+    """Wait for the solutions and give every item its code."""
+    last = np.concatenate(list(solved))
+    paid = costs[np.arange(len(costs)), last].astype(np.float64)
+    last, paid = in_row_order(batch.owner, vector_hash(costs), last, paid)
+    placement.note_before(batch.rows, costs)
+    placement.codes[batch.rows, -1] = last
+    placement.after[batch.rows] = paid
 
 
 def measure_rest(placement: Placement) -> None:
     """Note the distortion of the items that nothing has touched."""
     rest = np.flatnonzero(np.isnan(placement.before))
     with Progress("distortion", total=len(rest)) as progress:
-        for piece in chunks(len(rest), min(placement.batch_rows, CHUNK_ROWS)):
+        for piece in chunks(len(rest)):
             rows = rest[piece]
-            placement.note_before(rows, placement.costs(rows))
-            placement.after[rows] = placement.before[rows]
+            placement.before[rows] = placement.after[rows] = placement.distortion(rows)
             progress.advance(len(rows))

@@ -28,15 +28,9 @@ def added_latent_distortion(vectors: np.ndarray, tokenizer: Tokenizer, codes: np
     with Progress("evaluate: distortion", total=len(codes)) as progress:
         for part in chunks(len(codes), ROWS):
             x = read_rows(vectors, part)
-            before[part] = after[part] = code_costs(tokenizer, x, codes[part])
+            before[part] = after[part] = tokenizer.distortion(x, codes[part])
             moved = np.flatnonzero(changed[part])
             if len(moved):
-                after[part.start + moved] = code_costs(tokenizer, x[moved], unique[part.start + moved])
+                after[part.start + moved] = tokenizer.distortion(x[moved], unique[part.start + moved])
             progress.advance(len(x))
     return added(float(before.sum()), float(after.sum()))
-
-
-def code_costs(tokenizer: Tokenizer, x: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return the distortion of each vector under given codes: (m, D), (m, L) → (m,) float64, in the space that is quantised."""
-    costs = tokenizer.level_costs(x, codes[:, :-1])
-    return costs[np.arange(len(x)), codes[:, -1]].astype(np.float64)

@@ -29,6 +29,8 @@ from semantic_ids.tokenizers.preprocessing import Preprocessing, PreprocessOptio
 from semantic_ids.tokenizers.residual import ResidualQuantizer
 
 FORMAT = 1
+PREPROCESS_ROWS = 1 << 18
+"""Mean and scale are those of the first rows by item hash, at most so many: more would only take longer to read."""
 LEAST_ROWS = 256
 """Smaller batches are filled up to this many rows: matrix products round differently for very few, and codes must not depend on m."""
 
@@ -115,7 +117,7 @@ class ResidualTokenizer(ABC):
         rows = np.arange(len(vectors)) if rows is None else np.asarray(rows)
         check_sizes(len(rows), self.codebook_sizes, unique=False)
         self.dim = int(vectors.shape[1])
-        self.preprocessing = Preprocessing.fit(vectors, rows, self.preprocess_options).to(self.device)
+        self.preprocessing = Preprocessing.fit(vectors, rows[:PREPROCESS_ROWS], self.preprocess_options).to(self.device)
         watched = rows if monitor_rows is None or not len(monitor_rows) else np.asarray(monitor_rows)
         self.quantizer = ResidualQuantizer(self._fit(vectors, rows, watched))
         return self
@@ -138,6 +140,15 @@ class ResidualTokenizer(ABC):
                 decoded = self.preprocessing.undo(self._from_latent(self.quantizer.decode(block.to(self.device))))
                 vectors[part] = decoded[: part.stop - part.start].cpu().numpy()
         return vectors
+
+    def distortion(self, vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Return the squared error of each vector with its codes, in the space that is quantised: (m, D), (m, L) → (m,) float32."""
+        vectors, codes = self._checked(vectors), self._checked_codes(codes, len(self.codebook_sizes))
+        errors = np.empty(len(vectors), dtype=np.float32)
+        for part in chunks(len(vectors)):
+            block = _filled(torch.from_numpy(codes[part].astype(np.int64))).to(self.device)
+            errors[part] = self._on_rows(partial(self.quantizer.errors, codes=block), vectors[part])
+        return errors
 
     def level_costs(self, vectors: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
         """Return the squared error of each last-level code under a given prefix: (m, D), (m, L−1) → (m, K_L) float32."""

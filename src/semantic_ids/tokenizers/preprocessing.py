@@ -36,15 +36,15 @@ class Preprocessing:
     scale: float
 
     @classmethod
-    def fit(cls, vectors: np.ndarray, rows: np.ndarray | None, options: PreprocessOptions) -> Preprocessing:
-        """Measure mean and scale over some rows (all if None), in one pass.
+    def fit(cls, vectors: np.ndarray, rows: np.ndarray, options: PreprocessOptions) -> Preprocessing:
+        """Measure mean and scale over some rows, in one pass.
 
         The sums are of differences from the first chunk's mean, in float64, so that a large common offset does no harm.
         """
-        count = len(vectors) if rows is None else len(rows)
+        count = len(rows)
         shift, first, second = np.zeros(0), np.zeros(0), 0.0
         for part in chunks(count):
-            x = read_rows(vectors, part if rows is None else rows[part])
+            x = read_rows(vectors, rows[part])
             x = unit_length(torch.from_numpy(x)).numpy() if options.normalize else x
             if part.start == 0:
                 shift = x.mean(axis=0, dtype=np.float64) if options.center else np.zeros(x.shape[1])

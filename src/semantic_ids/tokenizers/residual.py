@@ -62,6 +62,11 @@ class ResidualQuantizer:
             total += self.codebooks[level][codes[:, level]]
         return total
 
+    def errors(self, z: Tensor, codes: Tensor) -> Tensor:
+        """Squared error of each vector with its codes: (m, d), (m, L) → (m,)."""
+        rest = z - self.decode(codes)
+        return (rest * rest).sum(1)
+
     def last_level_costs(self, z: Tensor, prefixes: Tensor) -> Tensor:
         """Squared error of every last-level code under a given prefix: (m, d), (m, L−1) → (m, K_L)."""
         rest = z - self.decode(prefixes)
