@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.arrays import CHUNK_ROWS, chunks, read_rows
 from semantic_ids.artifacts import Provenance
 from semantic_ids.codes import check_sizes
 from semantic_ids.errors import BadInput, nearest
@@ -31,6 +31,8 @@ from semantic_ids.tokenizers.residual import ResidualQuantizer
 FORMAT = 1
 PREPROCESS_ROWS = 1 << 18
 """Mean and scale are those of the first rows by item hash, at most so many: more would only take longer to read."""
+WORKER_ROWS = 2048
+"""Rows that a thread works on at a time."""
 LEAST_ROWS = 256
 """Smaller batches are filled up to this many rows: matrix products round differently for very few, and codes must not depend on m."""
 
@@ -126,37 +128,45 @@ class ResidualTokenizer(ABC):
         """Return the codes of vectors: (m, D) → (m, L) int32."""
         vectors = self._checked(vectors)
         codes = np.empty((len(vectors), len(self.codebook_sizes)), dtype=np.int32)
-        for part in chunks(len(vectors)):
-            codes[part] = self._on_rows(self.quantizer.encode, vectors[part])
+
+        def work(part: slice) -> None:
+            codes[part] = _cut(self.quantizer.encode(self._latent(vectors[part])), part)
+
+        self._each(work, len(vectors))
         return codes
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Return the vectors that codes stand for: (m, L) → (m, D) float32."""
         codes = self._checked_codes(codes, len(self.codebook_sizes))
         vectors = np.empty((len(codes), self.dim), dtype=np.float32)
-        with torch.inference_mode():
-            for part in chunks(len(codes)):
-                block = _filled(torch.from_numpy(codes[part].astype(np.int64)))
-                decoded = self.preprocessing.undo(self._from_latent(self.quantizer.decode(block.to(self.device))))
-                vectors[part] = decoded[: part.stop - part.start].cpu().numpy()
+
+        def work(part: slice) -> None:
+            latent = self.quantizer.decode(self._codes(codes[part]))
+            vectors[part] = _cut(self.preprocessing.undo(self._from_latent(latent)), part)
+
+        self._each(work, len(codes))
         return vectors
 
     def distortion(self, vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Return the squared error of each vector with its codes, in the space that is quantised: (m, D), (m, L) → (m,) float32."""
         vectors, codes = self._checked(vectors), self._checked_codes(codes, len(self.codebook_sizes))
         errors = np.empty(len(vectors), dtype=np.float32)
-        for part in chunks(len(vectors)):
-            block = _filled(torch.from_numpy(codes[part].astype(np.int64))).to(self.device)
-            errors[part] = self._on_rows(partial(self.quantizer.errors, codes=block), vectors[part])
+
+        def work(part: slice) -> None:
+            errors[part] = _cut(self.quantizer.errors(self._latent(vectors[part]), self._codes(codes[part])), part)
+
+        self._each(work, len(vectors))
         return errors
 
     def level_costs(self, vectors: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
         """Return the squared error of each last-level code under a given prefix: (m, D), (m, L−1) → (m, K_L) float32."""
         vectors, prefixes = self._checked(vectors), self._checked_codes(prefixes, len(self.codebook_sizes) - 1)
         costs = np.empty((len(vectors), self.codebook_sizes[-1]), dtype=np.float32)
-        for part in chunks(len(vectors)):
-            block = _filled(torch.from_numpy(prefixes[part].astype(np.int64))).to(self.device)
-            costs[part] = self._on_rows(partial(self.quantizer.last_level_costs, prefixes=block), vectors[part])
+
+        def work(part: slice) -> None:
+            costs[part] = _cut(self.quantizer.last_level_costs(self._latent(vectors[part]), self._codes(prefixes[part])), part)
+
+        self._each(work, len(vectors))
         return costs
 
     def candidates(
@@ -167,11 +177,14 @@ class ResidualTokenizer(ABC):
         codes = np.empty((len(vectors), t, len(self.codebook_sizes)), dtype=np.int32)
         costs = np.empty((len(vectors), t), dtype=np.float32)
         shut = None if closed is None else torch.from_numpy(np.ascontiguousarray(closed, dtype=np.int64)).to(self.device)
-        for part in chunks(len(vectors)):
-            with torch.inference_mode():
-                z = self._latent(vectors[part])[: part.stop - part.start]
-                found, errors = self.quantizer.best_codes(z, t, distinct_prefixes, shut)
+        shut = self.quantizer.closed_table(shut)
+
+        def work(part: slice) -> None:
+            z = self._latent(vectors[part])[: part.stop - part.start]
+            found, errors = self.quantizer.best_codes(z, t, distinct_prefixes, shut)
             codes[part], costs[part] = found.cpu().numpy(), errors.cpu().numpy()
+
+        self._each(work, len(vectors))
         return codes, costs
 
     def to(self, device: str) -> Self:
@@ -216,6 +229,30 @@ class ResidualTokenizer(ABC):
 
     # ---- inside --------------------------------------------------------------------------------------------------------------------
 
+    def _each(self, work: Callable[[slice], None], n: int) -> None:
+        """Do the work for all chunks of n rows.
+
+        On a CPU a chunk is a thread's, from reading to writing: threads that share every product wait for each other at each, which on a
+        machine with other work takes several times as long. The numbers do not depend on it.
+        """
+
+        def in_inference(part: slice) -> None:
+            with torch.inference_mode():
+                work(part)
+
+        threads = torch.get_num_threads()
+        parts = list(chunks(n, WORKER_ROWS if self.device.type == "cpu" else CHUNK_ROWS))
+        if self.device.type != "cpu" or min(threads, len(parts)) < 2:
+            for part in parts:
+                in_inference(part)
+            return
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(in_inference, parts))
+        finally:
+            torch.set_num_threads(threads)
+
     def _prepared(self, vectors: np.ndarray) -> Tensor:
         """Copy rows to the device and prepare them: (m, D) → (m, D)."""
         return self.preprocessing.apply(torch.from_numpy(vectors).to(self.device))
@@ -224,9 +261,9 @@ class ResidualTokenizer(ABC):
         """Lead rows to the space that is quantised, filled up to `LEAST_ROWS` rows."""
         return self._to_latent(self._prepared(_filled(torch.from_numpy(read_rows(vectors, slice(None)))).numpy()))
 
-    def _on_rows(self, function: Callable[[Tensor], Tensor], vectors: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return function(self._latent(vectors))[: len(vectors)].cpu().numpy()
+    def _codes(self, codes: np.ndarray) -> Tensor:
+        """Bring codes to the device, filled up to `LEAST_ROWS` rows."""
+        return _filled(torch.from_numpy(codes.astype(np.int64))).to(self.device)
 
     def _checked(self, vectors: np.ndarray) -> np.ndarray:
         vectors = np.asanyarray(vectors)
@@ -242,6 +279,11 @@ class ResidualTokenizer(ABC):
                 f"codes of shape {codes.shape}", where=f"tokenizer ({self.kind})", expected=f"(m, {width}), each in [0, K) of its level"
             )
         return codes
+
+
+def _cut(result: Tensor, part: slice) -> np.ndarray:
+    """Bring the result for a chunk back, without the rows it was filled up with."""
+    return result[: part.stop - part.start].cpu().numpy()
 
 
 def _filled(block: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class ResidualQuantizer:
 
     def best_codes(self, z: Tensor, t: int, distinct_prefixes: bool = False, closed: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Search the t best codes with a beam: (m, d) → (m, t, L) int64, (m, t) float32. See `contract.Tokenizer.candidates`."""
-        tables, closed = self._tables(z), self._closed_table(closed)
+        tables, closed = self._tables(z), self.closed_table(closed)
         norms = (z * z).sum(1)
         width = max(t, LEAST_BEAM_CODES // max(self.sizes))
         rows = max(1, BEAM_CELLS // (width * max(self.sizes)))
@@ -134,10 +134,10 @@ class ResidualQuantizer:
         place = torch.searchsorted(closed, keys).clamp_(max=len(closed) - 1)
         return grown.masked_fill_(closed[place] == keys, torch.inf)
 
-    def _closed_table(self, closed: Tensor | None) -> Tensor | None:
-        """Turn the keys of closed prefixes into a table of all prefixes, where that is of moderate size."""
+    def closed_table(self, closed: Tensor | None) -> Tensor | None:
+        """Turn the keys of closed prefixes into a table of all prefixes, where that is of moderate size; a table stays as it is."""
         prefixes = math.prod(self.sizes[:-1])
-        if closed is None or not len(closed) or prefixes > LARGEST_TABLE:
+        if closed is None or not len(closed) or closed.dtype == torch.bool or prefixes > LARGEST_TABLE:
             return closed
         table = torch.zeros(prefixes, dtype=torch.bool, device=closed.device)
         table[closed] = True

@@ -1,0 +1,194 @@
+"""What is measured: a system is fitted on vectors, and gives codes and something that decodes them. Ours are here, the others in `peers`.
+
+Importing this module imports no heavy library: a system names its own in `modules`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from semantic_ids.contract import Tokenizer
+
+BASE = Path(__file__).parents[1] / "conf/base"
+
+Encode = Callable[[np.ndarray], np.ndarray]
+
+
+class Unsupported(Exception):
+    """A system cannot do what is asked, such as codebooks of that size."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A system after its fit.
+
+    Attributes:
+        encode: (m, D) → (m, L) integers: the system's own codes.
+        make_tokenizer: Returns what decodes and de-duplicates these codes; importing torch may be part of it.
+        decode: (m, L) → (m, D), the system's own, where it has one: for the tests.
+    """
+
+    encode: Encode
+    make_tokenizer: Callable[[], Tokenizer]
+    decode: Encode | None = None
+
+
+class System(ABC):
+    """One way to make codes.
+
+    Attributes:
+        name: What `--systems` calls it.
+        title: What the report calls it.
+        package: The distribution it comes from.
+        modules: What it imports, which is done before the clock starts.
+        ours: Whether it is this project's.
+        streams: Whether it reads a memory map in chunks; others are given an array in memory, read before the clock starts.
+        settings: What was set, shown in the report.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    package: ClassVar[str]
+    modules: ClassVar[tuple[str, ...]]
+    ours: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
+
+    def __init__(self, *, quick: bool = False) -> None:
+        self.settings: dict[str, Any] = self.choose(quick)
+
+    @abstractmethod
+    def choose(self, quick: bool) -> dict[str, Any]:
+        """Return the settings; a quick run may take fewer rounds."""
+
+    @abstractmethod
+    def fit(self, vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int) -> Fitted:
+        """Fit on vectors (n, D) float32.
+
+        Raises:
+            Unsupported: It cannot, for a reason that is told.
+        """
+
+    @property
+    def missing(self) -> str:
+        """Why it cannot be measured here, or nothing."""
+        absent = [module for module in self.modules if find_spec(module.split(".")[0]) is None]
+        return f"`{self.package}` is not installed" if absent else ""
+
+    @property
+    def version(self) -> str:
+        """Version of the package, empty where it is not installed."""
+        try:
+            return version(self.package)
+        except PackageNotFoundError:
+            return ""
+
+    def load(self) -> None:
+        """Import what the fit needs."""
+        for module in self.modules:
+            import_module(module)
+
+
+def given(codebooks: Sequence[np.ndarray], encode: Encode, decode: Encode | None = None) -> Fitted:
+    """Return a system whose codes stand for sums of codebook vectors: L arrays (K_l, D)."""
+
+    def make_tokenizer() -> Tokenizer:
+        from benchmarks.adapters import Given
+
+        return Given(codebooks)
+
+    return Fitted(encode, make_tokenizer, decode)
+
+
+Level = Callable[[np.ndarray, int, int], tuple[np.ndarray, Encode]]
+"""One level: residuals (n, D), number of codes, seed → centroids (K, D), and residuals (m, D) → nearest codes (m,)."""
+
+
+def layer_by_layer(vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int, level: Level) -> Fitted:
+    """Fit each level on what the levels before it left over, and encode greedily."""
+    rest, levels = vectors, []
+    for number, size in enumerate(codebook_sizes):
+        centroids, nearest = level(rest, size, seed + number)
+        levels.append((centroids, nearest))
+        if number + 1 < len(codebook_sizes):
+            rest = rest - centroids[nearest(rest)]
+    return given([centroids for centroids, _ in levels], partial(_encode_greedily, levels))
+
+
+def _encode_greedily(levels: Sequence[tuple[np.ndarray, Encode]], vectors: np.ndarray) -> np.ndarray:
+    rest, codes = vectors, []
+    for number, (centroids, nearest) in enumerate(levels):
+        codes.append(nearest(rest))
+        if number + 1 < len(levels):
+            rest = rest - centroids[codes[-1]]
+    return np.stack(codes, axis=1).astype(np.int32)
+
+
+def base_values(group: str) -> dict[str, Any]:
+    """Return a group of the project's own parameters, as `conf/base` has them."""
+    import yaml
+
+    return yaml.safe_load((BASE / f"parameters_{group}.yml").read_text(encoding="utf-8"))[group]
+
+
+class Ours(System):
+    """A kind of this project's, with the values of `conf/base`, on the CPU."""
+
+    kind: ClassVar[str]
+    package = "semantic-ids"
+    ours = True
+    streams = True
+
+    def choose(self, quick: bool) -> dict[str, Any]:
+        """The options of the kind."""
+        values = base_values("tokenizer")
+        return {**{f"preprocess.{name}": value for name, value in values["preprocess"].items()}, **values[self.kind]}
+
+    def fit(self, vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int) -> Fitted:
+        """Fit as the stage `train` does; no rows but those it is fitted on are watched."""
+        from semantic_ids.tokenizers import fit_tokenizer
+
+        preprocess = {name.removeprefix("preprocess."): value for name, value in self.settings.items() if name.startswith("preprocess.")}
+        options = {name: value for name, value in self.settings.items() if not name.startswith("preprocess.")}
+        tokenizer = fit_tokenizer(
+            vectors, kind=self.kind, codebook_sizes=codebook_sizes, seed=seed, device="cpu", preprocess=preprocess, options=options
+        )
+        return Fitted(tokenizer.encode, lambda: tokenizer, tokenizer.decode)
+
+
+class RQKMeans(Ours):
+    """Residual k-means."""
+
+    name = kind = "rq_kmeans"
+    title = "**Semantic IDs, rq_kmeans**"
+    modules = ("torch", "faiss", "semantic_ids.tokenizers.rq_kmeans")
+
+
+class RQVAE(Ours):
+    """An autoencoder around a residual quantiser."""
+
+    name = kind = "rq_vae"
+    title = "**Semantic IDs, rq_vae**"
+    modules = ("torch", "semantic_ids.tokenizers.rq_vae")
+
+    def choose(self, quick: bool) -> dict[str, Any]:
+        """The options of the kind."""
+        return {**super().choose(quick), **({"epochs": 6, "warmup_epochs": 1} if quick else {})}
+
+
+def systems() -> dict[str, type[System]]:
+    """Return all systems by name, ours first."""
+    from benchmarks.peers import PEERS
+
+    everyone: tuple[type[System], ...] = (RQKMeans, RQVAE, *PEERS)
+    return {system.name: system for system in everyone}
