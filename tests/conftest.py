@@ -51,6 +51,6 @@ def run(tmp_path: Path) -> Callable[..., dict[str, Any]]:
                 target = target.setdefault(group, {})
             target[name] = value
         with KedroSession.create(project_path=ROOT, env=env, runtime_params=values) as session:
-            return session.run(pipeline_names=list(pipelines))
+            return session.run(pipeline_names=list(pipelines), **kwargs)
 
     return _run

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semantic_ids.arrays import CHUNK_ROWS, MappedRows, chunks, map_rows, read_rows, release
+from semantic_ids.arrays import CHUNK_ROWS, MappedRows, ahead, chunks, map_rows, read_rows, release
 
 
 @given(st.integers(0, 1000), st.integers(1, 300))
@@ -106,3 +106,21 @@ def test_a_map_is_read_without_mapping_its_pages(mapped, tmp_path) -> None:
     read_rows(rows, np.arange(0, 5000, 3))
     if Path("/proc/self/smaps").exists():
         assert resident_kb(rows) == 0
+
+
+@given(st.lists(st.integers(), max_size=20))
+def test_what_is_made_ahead_comes_in_order(items) -> None:
+    assert list(ahead(iter(items))) == items
+
+
+def test_an_error_of_what_is_made_ahead_comes_in_its_place() -> None:
+    def broken():
+        yield 1
+        yield 2
+        raise ValueError("three")
+
+    seen = []
+    with pytest.raises(ValueError, match="three"):
+        for item in ahead(broken()):
+            seen.append(item)
+    assert seen == [1, 2]

@@ -168,11 +168,35 @@ def test_without_a_twin_nothing_is_said_of_items_that_were_fitted_on(run, tmp_pa
 def test_artifacts_of_two_runs_do_not_mix(run, tmp_path, again, then, stage):
     run("tokenize")
     run(again[0], params=again[1])
+    same = {name: value for name, value in again[1].items() if name.startswith("tokenizer.")}
     if stage is None:
-        run(then)
+        run(then, params=same)
         return
-    message = bad_input(run, then)
+    message = bad_input(run, then, params=same)
     assert "artifacts of two runs are mixed" in message and f"'{stage}' again" in message
+
+
+@pytest.mark.parametrize(
+    ("then", "changed", "stage"),
+    [
+        ("identify", {"tokenizer.seed": 9}, "train"),
+        ("identify", {"tokenizer.codebook_sizes": "14x14x14"}, "train"),
+        ("evaluate", {"tokenizer.kind": "rq_vae"}, "train"),
+        ("evaluate", {"identify.strategy": "suffix"}, "identify"),
+    ],
+)
+def test_parameters_that_would_be_ignored_are_refused(run, tmp_path, then, changed, stage):
+    run("tokenize")
+    message = bad_input(run, then, params=changed)
+    assert next(iter(changed)).split(".")[1] in message and f"'{stage}' again" in message
+
+
+def test_figures_are_not_drawn_of_two_runs(run, tmp_path):
+    run("tokenize")
+    metrics = (tmp_path / "data/08_reporting/metrics.json").read_bytes()
+    run("tokenize", params={"tokenizer.seed": 9})
+    (tmp_path / "data/08_reporting/metrics.json").write_bytes(metrics)
+    assert "two runs are mixed: 'metrics'" in bad_input(run, "evaluate", node_names=["draw"])
 
 
 def test_the_stages_one_by_one_write_what_tokenize_writes(run, tmp_path):

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
+
+Item = TypeVar("Item")
 
 CHUNK_ROWS = 8192
 """Rows read and worked on at a time. It is fixed, not a parameter: results must not depend on it."""
@@ -66,6 +69,17 @@ def chunks(n: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items while the next one is made in a thread; one at a time, in order."""
+    source = iter(items)
+    nothing = object()
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, source, nothing)
+        while (item := following.result()) is not nothing:
+            following = pool.submit(next, source, nothing)
+            yield item  # type: ignore[misc]
+
+
 def read_rows(array: np.ndarray, rows: slice | np.ndarray, dtype: type | np.dtype = np.float32) -> np.ndarray:
     """Copy some rows of an array or memory map into memory, and release the pages they came from.
 
@@ -81,6 +95,8 @@ def read_rows(array: np.ndarray, rows: slice | np.ndarray, dtype: type | np.dtyp
         copy = np.array(array[rows], dtype=dtype, order="C", subok=False)
         release(array)
         return copy
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+        return read_rows(array, slice(int(rows[0]), int(rows[-1]) + 1), dtype)
     if isinstance(array, MappedRows) and (place := array.place_in_file()) is not None:
         return _read_scattered(array, np.asarray(rows), place).astype(dtype, copy=False)
     copy = np.empty((len(rows), *array.shape[1:]), dtype=dtype)

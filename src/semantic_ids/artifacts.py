@@ -83,6 +83,27 @@ def require_made_from(made: Provenance, **inputs: Provenance) -> None:
             )
 
 
+def require_made_with(made: Provenance, group: str, parameters: dict[str, Any]) -> None:
+    """Raise `BadInput` where an artifact was made with other parameters than those of this run: they would be ignored.
+
+    The device is of no account. An artifact that does not say how it was made is taken as it is.
+
+    Args:
+        made: Provenance of the artifact.
+        group: The group of parameters, such as `tokenizer`.
+        parameters: What this run says.
+    """
+    other = [name for name in made.parameters if name != "device" and made.parameters[name] != parameters.get(name)]
+    if other:
+        was, now = ({name: values.get(name) for name in other} for values in (made.parameters, parameters))
+        raise BadInput(
+            f"'{made.artifact}' was made with {was}, but this run says {now}",
+            where=f"parameters {group}",
+            expected="the parameters that the artifact was made with",
+            do=f"give the same --env and --params as then, or run the pipeline '{STAGE_OF[made.artifact]}' again (and those after it)",
+        )
+
+
 @dataclass(frozen=True)
 class Embeddings:
     """The primary layer: checked vectors in the order of the item hash.

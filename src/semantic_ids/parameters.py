@@ -36,7 +36,7 @@ Sizes = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_list_from_
 class Group(BaseModel):
     """A group of parameters: no unknown keys, no defaults, not changed after it was read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class IngestParameters(Group):
@@ -135,6 +135,10 @@ class TokenizerParameters(Group):
     rq_kmeans: RQKMeansParameters = Field(description="Used when kind is rq_kmeans.")
     rq_vae: RQVAEParameters = Field(description="Used when kind is rq_vae.")
 
+    def in_use(self) -> dict[str, Any]:
+        """Return the parameters that this kind of tokenizer takes."""
+        return self.model_dump(exclude={"rq_kmeans", "rq_vae"} - {self.kind})
+
 
 class IdentifyParameters(Group):
     """Codes to unique IDs."""
@@ -156,7 +160,7 @@ class EvaluateParameters(Group):
         description="With fit_on all: fit a second tokenizer on the train split alone, to measure what new items will see. Doubles the training time."
     )
     labels: Annotated[Literal["auto"] | list[str], BeforeValidator(_names_from_text)] = Field(
-        description="Columns of the items file to hold prefixes against. auto: every text or integer column with 2 to max_label_values distinct values."
+        description="Columns of the items file to hold prefixes against. auto: every text or integer column with 2 to max_label_values distinct values, and at most half as many as items."
     )
     max_label_values: int = Field(ge=2, description="With labels auto: a column with more distinct values is not a label.")
     min_label_share: float = Field(

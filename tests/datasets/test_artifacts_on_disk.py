@@ -103,6 +103,21 @@ def test_mappings_are_plain_json_with_a_manifest_beside_them(tmp_path):
     assert len(json.loads(dataset.preview(nrows=99))) == 10
 
 
+def test_a_failed_export_leaves_the_old_one_whole(tmp_path):
+    saved = some_codes()
+    dataset = datasets.MappingsDataset(filepath=str(tmp_path / "m.json"))
+    dataset.save(Mappings(saved.item_ids, saved.codes, MADE))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    class Broken(Mappings):
+        def lines(self):
+            yield "{"
+            raise OSError(28, "No space left on device")
+
+    assert "no space left" in str(cause(dataset.save, Broken(saved.item_ids, saved.codes, MADE)))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_json_refuses_what_json_has_no_word_for(tmp_path):
     dataset = datasets.JsonDataset(filepath=str(tmp_path / "metrics.json"))
     dataset.save({"a": 0.5, "b": "ü"})

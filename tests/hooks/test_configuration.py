@@ -69,3 +69,9 @@ def test_a_parallel_session_is_refused(in_project: Project) -> None:
         pytest.raises(BadInput, match="ThreadRunner"),
     ):
         session.run(runner=ThreadRunner())
+
+
+@pytest.mark.parametrize("folder", ["s3://bucket/x", "~/out", "a{b}c"])
+def test_what_is_no_plain_folder_is_no_place_to_write(in_project: Project, folder: str) -> None:
+    with pytest.raises(BadInput, match=r"'data_root' is .* looks like"):
+        in_project.session(data_root=folder)

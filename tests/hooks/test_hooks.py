@@ -40,3 +40,28 @@ print(*{"torch", "faiss", "mlflow", "pandas", "sklearn", "scipy"} & sys.modules.
         [sys.executable, "-c", program], cwd=ROOT, env={"PYTHONPATH": "src"}, capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == ""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_dropped_is_heard_before_the_next_node() -> None:
+    """Python ignores an exception that is raised in a finaliser: there, Ctrl-C would have no effect."""
+    import signal
+
+    from semantic_ids.hooks.signals import SignalHooks
+
+    class Finalised:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    hooks = SignalHooks()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hooks.before_pipeline_run()
+    try:
+        thing = Finalised()
+        del thing
+        with pytest.raises(KeyboardInterrupt):
+            hooks.before_node_run()
+    finally:
+        hooks.after_pipeline_run()
+        left = signal.signal(signal.SIGINT, before)
+    assert left is signal.default_int_handler

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semantic_ids.errors import BadInput
 from semantic_ids.hashing import item_hash
 from semantic_ids.ingestion.order import ItemIds, read_ids
 
@@ -73,3 +74,11 @@ def test_unsigned_ids_beyond_int64(write) -> None:
     ids = read_ids(write(pa.array([1, 2**63, None, 2**63 - 1], pa.uint64()), [[1.0]] * 4, group=2), "ItemID")
     assert (ids.too_large.tolist(), ids.null.tolist()) == ([1], [2])
     assert ids.text(np.array([0, 3])) == ["1", str(2**63 - 1)]
+
+
+def test_ids_that_are_no_text_are_refused_with_their_place(write) -> None:
+    latin = pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.py_buffer(np.array([0, 1, 5], np.int32)), pa.py_buffer("acafé".encode("latin-1"))]
+    )
+    with pytest.raises(BadInput, match=r"row group 0: an item id is no text.*UTF-8"):
+        read_ids(write(latin, [[1.0]] * 2), "ItemID")

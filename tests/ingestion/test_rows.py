@@ -99,3 +99,22 @@ def test_a_large_batch_is_checked_to_its_end() -> None:
 @pytest.mark.parametrize("reason", [r for r in Reason if r])
 def test_every_reason_has_words(reason) -> None:
     assert reason.text(5, 3, "float16")
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "expected"),
+    [
+        (1e20, "float32", Reason.EXTREME),
+        (2e17, "float32", Reason.EXTREME),
+        (9e16, "float32", Reason.NONE),
+        (2e-18, "float32", Reason.NONE),
+        (1e-24, "float32", Reason.EXTREME),
+        (1e-6, "float16", Reason.NONE),
+        (0.0, "float32", Reason.NONE),
+    ],
+)
+def test_values_whose_squares_are_lost_are_refused(value, dtype, expected) -> None:
+    vectors = np.ones((5, 4), dtype=np.float32)
+    vectors[3] = [value, -value, 0, value]
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 4)
+    assert check(column, 4, dtype, nonzero=False).reasons.tolist() == [0, 0, 0, expected, 0]

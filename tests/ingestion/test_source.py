@@ -184,3 +184,10 @@ def test_importing_the_room_is_cheap() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "src"}).stdout.strip()
         == "[]"
     )
+
+
+def test_a_glob_leaves_hidden_files_out_unless_it_asks_for_them(tmp_path) -> None:
+    for name in ("a.parquet", ".b.parquet", "_c.parquet"):
+        pq.write_table(pa.table({"ItemID": [1]}), tmp_path / name)
+    assert [Path(f).name for f in ParquetSource(f"{tmp_path}/*.parquet").files] == ["a.parquet"]
+    assert [Path(f).name for f in ParquetSource(f"{tmp_path}/_*.parquet").files] == ["_c.parquet"]

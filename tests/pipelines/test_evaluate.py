@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 from matplotlib.figure import Figure
 
-from semantic_ids.artifacts import Codes, Embeddings, Provenance, Split
+from semantic_ids.artifacts import Codes, Embeddings, Provenance, Split, require_made_with
+from semantic_ids.datasets.table import with_provenance
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import vector_hash
-from semantic_ids.parameters import EvaluateParameters, TokenizerParameters
+from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.evaluate import nodes
 from semantic_ids.pipelines.evaluate.pipeline import FIGURES, create_pipeline
 
@@ -43,6 +44,7 @@ PARAMETERS = TokenizerParameters.model_validate(
         },
     }
 )
+IDENTIFY = IdentifyParameters(strategy="reassign", candidates=4)
 EVALUATE = EvaluateParameters(queries=50, twin=False, labels="auto", max_label_values=10, min_label_share=0.5)
 
 
@@ -72,7 +74,16 @@ def artifacts():
 
 
 def evaluate(artifacts, items=None, parameters=EVALUATE, **changes):
-    return nodes.evaluate(**{**artifacts, **changes}, items=items, tokenizer_parameters=PARAMETERS, evaluate=parameters, id_column="ItemID")
+    made_of = artifacts["tokenizer"].provenance
+    fit_on = made_of.parameters["fit_on"] if made_of else "all"
+    return nodes.evaluate(
+        **{**artifacts, **changes},
+        items=items,
+        tokenizer_parameters=PARAMETERS.model_copy(update={"fit_on": fit_on}),
+        identify=IDENTIFY,
+        evaluate=parameters,
+        id_column="ItemID",
+    )
 
 
 def test_metrics_say_what_they_are_of_and_are_json(artifacts):
@@ -141,6 +152,31 @@ def test_nodes_get_their_inputs_in_the_order_of_the_pipeline():
     """Kedro passes by position, and drops every type of a node if one of them cannot be resolved."""
     by_name = {node.name: node for node in create_pipeline().nodes}
     takes = list(typing.get_type_hints(nodes.evaluate))[:-1]
-    names = {"params:tokenizer": "tokenizer_parameters", "params:evaluate": "evaluate", "params:ingest.id_column": "id_column"}
+    names = {
+        "params:tokenizer": "tokenizer_parameters",
+        "params:identify": "identify",
+        "params:evaluate": "evaluate",
+        "params:ingest.id_column": "id_column",
+    }
     assert takes == [names.get(name, name) for name in by_name["evaluate"].inputs]
     assert list(typing.get_type_hints(nodes.draw))[:-1] == by_name["draw"].inputs
+
+
+def test_figures_are_not_drawn_of_two_runs(artifacts):
+    metrics, evaluation = evaluate(artifacts)
+    history = pa.Table.from_pylist(artifacts["tokenizer"].history)
+    with pytest.raises(BadInput, match="two runs are mixed: 'metrics' and 'evaluation'"):
+        nodes.draw(metrics, evaluation | {"provenance.tokenizer": "other"}, history)
+    other = history.cast(with_provenance(history.schema, Provenance("tokenizer", content="other")))
+    with pytest.raises(BadInput, match="two runs are mixed: 'metrics' and 'training_history'"):
+        nodes.draw(metrics, evaluation, other)
+
+
+@pytest.mark.parametrize("group", ["tokenizer", "identify"])
+def test_parameters_that_would_be_ignored_are_refused(artifacts, group):
+    made_with = {"tokenizer": {"fit_on": "all", "seed": 99}, "identify": {"strategy": "suffix"}}[group]
+    name = {"tokenizer": "tokenizer", "identify": "semantic_ids"}[group]
+    with pytest.raises(BadInput, match=f"parameters {group}: '{name}' was made with"):
+        require_made_with(
+            Provenance(name, parameters=made_with), group, (PARAMETERS.in_use() if group == "tokenizer" else IDENTIFY.model_dump())
+        )

@@ -11,10 +11,11 @@ import pytest
 from tests.conftest import clustered
 
 from semantic_ids.artifacts import Embeddings, Provenance, Split
+from semantic_ids.datasets.table import made_from
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import vector_hash
-from semantic_ids.parameters import TokenizerParameters
-from semantic_ids.pipelines.train.nodes import train
+from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
+from semantic_ids.pipelines.train import nodes
 
 VECTORS = clustered(600, 8)
 BASE = {
@@ -42,6 +43,10 @@ BASE = {
         "patience": 5,
     },
 }
+
+
+def train(embeddings, split, tokenizer, strategy="none"):
+    return nodes.train(embeddings, split, tokenizer, IdentifyParameters(strategy=strategy, candidates=4))
 
 
 def parameters(**changes):
@@ -106,3 +111,14 @@ def test_zero_vectors_to_normalise_are_refused(embeddings, split):
 def test_too_few_rows_to_train_on_are_refused(embeddings, split):
     with pytest.raises(BadInput, match="480 items are fewer than the 500 codes"):
         train(embeddings, split, parameters(codebook_sizes=[500, 2], fit_on="train"))
+
+
+def test_too_few_codes_for_unique_ids_are_said_before_training(embeddings, split):
+    with pytest.raises(BadInput, match="36 codes for 600 items"):
+        train(embeddings, split, parameters(), strategy="reassign")
+    assert train(embeddings, split, parameters(codebook_sizes=[25, 25]), strategy="reassign")[0]
+
+
+def test_the_history_says_what_it_belongs_to(embeddings, split):
+    tokenizer, history, _ = train(embeddings, split, parameters())
+    assert made_from(history) == tokenizer.provenance

@@ -12,7 +12,7 @@ import numpy as np
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from semantic_ids.arrays import map_rows
+from semantic_ids.arrays import ahead, map_rows
 from semantic_ids.artifacts import Embeddings, Provenance
 from semantic_ids.datasets.atomic import FULL, atomic_folder, recover
 from semantic_ids.errors import BadInput
@@ -108,7 +108,7 @@ def _write_vectors(path: Path, stream: EmbeddingStream) -> tuple[np.ndarray, int
         file.flush()
         begin = file.tell()
         _reserve(file.fileno(), begin + len(stream) * stream.dim * np.dtype(stream.dtype).itemsize)
-        for positions, vectors, vector_hashes in stream.batches():
+        for positions, vectors, vector_hashes in ahead(stream.batches()):
             _scatter(file.fileno(), begin, positions, vectors)
             hashes[positions] = vector_hashes
             zero_rows += int((~vectors[vector_hashes == 0].any(axis=1)).sum())  # a zero vector hashes to 0

@@ -31,9 +31,10 @@ class MappingsDataset(ArtifactDataset[Mappings, dict[str, list[int]]]):
 
     def save(self, data: Mappings) -> None:
         """Write the mapping, then its manifest."""
-        self.manifest.unlink(missing_ok=True)
-        with atomic_file(self.path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.writelines(data.lines())
+        with atomic_file(self.path) as temporary:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.writelines(data.lines())
+            self.manifest.unlink(missing_ok=True)  # not before the new mapping is whole
         with atomic_file(self.manifest) as temporary:
             temporary.write_text(json.dumps(data.provenance.to_json(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 

@@ -54,9 +54,18 @@ def with_provenance(schema: pa.Schema, provenance: Provenance, **more: Any) -> p
     return schema.with_metadata({PROVENANCE_KEY: json.dumps(provenance.to_json(), sort_keys=True).encode(), **extra})
 
 
+def made_from(table: pa.Table) -> Provenance | None:
+    """Return the provenance in a table's metadata, None where there is none."""
+    text = (table.schema.metadata or {}).get(PROVENANCE_KEY)
+    return Provenance.from_json(json.loads(text)) if text else None
+
+
 def provenance_of(dataset: ArtifactDataset, table: pa.Table) -> Provenance:
     """Return the provenance in a table's metadata."""
     try:
-        return Provenance.from_json(json.loads((table.schema.metadata or {})[PROVENANCE_KEY]))
+        found = made_from(table)
     except (KeyError, ValueError) as error:
-        raise dataset.damaged("it does not say what it was made from") from error
+        raise dataset.damaged("what it was made from cannot be read") from error
+    if found is None:
+        raise dataset.damaged("it does not say what it was made from")
+    return found

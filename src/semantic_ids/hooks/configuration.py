@@ -114,7 +114,24 @@ def _read_paths(loader: AbstractConfigLoader) -> dict[str, str]:
     for name, value in paths.items():
         if not isinstance(value, str) or not value:
             raise BadInput(f"'{name}' is {value!r}", expected="a path", do="write a folder or file that is named by a number as ./NUMBER")
+    _check_data_root(paths.get("data_root", ""))
     return paths
+
+
+def _check_data_root(folder: str) -> None:
+    """Refuse what would be taken for a name of a folder here: a URL, a home folder that no shell has filled in, a pattern."""
+    for sign, meaning in (
+        ("://", "a URL"),
+        ("~", "a home folder that the shell has not filled in"),
+        ("{", "a pattern"),
+        ("}", "a pattern"),
+    ):
+        if folder.startswith(sign) if sign == "~" else sign in folder:
+            raise BadInput(
+                f"'data_root' is {folder!r}, which looks like {meaning}",
+                expected="a folder on this machine, spelled out",
+                do="give an absolute path, or one that starts at the project root",
+            )
 
 
 def _one_of(names: Mapping[str, str]) -> str:

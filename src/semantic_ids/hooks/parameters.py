@@ -120,6 +120,8 @@ _ABSENT = object()
 
 
 def _value(tree: Tree, name: str) -> object:
+    if name in tree:  # a key with dots in it, which is never the parameter that was meant
+        return tree[name]
     value: object = tree
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:

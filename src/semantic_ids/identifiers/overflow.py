@@ -6,6 +6,8 @@ takes the next best of the prefixes it was offered that still has room, and one 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from semantic_ids.arrays import chunks, read_rows
@@ -16,6 +18,9 @@ from semantic_ids.identifiers.groups import Groups, Occupancy
 from semantic_ids.identifiers.offers import Offers, ask, search
 from semantic_ids.identifiers.placement import Placement
 from semantic_ids.progress import Progress
+
+Result = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""What `Contest.stay` returns."""
 
 OFFERS_AT_A_TIME = 2**20
 """Offers that are made in one turn (16 bytes each)."""
@@ -48,16 +53,19 @@ def choose_leavers(placement: Placement, overfull: Groups, closed: np.ndarray, c
         Row numbers of those who leave, shape (m,), and what they are offered elsewhere.
     """
     leavers, offers = [], []
-    with Progress("overfull prefixes", total=len(overfull.rows)) as progress:
-        for batch in overfull.batches(placement.batch_rows):
-            elsewhere, likeness, contests = _hold_contests(placement, batch, closed, candidates)
-            last, paid = _outcome(contests, batch, likeness)
-            stays = last != LEAVES
-            placement.codes[batch.rows[stays], -1] = last[stays]
-            placement.after[batch.rows[stays]] = (paid + elsewhere.costs[:, 0])[stays]
-            leavers.append(batch.rows[~stays])
-            offers.append(elsewhere.select(~stays))
-            progress.advance(len(batch.rows))
+    with Progress("overfull prefixes", total=len(overfull.rows)) as progress, workers() as pool:
+        open_batch = None
+        for batch in [*overfull.batches(placement.batch_rows), None]:
+            begun = None
+            if batch is not None:  # decided in threads, while the next batch is measured
+                elsewhere, likeness, contests = _hold_contests(placement, batch, closed, candidates)
+                begun = batch, elsewhere, likeness, pool.map(Contest.stay, contests)
+            if open_batch is not None:
+                stays = _end_contests(placement, *open_batch)
+                leavers.append(open_batch[0].rows[~stays])
+                offers.append(open_batch[1].select(~stays))
+                progress.advance(len(stays))
+            open_batch = begun
     return np.concatenate(leavers), Offers.concatenate(offers)
 
 
@@ -83,13 +91,16 @@ def _hold_contests(placement: Placement, batch: Groups, closed: np.ndarray, cand
     return Offers.concatenate(elsewhere), likeness, contests
 
 
-def _outcome(contests: list[Contest], batch: Groups, likeness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the code of each item, `LEAVES` for those who leave, and its value, inf for those: two of shape (m,)."""
+def _end_contests(placement: Placement, batch: Groups, elsewhere: Offers, likeness: np.ndarray, results: Iterator[Result]) -> np.ndarray:
+    """Give those who stay their codes; return who stays: shape (m,), bool."""
     last, paid = np.full(len(batch.rows), LEAVES, dtype=np.int64), np.full(len(batch.rows), np.inf)
-    with workers() as pool:
-        for items, codes, values in pool.map(Contest.stay, contests):
-            last[items], paid[items] = codes, values
-    return in_row_order(batch.owner, likeness, last, paid)
+    for items, codes, values in results:
+        last[items], paid[items] = codes, values
+    last, paid = in_row_order(batch.owner, likeness, last, paid)
+    stays = last != LEAVES
+    placement.codes[batch.rows[stays], -1] = last[stays]
+    placement.after[batch.rows[stays]] = (paid + elsewhere.costs[:, 0])[stays]
+    return stays
 
 
 def find_room(placement: Placement, leavers: np.ndarray, offers: Offers, candidates: int) -> None:

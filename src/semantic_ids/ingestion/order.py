@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from semantic_ids.errors import BadInput
 from semantic_ids.hashing import item_hash
 from semantic_ids.ingestion.source import ParquetSource
 from semantic_ids.progress import Progress
@@ -81,7 +82,7 @@ def read_ids(source: ParquetSource, column: str) -> ItemIds:
     hashes, null, too_large = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     with Progress("read the item ids", total=source.rows, unit="rows") as progress:
         for start, batch in source.batches([column]):
-            ids = _plain(batch.column(0))
+            ids = _readable(batch.column(0), source, start)
             null.append(start + _where(pc.is_null(ids)))
             if pa.types.is_uint64(ids.type):
                 too_large.append(start + _where(pc.greater(ids, pa.scalar(LARGEST_ID, pa.uint64())).fill_null(False)))
@@ -98,8 +99,22 @@ def is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def _plain(ids: pa.Array) -> pa.Array:
-    return ids.cast(pa.large_string()) if is_text(ids.type) else ids
+def _readable(ids: pa.Array, source: ParquetSource, start: int) -> pa.Array:
+    """Return integers as they are and strings as large_string, which has to be UTF-8."""
+    if not is_text(ids.type):
+        return ids
+    try:
+        ids = ids.cast(pa.large_string())
+        ids.validate(full=True)
+    except pa.ArrowInvalid as error:
+        file, group, _ = source.place(start)
+        raise BadInput(
+            f"an item id is no text: {error}",
+            where=f"{file}, row group {group}",
+            expected="ids in UTF-8",
+            do="write the column anew as UTF-8 strings or as integers",
+        ) from error
+    return ids
 
 
 def _filled(ids: pa.Array) -> np.ndarray | pa.Array:

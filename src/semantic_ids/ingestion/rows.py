@@ -14,6 +14,10 @@ BLOCK_VALUES = 1 << 16
 """Values that are cast and checked at a time, so that they stay in the processor's cache."""
 
 
+SMALLEST, LARGEST = 1e-18, 1e17
+"""A vector's largest value has to be in between, in size, or distances overflow or vanish in float32 and all codes come out the same."""
+
+
 class Reason(IntEnum):
     """Why a row cannot be taken; 0 where it can."""
 
@@ -27,6 +31,7 @@ class Reason(IntEnum):
     OVERFLOW = 7
     VANISHED = 8
     ZERO = 9
+    EXTREME = 10
 
     def text(self, length: int, dim: int, dtype: str) -> str:
         """Say it in words: what was found, of a row of `length` where `dim` is right and which is stored as `dtype`."""
@@ -39,6 +44,7 @@ class Reason(IntEnum):
             Reason.INFINITE: "a value in the vector is infinite",
             Reason.OVERFLOW: f"a value in the vector is too large for {dtype}",
             Reason.VANISHED: f"the vector is not zero, but too small for {dtype}, which makes it zero",
+            Reason.EXTREME: f"the largest value is not between {SMALLEST:g} and {LARGEST:g} in size, so that distances are lost in float32",
             Reason.ZERO: "the vector is zero, and a zero vector cannot be normalised (tokenizer.preprocess.normalize)",
         }[self]
 
@@ -110,12 +116,16 @@ def _stored(given: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def _mark_values(reasons: np.ndarray, given: np.ndarray, vectors: np.ndarray, values: pa.Array) -> None:
-    """Mark the rows with values that are null, NaN, infinite or too large; an untouched batch costs one look at each value."""
+    """Mark the rows with values that are null, NaN, infinite, too large or too small; a sound batch costs one look at each value."""
     block = max(1, BLOCK_VALUES // vectors.shape[1])
-    suspect = [start for start in range(0, len(vectors), block) if not np.isfinite(vectors[start : start + block]).all()]
-    for start in suspect:
+    for start in range(0, len(vectors), block):
         rows = slice(start, start + block)
         source, stored, part = given[rows], vectors[rows], reasons[rows]
+        largest = np.abs(stored).max(axis=1).astype(np.float32)
+        sound = ((largest >= SMALLEST) & (largest <= LARGEST)) | (largest == 0)
+        if sound.all():
+            continue
+        part[~sound] = Reason.EXTREME
         part[~np.isfinite(stored).all(axis=1)] = Reason.OVERFLOW
         part[np.isinf(source).any(axis=1)] = Reason.INFINITE
         part[np.isnan(source).any(axis=1)] = Reason.NAN

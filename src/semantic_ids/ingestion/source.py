@@ -205,7 +205,11 @@ class ParquetSource:
             for column in (group.column(c) for group in groups for c in range(group.num_columns)):
                 name = column.path_in_schema
                 size[name] = size.get(name, 0) + max(column.total_uncompressed_size, 4 * column.num_values)
-            return Footer(file, parquet.schema_arrow, tuple(group.num_rows for group in groups), size)
+            try:
+                schema = parquet.schema_arrow
+            except UnicodeDecodeError as error:
+                raise BadInput(f"a column name is no text: {error}", where=file, do="write or copy the file again") from error
+            return Footer(file, schema, tuple(group.num_rows for group in groups), size)
 
     @cached_property
     def _system(self) -> tuple[AbstractFileSystem, str]:
@@ -230,7 +234,8 @@ class ParquetSource:
         if system.isdir(path):
             return self._in_folder(system, path)
         if glob.has_magic(path):
-            found = sorted(file for file in system.glob(path) if system.isfile(file))
+            hidden = "" if path.rsplit("/", 1)[-1][:1] in (".", "_") else "._"
+            found = sorted(file for file in system.glob(path) if file.rsplit("/", 1)[-1][0] not in hidden and system.isfile(file))
             if found:
                 return found
             raise BadInput("no file matches", where=self.location, do=self._elsewhere)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.arrays import ahead, chunks, read_rows
 from semantic_ids.contract import Tokenizer
 from semantic_ids.metrics.reconstruction import added
-from semantic_ids.metrics.rows import ROWS
 from semantic_ids.progress import Progress
 
 
@@ -26,8 +25,7 @@ def added_latent_distortion(vectors: np.ndarray, tokenizer: Tokenizer, codes: np
     before = np.empty(len(codes))
     after = np.empty(len(codes))
     with Progress("evaluate: distortion", total=len(codes)) as progress:
-        for part in chunks(len(codes), ROWS):
-            x = read_rows(vectors, part)
+        for part, x in ahead((part, read_rows(vectors, part)) for part in chunks(len(codes))):
             before[part] = after[part] = tokenizer.distortion(x, codes[part])
             moved = np.flatnonzero(changed[part])
             if len(moved):

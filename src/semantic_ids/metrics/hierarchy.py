@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.arrays import ahead, chunks, read_rows
 from semantic_ids.codes import keys
 from semantic_ids.metrics.rows import ROWS, dots, unit
 from semantic_ids.progress import Progress
@@ -33,8 +33,8 @@ def cohesion(vectors: np.ndarray, codes: np.ndarray, sizes: Sequence[int]) -> di
     divisors = {p: math.prod(sizes[p:]) for p in range(len(sizes), -1, -1)}
     sums, own = {p: _GroupSums() for p in divisors}, 0.0
     with Progress("evaluate: cohesion", total=len(order)) as progress:
-        for part in chunks(len(order), ROWS):
-            u, group = unit(read_rows(vectors, order[part])), key[order[part]]
+        for part, units in ahead((part, unit(read_rows(vectors, order[part]))) for part in chunks(len(order), ROWS)):
+            u, group = units, key[order[part]]
             own += float(dots(u, u).sum())
             for p, divisor in divisors.items():  # from the longest: its sums are what the shorter ones sum up
                 u, first = _sum_runs(u, group // divisor)

@@ -25,7 +25,8 @@ def join(
         item_ids: n ids of the items.
         items: The items file.
         id_column: Its column of ids.
-        columns: Names of columns, or `auto`: every text or integer column in which the items have 2 to `max_values` distinct values.
+        columns: Names of columns, or `auto`: every text or integer column in which the items have 2 to `max_values` distinct values, and
+            at most half as many as there are items.
         max_values: Limit of `auto`.
         min_share: At least this share of the items has to be in the items file.
 
@@ -38,7 +39,9 @@ def join(
     place = _places(item_ids, items, id_column, min_share)
     if columns == "auto":
         candidates = {name: _numbers(items, name, place) for name in items.column_names if name != id_column and _is_label(items, name)}
-        return {name: numbers for name, numbers in candidates.items() if 2 <= numbers.max(initial=-1) + 1 <= max_values}
+        return {
+            name: numbers for name, numbers in candidates.items() if 2 <= numbers.max(initial=-1) + 1 <= min(max_values, len(numbers) // 2)
+        }
     for name in columns:
         _require(items, name, "evaluate.labels")
         _require_plain(items, name, "evaluate.labels")

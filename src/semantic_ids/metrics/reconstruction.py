@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.arrays import ahead, chunks, read_rows
 from semantic_ids.contract import Tokenizer
 from semantic_ids.metrics.rows import ROWS, cosines, dots, ratio, unit
 from semantic_ids.progress import Progress
@@ -110,8 +110,7 @@ def reconstruct(vectors: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, un
     near = read(vectors, slice(0, ROWS), tokenizer).mean(axis=0)
     spread, spread_held_out = Spread(near), Spread(near)
     with Progress("evaluate: reconstruction", total=n) as progress:
-        for part in chunks(n, ROWS):
-            x = read(vectors, part, tokenizer)
+        for part, x in ahead((part, read(vectors, part, tokenizer)) for part in chunks(n, ROWS)):
             decoded = tokenizer.decode(codes[part]).astype(np.float64)
             error[part] = error_unique[part] = squared_errors(x, decoded)
             cosine[part] = cosines(x, decoded)

@@ -22,7 +22,7 @@ BEAM_CELLS = 1 << 20
 """Scores held at a time by the beam search: 4 MiB of float32 stay in the processor's cache."""
 LARGEST_TABLE = 1 << 26
 """Up to so many prefixes, those that are closed are looked up in a table of one byte each; beyond, they are searched for."""
-LEAST_BEAM_CODES = 4096
+LEAST_BEAM_CODES = 2048
 """The beam covers at least this many codes a level, so that small codebooks are searched exhaustively."""
 
 

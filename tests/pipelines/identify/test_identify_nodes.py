@@ -26,6 +26,9 @@ class ScalarTokenizer:
     def encode(self, vectors):
         return self.level_costs(vectors, None).argmin(1).astype(np.int32)[:, None]
 
+    def distortion(self, vectors, codes):
+        return ((vectors - codes) ** 2).sum(1).astype(np.float32)
+
     def level_costs(self, vectors, prefixes):
         return (vectors - np.arange(self.codebook_sizes[0], dtype=np.float32)) ** 2
 
@@ -46,7 +49,7 @@ def tokenizer_of(embeddings, size=10):
     return ScalarTokenizer(size, Provenance("tokenizer", inputs={"embeddings": embeddings.provenance.fingerprint, "split": "s"}))
 
 
-PARAMETERS = TokenizerParameters.model_construct(device="cpu")
+PARAMETERS = TokenizerParameters.model_construct(kind="rq_kmeans", device="cpu")
 
 
 def identify(strategy):
@@ -95,7 +98,7 @@ def test_artifacts_of_two_runs_are_refused(few):
     other = Embeddings(few.vectors, few.item_ids, few.vector_hashes, 0, Provenance("embeddings", content="b"))
     tokenizer = tokenizer_of(few, size=8)
     codes = encode(few, tokenizer, PARAMETERS)
-    retrained = ScalarTokenizer(8, Provenance("tokenizer", inputs=tokenizer.provenance.inputs, parameters={"seed": 1}))
+    retrained = ScalarTokenizer(8, Provenance("tokenizer", inputs=tokenizer.provenance.inputs, content="another"))
     with pytest.raises(BadInput, match="run the pipeline 'train' again"):
         encode(other, tokenizer, PARAMETERS)
     with pytest.raises(BadInput, match="run the pipeline 'train' again"):

@@ -6,9 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from semantic_ids.artifacts import Codes, Embeddings, Provenance, Split, require_made_from
+from semantic_ids.artifacts import Codes, Embeddings, Provenance, Split, require_made_from, require_made_with
 from semantic_ids.contract import Tokenizer
-from semantic_ids.parameters import EvaluateParameters, TokenizerParameters
+from semantic_ids.errors import BadInput
+from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.labels import labels_of
 
 
@@ -20,6 +21,7 @@ def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
     semantic_ids: Codes,
     items: pa.Table | None,
     tokenizer_parameters: TokenizerParameters,
+    identify: IdentifyParameters,
     evaluate: EvaluateParameters,
     id_column: str,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -27,6 +29,8 @@ def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
     from semantic_ids import metrics
 
     made_of = _require_one_run(embeddings, split, tokenizer, codes, semantic_ids)
+    require_made_with(made_of, "tokenizer", tokenizer_parameters.in_use())
+    require_made_with(semantic_ids.provenance, "identify", identify.model_dump())
     fit_on = made_of.parameters.get("fit_on", "all")
     tokenizer = tokenizer.to(tokenizer_parameters.device)
     measured, evaluation = metrics.evaluate(
@@ -40,8 +44,8 @@ def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
     )
     if evaluate.twin and fit_on == "all" and len(split.validation_rows):
         measured["reconstruction.relative_mse_validation"] = _twin_relative_mse(embeddings, split, tokenizer_parameters)
-    artifacts = (embeddings.provenance, made_of, semantic_ids.provenance)
-    return {**measured, **{f"provenance.{made.artifact}": made.fingerprint for made in artifacts}}, evaluation
+    made = {f"provenance.{p.artifact}": p.fingerprint for p in (embeddings.provenance, made_of, semantic_ids.provenance)}
+    return measured | made, evaluation | made
 
 
 def _require_one_run(embeddings: Embeddings, split: Split, tokenizer: Tokenizer, codes: Codes, semantic_ids: Codes) -> Provenance:
@@ -63,9 +67,30 @@ def _twin_relative_mse(embeddings: Embeddings, split: Split, parameters: Tokeniz
     return relative_mse(embeddings.vectors, twin, held_out)
 
 
+def _require_one_evaluation(metrics: dict[str, Any], evaluation: dict[str, Any], training_history: pa.Table) -> None:
+    """Refuse numbers of different runs."""
+    from semantic_ids.datasets.table import made_from
+
+    history = made_from(training_history)
+    for name, found in {
+        "evaluation": {k: v for k, v in evaluation.items() if k.startswith("provenance.")},
+        "training_history": {"provenance.tokenizer": history.fingerprint} if history else {},
+    }.items():
+        other = [key for key in found if found[key] != metrics.get(key)]
+        if other:
+            raise BadInput(
+                f"{other[0]} is {metrics.get(other[0])} in 'metrics' and {found[other[0]]} in '{name}'",
+                where=f"artifacts of two runs are mixed: 'metrics' and '{name}'",
+                expected="artifacts that belong together",
+                do="run the pipeline 'evaluate' again, or 'tokenize' for all",
+            )
+
+
 def draw(metrics: dict[str, Any], evaluation: dict[str, Any], training_history: pa.Table) -> tuple[Any, ...]:
     """Draw the five figures, in the order of `pipeline.FIGURES`."""
     from semantic_ids.reporting import figures
+
+    _require_one_evaluation(metrics, evaluation, training_history)
 
     return (
         figures.training_curves(training_history),

@@ -23,6 +23,7 @@ def create_pipeline() -> Pipeline:
                     "semantic_ids",
                     "items",
                     "params:tokenizer",
+                    "params:identify",
                     "params:evaluate",
                     "params:ingest.id_column",
                 ],

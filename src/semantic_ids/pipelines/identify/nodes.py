@@ -8,7 +8,7 @@ import numpy as np
 
 from semantic_ids import identifiers
 from semantic_ids.arrays import chunks, read_rows
-from semantic_ids.artifacts import Codes, Embeddings, Provenance, require_made_from
+from semantic_ids.artifacts import Codes, Embeddings, Provenance, require_made_from, require_made_with
 from semantic_ids.codes import check_sizes
 from semantic_ids.contract import Tokenizer
 from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
@@ -21,6 +21,7 @@ def encode(embeddings: Embeddings, tokenizer: Tokenizer, tokenizer_parameters: T
     """Give every item the codes of its vector, chunk by chunk."""
     made = _provenance(tokenizer)
     require_made_from(made, embeddings=embeddings.provenance)
+    require_made_with(made, "tokenizer", tokenizer_parameters.in_use())
     sizes = tuple(tokenizer.codebook_sizes)
     tokenizer = tokenizer.to(tokenizer_parameters.device)
     codes = np.empty((len(embeddings), len(sizes)), dtype=np.int32)
@@ -42,6 +43,7 @@ def deduplicate(
     """Turn the codes into semantic IDs, and say what it cost."""
     made = _provenance(tokenizer)
     require_made_from(made, embeddings=embeddings.provenance)
+    require_made_with(made, "tokenizer", tokenizer_parameters.in_use())
     require_made_from(codes.provenance, embeddings=embeddings.provenance, tokenizer=made)
     check_sizes(len(codes), codes.sizes, unique=identify.strategy == "reassign")
     tokenizer = tokenizer.to(tokenizer_parameters.device)

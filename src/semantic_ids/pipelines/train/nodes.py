@@ -8,25 +8,31 @@ from typing import Any
 import numpy as np
 
 from semantic_ids.artifacts import Embeddings, Provenance, Split, require_made_from
-from semantic_ids.codes import capacity
+from semantic_ids.codes import capacity, check_sizes
 from semantic_ids.contract import Tokenizer
 from semantic_ids.errors import BadInput
-from semantic_ids.parameters import TokenizerParameters
+from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
 
 logger = logging.getLogger(__name__)
 
 
-def train(embeddings: Embeddings, split: Split, tokenizer: TokenizerParameters) -> tuple[Tokenizer, Any, dict[str, Any]]:
+def train(
+    embeddings: Embeddings, split: Split, tokenizer: TokenizerParameters, identify: IdentifyParameters
+) -> tuple[Tokenizer, Any, dict[str, Any]]:
     """Fit the tokenizer; return it, its history (a pyarrow table) and its results."""
     import pyarrow as pa
 
+    from semantic_ids.datasets.table import with_provenance
+
+    check_sizes(len(embeddings), tokenizer.codebook_sizes, unique=identify.strategy == "reassign")
     require_made_from(split.provenance, embeddings=embeddings.provenance)
     fitted = fit(embeddings, tokenizer, split.rows(tokenizer.fit_on), split.validation_rows)
     inputs = {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint}
-    fitted.provenance = Provenance("tokenizer", inputs, made_by(tokenizer))
+    fitted.provenance = Provenance("tokenizer", inputs, tokenizer.in_use())
     results = training_results(fitted, embeddings, tokenizer)
     logger.info("%s fitted on %s items in %.1f s", fitted.kind, f"{fitted.report['rows']:,}", fitted.report["seconds"])
-    return fitted, pa.Table.from_pylist(_filled(fitted.history)), results
+    history = pa.Table.from_pylist(_filled(fitted.history))
+    return fitted, history.cast(with_provenance(history.schema, fitted.provenance)), results
 
 
 def fit(embeddings: Embeddings, parameters: TokenizerParameters, rows: np.ndarray | None, monitor_rows: np.ndarray | None) -> Tokenizer:
@@ -55,12 +61,6 @@ def fit(embeddings: Embeddings, parameters: TokenizerParameters, rows: np.ndarra
         rows=rows,
         monitor_rows=monitor_rows,
     )
-
-
-def made_by(parameters: TokenizerParameters) -> dict[str, Any]:
-    """Return the parameters that this kind of tokenizer really takes."""
-    other_kinds = {"rq_kmeans", "rq_vae"} - {parameters.kind}
-    return parameters.model_dump(exclude=other_kinds)
 
 
 def training_results(fitted: Tokenizer, embeddings: Embeddings, parameters: TokenizerParameters) -> dict[str, Any]:

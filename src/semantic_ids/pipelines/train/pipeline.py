@@ -13,7 +13,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 train,
-                inputs=["embeddings", "split", "params:tokenizer"],
+                inputs=["embeddings", "split", "params:tokenizer", "params:identify"],
                 outputs=["tokenizer", "training_history", "training_results"],
                 name="train",
             )
