@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from semantic_ids import identifiers
-from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.arrays import chunks
 from semantic_ids.artifacts import Codes, Embeddings, Provenance, require_made_from, require_made_with
 from semantic_ids.codes import check_sizes
 from semantic_ids.contract import Tokenizer
@@ -15,6 +15,9 @@ from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
 from semantic_ids.progress import Progress
 
 logger = logging.getLogger(__name__)
+
+ROWS_A_STEP = 1 << 16
+"""Rows that the progress goes on by; the tokenizer reads them in chunks of its own."""
 
 
 def encode(embeddings: Embeddings, tokenizer: Tokenizer, tokenizer_parameters: TokenizerParameters) -> Codes:
@@ -26,8 +29,8 @@ def encode(embeddings: Embeddings, tokenizer: Tokenizer, tokenizer_parameters: T
     tokenizer = tokenizer.to(tokenizer_parameters.device)
     codes = np.empty((len(embeddings), len(sizes)), dtype=np.int32)
     with Progress("encode", total=len(embeddings)) as progress:
-        for rows in chunks(len(embeddings)):
-            codes[rows] = tokenizer.encode(read_rows(embeddings.vectors, rows))
+        for rows in chunks(len(embeddings), ROWS_A_STEP):
+            codes[rows] = tokenizer.encode(embeddings.vectors[rows])
             progress.advance(rows.stop - rows.start)
     provenance = Provenance("codes", {"embeddings": embeddings.provenance.fingerprint, "tokenizer": made.fingerprint})
     return Codes(embeddings.item_ids, codes, sizes, len(sizes), provenance)
