@@ -104,7 +104,10 @@ class RQVAEParameters(Group):
         gt=0.0, description="Highest learning rate of AdamW, reached after the warm-up and then lowered by a cosine."
     )
     weight_decay: float = Field(ge=0.0, description="Weight decay of AdamW.")
-    warmup_epochs: int = Field(ge=0, description="Epochs over which the learning rate rises from 0 while the network learns as a plain autoencoder. Only then do the codebooks start.")
+    warmup_epochs: int = Field(
+        ge=0,
+        description="Epochs over which the learning rate rises from 0 while the network learns as a plain autoencoder. Only then do the codebooks start.",
+    )
     clip: float = Field(gt=0.0, description="Gradients are clipped to this norm.")
     commitment: float = Field(ge=0.0, description="Weight β of the commitment loss, which keeps the encoder near its codes.")
     decay: float = Field(gt=0.0, lt=1.0, description="Decay of the codebooks' exponential moving averages, a step.")
