@@ -199,6 +199,23 @@ def test_figures_are_not_drawn_of_two_runs(run, tmp_path):
     assert "two runs are mixed: 'metrics'" in bad_input(run, "evaluate", node_names=["draw"])
 
 
+@pytest.mark.parametrize("env", ["base", "rq_vae", "tiger", "rq_vae_gpu", "rq_kmeans_gpu"])
+def test_every_environment_runs(run, tmp_path, env):
+    """With few items and epochs, on the CPU; all else as the environment says."""
+    few = {
+        "ingest.max_items": 1000,
+        "evaluate.queries": 50,
+        "tracking.enabled": False,
+        "tokenizer.device": "cpu",
+        "tokenizer.rq_vae.epochs": 3,
+        "tokenizer.rq_vae.warmup_epochs": 1,
+    }
+    run("tokenize", env=env, params=few)
+    assert files(tmp_path / "data") == WRITTEN
+    width = pq.read_schema(tmp_path / "data/07_model_output/semantic_ids.parquet").field("codes").type.list_size
+    assert width == (4 if env == "tiger" else 3)
+
+
 def test_the_stages_one_by_one_write_what_tokenize_writes(run, tmp_path):
     run("tokenize")
     whole = {name: (tmp_path / "data" / name).read_bytes() for name in WRITTEN - TIMES}

@@ -15,7 +15,7 @@ from semantic_ids.codes import keys
 from semantic_ids.errors import BadInput
 from semantic_ids.tokenizers import fit_tokenizer, load_tokenizer
 from semantic_ids.tokenizers.kinds import tokenizer_class
-from tests.tokenizers.conftest import KINDS, SIZES, fitted
+from tests.tokenizers.conftest import KINDS, OPTIONS, SIZES, fitted
 
 ALL_CODES = np.array(list(itertools.product(*map(range, SIZES))), dtype=np.int32)
 
@@ -275,6 +275,18 @@ def test_the_best_candidate_is_never_worse_than_the_greedy_code(tokenizer, vecto
     cost = tokenizer.level_costs(x, greedy[:, :-1])[np.arange(5), greedy[:, -1]]
     best = tokenizer.candidates(x, t)[1]
     assert (best[:, 0] <= cost * (1 + 1e-3) + 1e-3).all() and (np.diff(best, axis=1) >= 0).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_fits_as_well_as_a_cpu(kind, vectors):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    errors = []
+    for device in ("cpu", "cuda"):
+        tokenizer = fit_tokenizer(vectors, kind=kind, codebook_sizes=SIZES, device=device, options=OPTIONS[kind])
+        errors.append(((vectors - tokenizer.decode(tokenizer.encode(vectors))) ** 2).sum())
+    assert errors[1] < 1.1 * errors[0]
 
 
 @pytest.mark.gpu
