@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def train(embeddings: SimpleNamespace, tokenizer: TokenizerParameters) -> tuple[
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "codes.parquet")
     if action == "sleep":
         Path("asleep").touch()
-        time.sleep(60)
+        time.sleep(300)
     history = pa.table({"epoch": [1, 2], "loss": [0.5, None], "phase": ["a", "b"]})
     return "bad" if action == "bad-save" else "good", history
 
@@ -121,7 +122,7 @@ class Project:
         configure_project("semantic_ids")
 
     def start(self, *arguments: str, action: str = "") -> subprocess.Popen:
-        """Start the packaged project in a process of its own."""
+        """Start the packaged project in a process of its own. It hears Ctrl-C even where this one ignores it, as after `nohup` or `&`."""
         environment = {**os.environ, "PROBE": action, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
         return subprocess.Popen(
             [sys.executable, "-m", "tests.probe", *arguments],
@@ -130,6 +131,7 @@ class Project:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads are started before
         )
 
     def session(self, pipeline: str = "tokenize", env: str | None = None, **parameters: object) -> dict:

@@ -43,7 +43,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 def end(project: Project, process: subprocess.Popen, number: signal.Signals | None) -> subprocess.CompletedProcess:
     """Wait for a run to end, or end it in the middle."""
     if number is not None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (project.folder / "asleep").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(number)
