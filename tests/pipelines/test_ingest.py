@@ -105,3 +105,13 @@ def test_sizes_are_checked_before_anything_is_read(call) -> None:
         call(n=200)
     with pytest.raises(BadInput, match="63"):
         call(tokenizer={"codebook_sizes": [256] * 8})
+
+
+@pytest.mark.parametrize(("first", "reason"), [(None, "the vector is null"), ([1.0, 2.0], "2 dimensions instead of 4"), ([], "empty")])
+def test_a_bad_first_row_is_the_one_that_is_blamed(call, tmp_path, first, reason) -> None:
+    rows = [first, *np.random.default_rng(0).normal(size=(299, 4)).tolist()]
+    stream, _ = call(vectors=rows)
+    assert stream.dim == 4
+    with pytest.raises(BadInput, match=reason) as caught:
+        list(stream.batches())
+    assert "item 0" in str(caught.value) or "id 0" in str(caught.value)

@@ -33,12 +33,14 @@ class LabelsDataset(AbstractDataset):
         self.metadata = metadata
 
     def load(self) -> Any:
-        """Return a table of all scalar columns, or None.
+        """Return a table of all scalar columns, which knows its file, or None.
 
         Raises:
             BadInput: There is no such file, it cannot be read, or the files do not have the same columns.
         """
-        return None if self._location == NOTHING else _read(self._source())
+        if self._location == NOTHING:
+            return None
+        return _read(self._source()).replace_schema_metadata({"semantic_ids.location": self._location})
 
     def save(self, data: None) -> None:
         """Refuse: this is the user's."""

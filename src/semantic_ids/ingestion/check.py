@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from semantic_ids.codes import check_sizes
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.ingestion.order import is_text
 from semantic_ids.ingestion.source import Footer, ParquetSource
 
+LOOKED_AT = 64
+"""So many vectors at the head of a file tell its dimensions."""
 _LISTED = 30
 """At most this many column names are put into a message."""
 
@@ -124,8 +128,8 @@ def _check_dims(source: ParquetSource, options: IngestOptions) -> None:
 def known_dim(source: ParquetSource, options: IngestOptions) -> int | None:
     """Return the number of dimensions of the first vectors of the files; None where it is not known before the vectors are read.
 
-    A fixed-size list tells it. For other lists it is that of the first vector, but only where invalid rows are refused: where they are
-    dropped, the first vector may be one of them.
+    A fixed-size list tells it. For other lists it is that of most of the first vectors, but only where invalid rows are refused: where they
+    are dropped, all rows have a say.
     """
     dims = (_file_dim(source, footer, options) for footer in source.footers if footer.rows)
     return next((dim for dim in dims if dim), None)
@@ -137,8 +141,9 @@ def _file_dim(source: ParquetSource, footer: Footer, options: IngestOptions) -> 
         return kind.list_size
     if options.drop:
         return None
-    first = source.head(1, [options.vector_column], footer).column(0)[0].as_py()
-    return len(first) if first else None
+    first = source.head(LOOKED_AT, [options.vector_column], footer).column(0).combine_chunks().value_lengths().drop_null()
+    lengths, counts = np.unique(first.filter(pc.greater(first, 0)).to_numpy(), return_counts=True)
+    return int(lengths[counts.argmax()]) if len(lengths) else None
 
 
 def different_dims(file: str, dim: int, other_file: str, other_dim: int) -> BadInput:

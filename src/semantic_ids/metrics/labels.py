@@ -11,8 +11,6 @@ from semantic_ids.errors import BadInput, nearest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WHERE = "items"
-
 
 def join(
     item_ids: pa.Array, items: pa.Table, *, id_column: str, columns: str | list[str], max_values: int, min_share: float
@@ -55,17 +53,22 @@ def _places(item_ids: pa.Array, items: pa.Table, id_column: str, min_share: floa
     _require(items, id_column, "ingest.id_column")
     _require_plain(items, id_column, "ingest.id_column")
     known = _text(items.column(id_column))
-    _require_unique(known, id_column)
+    _require_unique(known, f"{_file(items)}, column '{id_column}'")
     place = pc.fill_null(pc.index_in(_text(item_ids), value_set=known, skip_nulls=True), -1).to_numpy(zero_copy_only=False).astype(np.int64)
     found = int((place >= 0).sum())
     if found < min_share * len(place):
         raise BadInput(
             f"only {found:,} of {len(place):,} items are in the items file, which has {len(items):,} rows",
-            where=f"{WHERE}, column '{id_column}'",
+            where=f"{_file(items)}, column '{id_column}'",
             expected=f"at least a share of {min_share} (evaluate.min_label_share)",
             do="give the items file that belongs to the embeddings with --params=items=PATH, or none with --params=items=none",
         )
     return place
+
+
+def _file(items: pa.Table) -> str:
+    """Name the file of the labels, where the table knows it."""
+    return (items.schema.metadata or {}).get(b"semantic_ids.location", b"the items file").decode()
 
 
 def _text(ids: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -79,7 +82,7 @@ def _text(ids: pa.Array | pa.ChunkedArray) -> pa.Array:
 def _require(items: pa.Table, name: str, where: str) -> None:
     if name not in items.column_names:
         raise BadInput(
-            f"the items file has no column '{name}'{nearest(name, items.column_names)}",
+            f"{_file(items)} has no column '{name}'{nearest(name, items.column_names)}",
             where=where,
             expected=f"one of its columns {', '.join(items.column_names)}",
         )
@@ -90,10 +93,10 @@ def _require_plain(items: pa.Table, name: str, where: str) -> None:
 
     kind = items.schema.field(name).type
     if pa.types.is_nested(kind):
-        raise BadInput(f"column '{name}' of the items file is of type {kind}", where=where, expected="one value an item: text or numbers")
+        raise BadInput(f"column '{name}' of {_file(items)} is of type {kind}", where=where, expected="one value an item: text or numbers")
 
 
-def _require_unique(ids: pa.Array, id_column: str) -> None:
+def _require_unique(ids: pa.Array, where: str) -> None:
     import pyarrow.compute as pc
 
     counts = pc.value_counts(ids.drop_null())
@@ -101,7 +104,7 @@ def _require_unique(ids: pa.Array, id_column: str) -> None:
     if len(twice):
         raise BadInput(
             f"{len(twice):,} ids are there more than once, such as {twice[0]['values'].as_py()}",
-            where=f"{WHERE}, column '{id_column}'",
+            where=where,
             expected="one row an item",
             do="keep one row of each",
         )
