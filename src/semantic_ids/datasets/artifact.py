@@ -22,16 +22,16 @@ class ArtifactDataset(AbstractDataset[In, Out]):
         metadata: Read by kedro-viz: layer and preview.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self.path = Path(filepath)
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
         self.metadata = metadata
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self.path)}
+        return {"filepath": str(self._filepath)}
 
     def _exists(self) -> bool:
-        recover(self.path)
-        return self.path.exists()
+        recover(self._filepath)
+        return self._filepath.exists()
 
     def found(self) -> Path:
         """Return the path of what is there.
@@ -40,14 +40,14 @@ class ArtifactDataset(AbstractDataset[In, Out]):
             BadInput: There is nothing yet.
         """
         if not self._exists():
-            raise BadInput("there is no such artifact yet", where=str(self.path), do=f"run the pipeline {self.stage} first")
-        return self.path
+            raise BadInput("there is no such artifact yet", where=str(self._filepath), do=f"run the pipeline {self.stage} first")
+        return self._filepath
 
     def damaged(self, reason: object) -> BadInput:
         """Return the error for an artifact that cannot be read."""
-        return BadInput(f"cannot be read: {reason}", where=str(self.path), do=f"run the pipeline {self.stage} again")
+        return BadInput(f"cannot be read: {reason}", where=str(self._filepath), do=f"run the pipeline {self.stage} again")
 
     @property
     def stage(self) -> str:
         """Name of the pipeline that makes it, in quotes."""
-        return f"'{STAGE_OF.get(self.path.stem, 'tokenize')}'"
+        return f"'{STAGE_OF.get(self._filepath.stem, 'tokenize')}'"

@@ -50,7 +50,7 @@ class CodesDataset(ArtifactDataset[Codes, Codes]):
 
         layout = {"sizes": list(data.sizes), "levels": data.levels}
         schema = with_provenance(self._rows(data, slice(0, 0)).schema, data.provenance, layout=layout)
-        with atomic_file(self.path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        with atomic_file(self._filepath) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for start in range(0, len(data), ROWS_A_GROUP):
                 writer.write_table(self._rows(data, slice(start, start + ROWS_A_GROUP)).cast(schema))
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from semantic_ids.arrays import ahead, map_rows
 from semantic_ids.artifacts import Embeddings, Provenance
+from semantic_ids.datasets.artifact import ArtifactDataset
 from semantic_ids.datasets.atomic import FULL, atomic_folder, recover
+from semantic_ids.datasets.previews import parquet_head, table_preview
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint
 from semantic_ids.ingestion import EmbeddingStream
@@ -23,17 +24,8 @@ FORMAT = 1
 SHOWN_DIMENSIONS = 6
 
 
-class EmbeddingsDataset(AbstractDataset[EmbeddingStream, Embeddings]):
-    """A folder of `vectors.npy`, `item_ids.parquet`, `vector_hashes.npy` and, written last, `manifest.json`.
-
-    Args:
-        filepath: The folder.
-        metadata: Read by kedro-viz.
-    """
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class EmbeddingsDataset(ArtifactDataset[EmbeddingStream, Embeddings]):
+    """A folder of `vectors.npy`, `item_ids.parquet`, `vector_hashes.npy` and, written last, `manifest.json`."""
 
     def save(self, data: EmbeddingStream) -> None:
         """Read the stream and write the folder, whole or not at all.
@@ -74,26 +66,16 @@ class EmbeddingsDataset(AbstractDataset[EmbeddingStream, Embeddings]):
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows: the ids and the first dimensions."""
-        import pyarrow.parquet as pq
-
         recover(self._filepath)
-        vectors = np.load(self._filepath / "vectors.npy", mmap_mode="r")[:nrows, :SHOWN_DIMENSIONS]
-        with pq.ParquetFile(self._filepath / "item_ids.parquet") as ids:
-            names = next(ids.iter_batches(batch_size=nrows)).column(0).to_pylist()
-        return TablePreview(
-            {
-                "index": list(range(len(names))),
-                "columns": ["item_id", *(f"dimension {d}" for d in range(vectors.shape[1]))],
-                "data": [[name, *row] for name, row in zip(names, vectors.astype(float).round(6).tolist(), strict=True)],
-            }
-        )
+        ids = parquet_head(str(self._filepath / "item_ids.parquet"), nrows)
+        vectors = np.load(self._filepath / "vectors.npy", mmap_mode="r")[:nrows, :SHOWN_DIMENSIONS].astype(float).round(6)
+        for dimension, values in enumerate(vectors.T):
+            ids = ids.append_column(f"dimension {dimension}", [values])
+        return TablePreview(table_preview(ids))
 
     def _exists(self) -> bool:
         recover(self._filepath)
         return (self._filepath / "manifest.json").is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath.as_posix()}
 
 
 def _write_vectors(path: Path, stream: EmbeddingStream) -> tuple[np.ndarray, int]:

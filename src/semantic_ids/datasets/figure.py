@@ -22,11 +22,11 @@ class FigureDataset(ArtifactDataset["Figure", None]):
 
     def load(self) -> NoReturn:
         """Refuse: a figure is made from the metrics, not read back."""
-        raise DatasetError(f"{self.path} is a picture; load 'metrics' or 'evaluation' for the numbers")
+        raise DatasetError(f"{self._filepath} is a picture; load 'metrics' or 'evaluation' for the numbers")
 
     def save(self, data: Figure) -> None:
         """Draw the figure into the file."""
-        with atomic_file(self.path) as temporary:
+        with atomic_file(self._filepath) as temporary:
             data.savefig(temporary, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
 
     def preview(self) -> ImagePreview:

@@ -23,7 +23,7 @@ class JsonDataset(ArtifactDataset[dict[str, Any], dict[str, Any]]):
 
     def save(self, data: dict[str, Any]) -> None:
         """Write the object, keys in the order given."""
-        with atomic_file(self.path) as temporary:
+        with atomic_file(self._filepath) as temporary:
             temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
     def preview(self) -> JSONPreview:

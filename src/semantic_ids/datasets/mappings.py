@@ -20,7 +20,7 @@ class MappingsDataset(ArtifactDataset[Mappings, dict[str, list[int]]]):
     @property
     def manifest(self) -> Path:
         """Where the provenance is."""
-        return self.path.with_suffix(".manifest.json")
+        return self._filepath.with_suffix(".manifest.json")
 
     def load(self) -> dict[str, list[int]]:
         """Read the whole mapping into memory."""
@@ -31,7 +31,7 @@ class MappingsDataset(ArtifactDataset[Mappings, dict[str, list[int]]]):
 
     def save(self, data: Mappings) -> None:
         """Write the mapping, then its manifest."""
-        with atomic_file(self.path) as temporary:
+        with atomic_file(self._filepath) as temporary:
             with temporary.open("w", encoding="utf-8") as file:
                 file.writelines(data.lines())
             self.manifest.unlink(missing_ok=True)  # not before the new mapping is whole

@@ -30,7 +30,7 @@ class SplitDataset(ArtifactDataset[Split, Split]):
         import pyarrow.parquet as pq
 
         table = pa.table({"item_id": data.item_ids, "validation": data.validation, "tuning": data.tuning})
-        with atomic_file(self.path) as temporary:
+        with atomic_file(self._filepath) as temporary:
             pq.write_table(table.cast(with_provenance(table.schema, data.provenance)), temporary, compression="zstd")
 
     def preview(self, nrows: int = 5) -> TablePreview:

@@ -29,7 +29,7 @@ class TableDataset(ArtifactDataset["pa.Table", "pa.Table"]):
         """Write the whole table."""
         import pyarrow.parquet as pq
 
-        with atomic_file(self.path) as temporary:
+        with atomic_file(self._filepath) as temporary:
             pq.write_table(data, temporary, compression="zstd")
 
     def preview(self, nrows: int = 5) -> TablePreview:

@@ -26,7 +26,7 @@ class TokenizerDataset(ArtifactDataset["Tokenizer", "Tokenizer"]):
 
         tokenizer = load_tokenizer(self.found(), device="cpu")
         try:
-            tokenizer.provenance = Provenance.from_json(json.loads((self.path / MANIFEST_FILE).read_text(encoding="utf-8")))
+            tokenizer.provenance = Provenance.from_json(json.loads((self._filepath / MANIFEST_FILE).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError) as error:
             raise self.damaged(f"its {MANIFEST_FILE} is missing or damaged ({error})") from error
         return tokenizer
@@ -35,7 +35,7 @@ class TokenizerDataset(ArtifactDataset["Tokenizer", "Tokenizer"]):
         """Write a new generation of the folder and swap it in."""
         if data.provenance is None:
             raise ValueError("a tokenizer is saved with its provenance")
-        with atomic_folder(self.path) as temporary:
+        with atomic_folder(self._filepath) as temporary:
             data.save(temporary)
             manifest = json.dumps(data.provenance.to_json(), indent=2, sort_keys=True)
             (temporary / MANIFEST_FILE).write_text(manifest + "\n", encoding="utf-8")

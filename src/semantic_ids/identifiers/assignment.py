@@ -8,9 +8,13 @@ Transactions on Aerospace and Electronic Systems 52(4), 2016). Its choice among 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
+
+Item = TypeVar("Item")
 
 LEAVES = -1
 """Code of an item that leaves its group."""
@@ -38,6 +42,15 @@ def assign(costs: np.ndarray) -> np.ndarray:
 def workers() -> ThreadPoolExecutor:
     """Return threads to solve problems in, one a core: scipy's solver lets them work side by side."""
     return ThreadPoolExecutor(os.cpu_count())
+
+
+def one_behind(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield each item when the next one has been made: what was begun with one goes on in the meantime."""
+    waiting: list[Item] = []
+    for item in items:
+        yield from waiting
+        waiting = [item]
+    yield from waiting
 
 
 class Contest:

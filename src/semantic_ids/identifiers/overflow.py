@@ -7,13 +7,14 @@ takes the next best of the prefixes it was offered that still has room, and one 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 
 import numpy as np
 
 from semantic_ids.arrays import chunks, read_rows
 from semantic_ids.codes import ranks, unpack
 from semantic_ids.hashing import vector_hash
-from semantic_ids.identifiers.assignment import LEAVES, Contest, in_row_order, workers
+from semantic_ids.identifiers.assignment import LEAVES, Contest, in_row_order, one_behind, workers
 from semantic_ids.identifiers.groups import Groups, Occupancy
 from semantic_ids.identifiers.offers import Offers, ask, search
 from semantic_ids.identifiers.placement import Placement
@@ -54,26 +55,22 @@ def choose_leavers(placement: Placement, overfull: Groups, closed: np.ndarray, c
     """
     leavers, offers = [], []
     with Progress("overfull prefixes", total=len(overfull.rows)) as progress, workers() as pool:
-        open_batch = None
-        for batch in [*overfull.batches(placement.batch_rows), None]:
-            begun = None
-            if batch is not None:  # decided in threads, while the next batch is measured
-                elsewhere, likeness, contests = _hold_contests(placement, batch, closed, candidates)
-                begun = batch, elsewhere, likeness, pool.map(Contest.stay, contests)
-            if open_batch is not None:
-                stays = _end_contests(placement, *open_batch)
-                leavers.append(open_batch[0].rows[~stays])
-                offers.append(open_batch[1].select(~stays))
-                progress.advance(len(stays))
-            open_batch = begun
+        begun = (_begin_contests(placement, batch, closed, candidates, pool) for batch in overfull.batches(placement.batch_rows))
+        for batch, elsewhere, likeness, results in one_behind(begun):  # decided in threads, while the next batch is measured
+            stays = _end_contests(placement, batch, elsewhere, likeness, results)
+            leavers.append(batch.rows[~stays])
+            offers.append(elsewhere.select(~stays))
+            progress.advance(len(stays))
     return np.concatenate(leavers), Offers.concatenate(offers)
 
 
-def _hold_contests(placement: Placement, batch: Groups, closed: np.ndarray, candidates: int) -> tuple[Offers, np.ndarray, list[Contest]]:
-    """Enter all items of some groups; a group that is larger than a batch is entered piece by piece.
+def _begin_contests(
+    placement: Placement, batch: Groups, closed: np.ndarray, candidates: int, pool: Executor
+) -> tuple[Groups, Offers, np.ndarray, Iterator[Result]]:
+    """Enter all items of some groups, and let the pool decide; a group that is larger than a batch is entered piece by piece.
 
     Returns:
-        What each item is offered elsewhere; a hash of its values, shape (m,) uint64; and the groups' contests.
+        The batch; what each item is offered elsewhere; a hash of its values, shape (m,) uint64; and the groups' results.
     """
     contests = [Contest(placement.last_size) for _ in batch.keys]
     elsewhere, likeness = [], np.empty(len(batch.rows), dtype=np.uint64)
@@ -88,7 +85,7 @@ def _hold_contests(placement: Placement, batch: Groups, closed: np.ndarray, cand
         for contest, (start, stop) in zip(contests, batch.spans(), strict=True):
             mine = np.arange(max(start, piece.start), min(stop, piece.stop))
             contest.enter(mine, values[mine - piece.start])
-    return Offers.concatenate(elsewhere), likeness, contests
+    return batch, Offers.concatenate(elsewhere), likeness, pool.map(Contest.stay, contests)
 
 
 def _end_contests(placement: Placement, batch: Groups, elsewhere: Offers, likeness: np.ndarray, results: Iterator[Result]) -> np.ndarray:

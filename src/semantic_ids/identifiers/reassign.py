@@ -15,7 +15,7 @@ import numpy as np
 from semantic_ids.arrays import chunks
 from semantic_ids.contract import Tokenizer
 from semantic_ids.hashing import vector_hash
-from semantic_ids.identifiers.assignment import assign, in_row_order, workers
+from semantic_ids.identifiers.assignment import assign, in_row_order, one_behind, workers
 from semantic_ids.identifiers.groups import Groups, colliding
 from semantic_ids.identifiers.overflow import spill
 from semantic_ids.identifiers.placement import Placement
@@ -48,13 +48,9 @@ def settle(placement: Placement) -> None:
     """
     groups = colliding(placement.codes, placement.sizes)
     with Progress("reassign", total=len(groups.rows)) as progress, workers() as pool:
-        open_batch = None
-        for batch in [*groups.batches(placement.batch_rows), None]:
-            begun = None if batch is None else _begin(placement, batch, pool)
-            if open_batch is not None:
-                _finish(placement, *open_batch)
-                progress.advance(len(open_batch[0].rows))
-            open_batch = begun
+        for batch, costs, solved in one_behind(_begin(placement, batch, pool) for batch in groups.batches(placement.batch_rows)):
+            _finish(placement, batch, costs, solved)
+            progress.advance(len(batch.rows))
 
 
 def _begin(placement: Placement, batch: Groups, pool: Executor) -> tuple[Groups, np.ndarray, Iterator[np.ndarray]]:
