@@ -5,9 +5,8 @@ TORCH := torch==2.13.0
 PIP   := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 PIN   := $(PIP) --constraint requirements.lock
 
-# What you may set:  make run ARGS="--env=rq_vae"   make test ARGS="-k sample"   make install FAISS=gpu PYTHON=python3.12
+# What you may set:  make run ARGS="--env=rq_vae"   make test ARGS="-k sample"   make install PYTHON=python3.12
 ARGS  ?=
-FAISS ?= cpu
 TORCH_INDEX ?=
 PYTHON ?=
 
@@ -80,10 +79,10 @@ $(BIN)/pip:
 $(VENV)/.installed-run: pyproject.toml requirements.lock | $(BIN)/pip
 	@echo "Installing $(TORCH) and the pinned packages (a few minutes the first time)"
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
-	@$(PIN) --editable ".[$(FAISS)]"
+	@$(PIN) --editable .
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed-run
 	@echo "Installing what '$*' needs"
-	@$(PIN) --editable ".[$(FAISS),$*]"
+	@$(PIN) --editable ".[$*]"
 	@touch $@

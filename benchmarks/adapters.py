@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semantic_ids.contract import Assign
 from semantic_ids.tokenizers.base import ResidualTokenizer
+from semantic_ids.tokenizers.residual import ResidualQuantizer
 
 Map = Callable[[Tensor], Tensor]
 AS_IT_IS = {"normalize": False, "center": False, "scale": False}
@@ -46,8 +48,8 @@ class Given(ResidualTokenizer):
         self._encoder, self._decoder = encoder, decoder
         self.fit(np.zeros((max(sizes), dim or self._given[0].shape[1]), dtype=np.float32))  # nothing is learnt from it
 
-    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray) -> list[Tensor]:
-        return self._given
+    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None) -> ResidualQuantizer:
+        return ResidualQuantizer(self._given)
 
     def _to_latent(self, x: Tensor) -> Tensor:
         return self._encoder(x) if self._encoder else x

@@ -39,7 +39,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data", nargs="+", choices=DATA_SETS, default=list(DEFAULT), help="data sets; those that are not there are left out"
     )
-    parser.add_argument("--systems", nargs="+", choices=systems(), default=list(systems()), help="who is measured")
+    parser.add_argument("--systems", nargs="+", choices=systems(), default=[n for n, s in systems().items() if not s.step], help="who")
     parser.add_argument("--sizes", type=_sizes, help="codebook sizes, such as 256x256x256 (the default)")
     parser.add_argument("--out", type=Path, help=f"the page to write (default: {PAGE.relative_to(ROOT)})")
     parser.add_argument(

@@ -53,6 +53,7 @@ class System(ABC):
         package: The distribution it comes from.
         modules: What it imports, which is done before the clock starts.
         ours: Whether it is this project's.
+        step: Whether it is only a step on the way to one of ours, measured when it is asked for.
         streams: Whether it reads a memory map in chunks; others are given an array in memory, read before the clock starts.
         settings: What was set, shown in the report.
     """
@@ -62,6 +63,7 @@ class System(ABC):
     package: ClassVar[str]
     modules: ClassVar[tuple[str, ...]]
     ours: ClassVar[bool] = False
+    step: ClassVar[bool] = False
     streams: ClassVar[bool] = False
 
     def __init__(self, *, quick: bool = False) -> None:
@@ -155,23 +157,96 @@ class Ours(System):
         return {**{f"preprocess.{name}": value for name, value in values["preprocess"].items()}, **values[self.kind]}
 
     def fit(self, vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int) -> Fitted:
-        """Fit as the stage `train` does; no rows but those it is fitted on are watched."""
+        """Fit as the stage `train` does for `reassign`; no rows but those it is fitted on are watched."""
+        from semantic_ids.identifiers import unique_codes
         from semantic_ids.tokenizers import fit_tokenizer
+
+        assign = partial(unique_codes, candidates=base_values("identify")["candidates"])
 
         preprocess = {name.removeprefix("preprocess."): value for name, value in self.settings.items() if name.startswith("preprocess.")}
         options = {name: value for name, value in self.settings.items() if not name.startswith("preprocess.")}
         tokenizer = fit_tokenizer(
-            vectors, kind=self.kind, codebook_sizes=codebook_sizes, seed=seed, device="cpu", preprocess=preprocess, options=options
+            vectors,
+            kind=self.kind,
+            codebook_sizes=codebook_sizes,
+            seed=seed,
+            device="cpu",
+            preprocess=preprocess,
+            options=options,
+            assign=assign,
         )
         return Fitted(tokenizer.encode, lambda: tokenizer, tokenizer.decode)
 
 
 class RQKMeans(Ours):
-    """Residual k-means."""
+    """Residual k-means, its codebooks annealed, codes by beam search."""
 
     name = kind = "rq_kmeans"
     title = "**Semantic IDs, rq_kmeans**"
-    modules = ("torch", "faiss", "semantic_ids.tokenizers.rq_kmeans")
+    modules = ("torch", "scipy.optimize", "semantic_ids.tokenizers.rq_kmeans", "semantic_ids.identifiers")
+
+
+class RQKMeansGreedy(RQKMeans):
+    """The same with every code the nearest of its level."""
+
+    name = "rq_kmeans_greedy"
+    title = "**Semantic IDs, rq_kmeans, beam 1**"
+
+    def choose(self, quick: bool) -> dict[str, Any]:
+        """The options of the kind, without a beam."""
+        return {**super().choose(quick), "beam_size": 1}
+
+
+class PlainKMeans(RQKMeans):
+    """Without annealing and refinement: residual k-means level by level."""
+
+    name = "plain_kmeans"
+    title = "k-means level by level, beam 1"
+    step = True
+    without: ClassVar[dict[str, Any]] = {
+        "init": "random",
+        "iterations": 25,
+        "anneal_rounds": 0,
+        "refine_rounds": 0,
+        "unique_rounds": 0,
+        "beam_size": 1,
+    }
+
+    def choose(self, quick: bool) -> dict[str, Any]:
+        """The options of the kind, but for what is left out."""
+        return {**super().choose(quick), **self.without}
+
+
+class ProgressiveStart(PlainKMeans):
+    """k-means that starts progressively."""
+
+    name = "progressive_start"
+    title = "progressive start"
+    without: ClassVar[dict[str, Any]] = {"anneal_rounds": 0, "refine_rounds": 0, "unique_rounds": 0, "beam_size": 1}
+
+
+class WithBeam(PlainKMeans):
+    """The same, encoded with a beam."""
+
+    name = "with_beam"
+    title = "+ beam"
+    without: ClassVar[dict[str, Any]] = {"anneal_rounds": 0, "refine_rounds": 0, "unique_rounds": 0}
+
+
+class WithRefinement(PlainKMeans):
+    """The same, and all codebooks refined together."""
+
+    name = "with_refinement"
+    title = "+ joint refinement, 20 rounds"
+    without: ClassVar[dict[str, Any]] = {"anneal_rounds": 0, "refine_rounds": 20, "refine_gain": 0.0, "unique_rounds": 0}
+
+
+class WithAnnealing(PlainKMeans):
+    """The same, annealed before."""
+
+    name = "with_annealing"
+    title = "+ annealing"
+    without: ClassVar[dict[str, Any]] = {"unique_rounds": 0}
 
 
 class RQVAE(Ours):
@@ -186,9 +261,12 @@ class RQVAE(Ours):
         return {**super().choose(quick), **({"epochs": 6, "warmup_epochs": 1} if quick else {})}
 
 
+STEPS: tuple[type[System], ...] = (PlainKMeans, ProgressiveStart, WithBeam, WithRefinement, WithAnnealing)
+
+
 def systems() -> dict[str, type[System]]:
     """Return all systems by name, ours first."""
     from benchmarks.peers import PEERS
 
-    everyone: tuple[type[System], ...] = (RQKMeans, RQVAE, *PEERS)
+    everyone: tuple[type[System], ...] = (RQKMeans, RQKMeansGreedy, RQVAE, *STEPS, *PEERS)
     return {system.name: system for system in everyone}

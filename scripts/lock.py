@@ -2,7 +2,7 @@
 
     python scripts/lock.py          (or: make lock)
 
-pip resolves torch's exact pin together with all extras but `gpu`, without installing anything. What comes out holds names and versions
+pip resolves torch's exact pin together with all extras, without installing anything. What comes out holds names and versions
 alone: no local version such as `+cpu`, no file names, so that it serves every machine and either build of torch.
 """
 
@@ -16,9 +16,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TORCH = "torch==2.13.0"
-EXTRAS = "cpu,dev,docs,jupyter,bench"
+EXTRAS = "dev,docs,jupyter,bench"
 HEADER = f"""\
-# The whole environment, pinned: a constraints file for `pip install -c requirements.lock -e ".[cpu]"` on Python 3.11 to 3.13.
+# The whole environment, pinned: a constraints file for `pip install -c requirements.lock -e .` on Python 3.11 to 3.13.
 # Made by `make lock` ({EXTRAS}, resolved together). torch comes first, on its own: `pip install "{TORCH}"`.
 """
 

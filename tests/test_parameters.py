@@ -122,6 +122,13 @@ def test_what_is_no_list_of_sizes_is_refused(value):
 @pytest.mark.parametrize("value", [None, "null", "none"])
 def test_nothing_has_a_spelling(value):
     assert p.IngestParameters.model_validate(base()["ingest"] | {"max_items": value}).max_items is None
+    assert p.PreprocessParameters.model_validate(base()["tokenizer"]["preprocess"] | {"dimensions": value}).dimensions is None
+
+
+@pytest.mark.parametrize("change", [{"dimensions": 0}, {"dimensions": -1}, {"dimensions": "all"}, {"whiten": -0.1}, {"whiten": 1.1}])
+def test_what_cannot_be_done_to_principal_axes_is_refused(change):
+    with pytest.raises(ValidationError):
+        p.PreprocessParameters.model_validate(base()["tokenizer"]["preprocess"] | change)
 
 
 @pytest.mark.parametrize(("value", "read"), [("auto", "auto"), ("cat1", ["cat1"]), ("cat1+cat2", ["cat1", "cat2"]), (["a"], ["a"])])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ class Tokenizer(Protocol):
     dim: int
     config: dict[str, Any]
     history: list[dict[str, Any]]
-    """One row an epoch (rq_vae) or a k-means iteration (rq_kmeans)."""
+    """One row an epoch (rq_vae) or a round of the fit (rq_kmeans)."""
     report: dict[str, Any]
     """Rows, seconds and sizes of the training."""
 
@@ -70,3 +71,7 @@ class Tokenizer(Protocol):
 
     def save(self, directory: str | Path) -> None:
         """Write config.json and model.safetensors into an existing, empty directory."""
+
+
+Assign = Callable[[np.ndarray, Tokenizer, np.ndarray], np.ndarray]
+"""Makes codes unique: codes (m, L) int32, the tokenizer that made them, its vectors (m, D) → unique codes (m, L) int32."""

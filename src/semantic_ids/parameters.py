@@ -66,6 +66,15 @@ class SampleParameters(Group):
     tuning_items: int = Field(ge=0, description="Size of the tuning subset: the first items by item hash (all of them if there are fewer).")
 
 
+class AdviceParameters(Group):
+    """What is told before training of how full the ID space will be. Nothing that is fitted depends on it."""
+
+    pilot_items: int = Field(
+        ge=0,
+        description="Items of the pilot, a rough residual k-means whose codes tell how many items will share theirs and which codebook sizes would do: the first by item hash (all of them if there are fewer). Fewer than 48 a code of the largest codebook make it rougher. 0 for no forecast.",
+    )
+
+
 class PreprocessParameters(Group):
     """What happens to vectors before quantising. It is fitted with the tokenizer and saved in it."""
 
@@ -76,19 +85,54 @@ class PreprocessParameters(Group):
     scale: bool = Field(
         description="Divide by one number, so that the mean squared value of a dimension is 1. Distances keep their proportions; learning rates mean the same on all data."
     )
+    dimensions: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_nothing_from_text)] = Field(
+        description="Keep only this many principal axes, those of most variance of the items fitted on (of the same rows as the mean). decode leads back into the full space, with the mean on the axes cut off. null keeps all."
+    )
+    whiten: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="Even out the principal axes: axis j is divided by (its standard deviation / that of all axes kept) to this power. 0 leaves them as they are, 1 gives all the same variance. Undone by decode. An axis of less than a thousandth of the largest standard deviation is taken to have that much.",
+    )
 
 
 class RQKMeansParameters(Group):
-    """Residual k-means, level by level, with FAISS."""
+    """Residual k-means, its codebooks annealed and refined together, with codes found by beam search."""
 
-    iterations: int = Field(ge=1, description="Lloyd iterations a level.")
-    restarts: int = Field(ge=1, description="k-means runs a level; the one with the lowest objective is kept.")
-    max_points_per_centroid: int = Field(
-        ge=1, description="Fit on at most this many items a code of the largest codebook, the first by item hash of those fitted on."
-    )
-    threads: int = Field(
+    beam_size: int = Field(
         ge=1,
-        description="Threads of the fit on a CPU. FAISS gives other codebooks with another number, so it is fixed here and not taken from the machine.",
+        description="Width of the beam that looks for the codes of an item. With 1 every code is the nearest one of its level: prefixes are a little more alike, the error is a little higher, and encoding is faster.",
+    )
+    init: Literal["random", "k-means++", "progressive"] = Field(
+        description="What k-means starts from, level by level: random items, items far from each other, or centroids found in few principal axes and then in more and more of them."
+    )
+    init_rows: int = Field(ge=1, description="Items that the codebooks start from; at least 32 a code are taken where there are so many.")
+    iterations: int = Field(ge=1, description="Lloyd iterations of the start; with progressive, at each of its ten widths.")
+    restarts: int = Field(ge=1, description="Starts a level; the one with the lowest error is kept.")
+    max_points_per_centroid: int = Field(
+        ge=1, description="Fit on at most this many items a code of the largest codebook, the first by item hash. They are held in memory."
+    )
+    anneal_rounds: int = Field(
+        ge=0,
+        description="Rounds in which items draw their codes among those at the end of their beam, at a falling temperature, and all codebooks are then solved for these codes. More rounds, lower error; 0 leaves the codebooks as they started.",
+    )
+    anneal_rows: int = Field(ge=1, description="Items of a round of annealing; each round takes others.")
+    temperature: float = Field(
+        ge=0.0, description="Temperature of the first round of annealing, as a share of the mean squared error; it falls evenly to 0."
+    )
+    refine_rounds: int = Field(
+        ge=0, description="Rounds of encoding all items fitted on and solving all codebooks for their codes, after the annealing, at most."
+    )
+    refine_gain: float = Field(ge=0.0, lt=1.0, description="Stop refining when a round lowers the error by less than this share of it.")
+    unique_rounds: int = Field(
+        ge=0,
+        description="Then rounds that solve the codebooks for the unique IDs of the items, at most. Only with identify.strategy reassign, and where max_points_per_centroid lets the fit see every item.",
+    )
+    ridge: float = Field(
+        ge=0.0,
+        description="Weight, in items, that pulls codebook vectors towards zero when they are solved for, so that codes with few items do not follow each of them.",
+    )
+    balance: Annotated[Annotated[float, Field(gt=1.0)] | None, BeforeValidator(_nothing_from_text)] = Field(
+        description="How full a code of any level may be, of the items fitted on, as a multiple of its level's mean: 2 keeps every first code of 256 under 0.8 % of the catalogue. Prices that are added to the errors see to it. null for no bound."
     )
 
 
@@ -196,6 +240,7 @@ class Parameters(Group):
 
     ingest: IngestParameters
     sample: SampleParameters
+    advice: AdviceParameters
     tokenizer: TokenizerParameters
     identify: IdentifyParameters
     evaluate: EvaluateParameters

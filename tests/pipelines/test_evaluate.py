@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import typing
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,16 +16,17 @@ from semantic_ids.hashing import vector_hash
 from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.evaluate import nodes
 from semantic_ids.pipelines.evaluate.pipeline import FIGURES, create_pipeline
+from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
 
 PARAMETERS = TokenizerParameters.model_validate(
     {
         "kind": "rq_kmeans",
-        "codebook_sizes": [8, 8],
+        "codebook_sizes": [16, 16],
         "seed": 1,
         "device": "cpu",
         "fit_on": "all",
-        "preprocess": {"normalize": False, "center": True, "scale": True},
-        "rq_kmeans": {"iterations": 3, "restarts": 1, "max_points_per_centroid": 64, "threads": 1},
+        "preprocess": {"normalize": False, "center": True, "scale": True, "dimensions": None, "whiten": 0.0},
+        "rq_kmeans": {**asdict(RQKMeansOptions()), "iterations": 1, "anneal_rounds": 2},
         "rq_vae": {
             "hidden": [8],
             "latent": 4,
@@ -55,16 +56,13 @@ def made(artifact, **inputs):
 @pytest.fixture(scope="module")
 def artifacts():
     """What the earlier stages hand over, by name."""
-    pytest.importorskip("faiss")
     from semantic_ids.tokenizers import fit_tokenizer
 
     vectors = np.random.default_rng(0).standard_normal((200, 6)).astype(np.float32)
     ids = pa.array(np.arange(200))
     embeddings = Embeddings(vectors, ids, vector_hash(vectors), 0, Provenance("embeddings", content="vectors"))
     split = Split(np.arange(200) % 5 == 0, np.ones(200, bool), ids, made("split", embeddings=embeddings.provenance))
-    tokenizer = fit_tokenizer(
-        vectors, codebook_sizes=(8, 8), seed=1, device="cpu", options={"iterations": 3, "max_points_per_centroid": 64, "threads": 1}
-    )
+    tokenizer = fit_tokenizer(vectors, codebook_sizes=(16, 16), seed=1, device="cpu", options=PARAMETERS.rq_kmeans.model_dump())
     inputs = {"embeddings": embeddings.provenance, "split": split.provenance}
     tokenizer.provenance = replace(made("tokenizer", **inputs), parameters={"fit_on": "all"})
     inputs = {"embeddings": embeddings.provenance, "tokenizer": tokenizer.provenance}
@@ -118,7 +116,7 @@ def test_a_twin_tells_what_new_items_will_see(artifacts):
 
     metrics, _ = evaluate(artifacts, parameters=EVALUATE.model_copy(update={"twin": True}))
     rows = artifacts["split"].validation_rows
-    twin = fit(artifacts["embeddings"], PARAMETERS, artifacts["split"].rows("train"), rows)
+    twin = fit(artifacts["embeddings"], PARAMETERS, IDENTIFY, artifacts["split"].rows("train"), rows)
     expected = relative_mse(artifacts["embeddings"].vectors, twin, rows)
     assert metrics["reconstruction.relative_mse_validation"] == expected > metrics["reconstruction.relative_mse_fitted"]
 

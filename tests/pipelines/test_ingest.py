@@ -64,13 +64,6 @@ def test_a_device_that_is_not_there_is_refused_at_once(call, monkeypatch) -> Non
         call(tokenizer={"device": "cuda"})
 
 
-def test_a_kind_whose_library_is_missing_is_refused_at_once(call, monkeypatch) -> None:
-    monkeypatch.setattr("semantic_ids.tokenizers.kinds.find_spec", lambda name: None)
-    with pytest.raises(BadInput, match="FAISS"):
-        call()
-    assert len(call(tokenizer={"kind": "rq_vae"})[0]) == 300
-
-
 def test_column_names_are_parameters(call) -> None:
     with pytest.raises(BadInput, match="column 'vector' is missing"):
         call(vector_column="vector")
@@ -90,7 +83,7 @@ def test_dropping_is_a_parameter(call) -> None:
 def test_zero_vectors_are_invalid_where_normalised(call) -> None:
     vectors = [[float(i), 0.0] for i in range(300)]
     list(call(vectors=vectors)[0].batches())
-    preprocess = {"normalize": True, "center": False, "scale": False}
+    preprocess = {"normalize": True, "center": False, "scale": False, "dimensions": None, "whiten": 0.0}
     with pytest.raises(BadInput, match="item id 0: the vector is zero"):
         list(call(vectors=vectors, tokenizer={"preprocess": preprocess})[0].batches())
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import logging
+from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,9 @@ from semantic_ids.artifacts import Embeddings, Provenance, Split
 from semantic_ids.datasets.table import made_from
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import vector_hash
-from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
+from semantic_ids.parameters import AdviceParameters, EvaluateParameters, IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.train import nodes
+from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
 
 VECTORS = clustered(600, 8)
 BASE = {
@@ -24,8 +26,8 @@ BASE = {
     "seed": 1,
     "device": "cpu",
     "fit_on": "all",
-    "preprocess": {"normalize": False, "center": True, "scale": True},
-    "rq_kmeans": {"iterations": 4, "restarts": 1, "max_points_per_centroid": 256, "threads": 1},
+    "preprocess": {"normalize": False, "center": True, "scale": True, "dimensions": None, "whiten": 0.0},
+    "rq_kmeans": {**asdict(RQKMeansOptions()), "iterations": 1, "anneal_rounds": 3, "refine_gain": 0.0},
     "rq_vae": {
         "hidden": [16],
         "latent": 4,
@@ -45,8 +47,12 @@ BASE = {
 }
 
 
-def train(embeddings, split, tokenizer, strategy="none"):
-    return nodes.train(embeddings, split, tokenizer, IdentifyParameters(strategy=strategy, candidates=4))
+EVALUATE = EvaluateParameters(queries=50, twin=True, labels="auto", max_label_values=100, min_label_share=0.5)
+
+
+def train(embeddings, split, tokenizer, strategy="none", pilot_items=0):
+    identify, advice = IdentifyParameters(strategy=strategy, candidates=4), AdviceParameters(pilot_items=pilot_items)
+    return nodes.train(embeddings, split, tokenizer, identify, EVALUATE, advice)
 
 
 def parameters(**changes):
@@ -69,7 +75,7 @@ def test_it_returns_a_tokenizer_its_history_and_its_results(embeddings, split, k
     tokenizer, history, results = train(embeddings, split, parameters(kind=kind))
     assert tokenizer.kind == kind and tokenizer.encode(VECTORS).shape == (600, 2)
     assert tokenizer.provenance.inputs == {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint}
-    assert history.num_rows == (8 if kind == "rq_kmeans" else 3)
+    assert history.num_rows == (2 + 3 + 6 if kind == "rq_kmeans" else 3)
     assert json.loads(json.dumps(results, allow_nan=False)) == results
     assert (results["items"], results["capacity"], results["training"]["rows"]) == (600, 36, 600)
     assert results["bits"] == pytest.approx(2 * np.log2(6)) and results["training"]["seconds"] > 0
@@ -105,7 +111,7 @@ def test_a_split_of_other_embeddings_is_refused(embeddings, split):
 def test_zero_vectors_to_normalise_are_refused(embeddings, split):
     zeros = replace(embeddings, zero_rows=2)
     with pytest.raises(BadInput, match="2 zero vectors"):
-        train(zeros, split, parameters(preprocess={"normalize": True, "center": True, "scale": True}))
+        train(zeros, split, parameters(preprocess={"normalize": True, "center": True, "scale": True, "dimensions": None, "whiten": 0.0}))
 
 
 def test_too_few_rows_to_train_on_are_refused(embeddings, split):
@@ -122,3 +128,52 @@ def test_too_few_codes_for_unique_ids_are_said_before_training(embeddings, split
 def test_the_history_says_what_it_belongs_to(embeddings, split):
     tokenizer, history, _ = train(embeddings, split, parameters())
     assert made_from(history) == tokenizer.provenance
+
+
+def test_a_forecast_is_told_before_the_fit_and_kept(embeddings, split, caplog, monkeypatch):
+    real = nodes.fit
+    monkeypatch.setattr(
+        nodes, "fit", lambda *given, **more: real(*given, **more) if "ID space" in caplog.text else pytest.fail("nothing was told")
+    )
+    with caplog.at_level(logging.INFO):
+        results = train(embeddings, split, parameters(codebook_sizes=[8, 8, 32]), "reassign", pilot_items=400)[2]
+    assert caplog.records[0].levelno == logging.INFO
+    assert "ID space: 8x8x32 makes 2,048 codes for 600 items (29 % full). By a pilot of 400 items" in caplog.text
+    assert (results["forecast"]["items"], results["forecast"]["pilot"]["items"]) == (600, 400)
+    assert json.loads(json.dumps(results, allow_nan=False)) == results
+    assert results["forecast"]["sizes_that_would_do"][0]["codebook_sizes"] == [8, 8, 32]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "strategy", "level"),
+    [
+        ([30, 30], "reassign", "WARNING"),
+        ([30, 30], "none", "WARNING"),
+        ([8, 2, 128], "reassign", "INFO"),
+        ([4, 2, 128], "suffix", "WARNING"),
+    ],
+)
+def test_it_warns_where_room_is_scarce(embeddings, split, caplog, sizes, strategy, level):
+    with caplog.at_level(logging.INFO):
+        train(embeddings, split, parameters(codebook_sizes=sizes), strategy, pilot_items=10_000)
+    assert [record.levelname for record in caplog.records if "ID space" in record.message] == [level]
+
+
+def test_the_forecast_can_be_left_out_and_changes_nothing(embeddings, split, caplog):
+    with caplog.at_level(logging.INFO):
+        without, _, results = train(embeddings, split, parameters())
+    assert results["forecast"] is None and "ID space" not in caplog.text
+    told = train(embeddings, split, parameters(), pilot_items=300)[0]
+    assert told.provenance.fingerprint == without.provenance.fingerprint
+    np.testing.assert_array_equal(told.encode(VECTORS), without.encode(VECTORS))
+
+
+def test_codebooks_are_refined_for_unique_ids_with_reassign_alone(embeddings, split):
+    sizes = {"codebook_sizes": [8, 16, 16]}
+    steps, provenances = {}, {}
+    for strategy in ("reassign", "suffix", "none"):
+        tokenizer, history, _ = train(embeddings, split, parameters(**sizes), strategy=strategy)
+        steps[strategy], provenances[strategy] = set(history["step"].to_pylist()), tokenizer.provenance
+    assert steps["reassign"] == {"start", "anneal", "refine", "unique"} and "unique" not in steps["suffix"] | steps["none"]
+    assert provenances["suffix"] == provenances["none"] != provenances["reassign"]
+    assert provenances["reassign"].inputs["unique IDs"] == "reassign, 4 candidates"

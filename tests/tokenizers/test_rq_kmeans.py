@@ -5,10 +5,13 @@ from __future__ import annotations
 import faiss
 import numpy as np
 import pytest
+import torch
 
-from semantic_ids.errors import BadInput
+from semantic_ids.identifiers import deduplicate, unique_codes
 from tests.conftest import clustered
 from tests.tokenizers.conftest import fitted
+
+PLAIN = {"init": "random", "iterations": 25, "anneal_rounds": 0, "refine_rounds": 0, "beam_size": 1}
 
 
 @pytest.fixture(scope="module")
@@ -16,57 +19,133 @@ def vectors():
     return clustered(3000, 12, seed=1)
 
 
-def test_the_first_level_is_what_faiss_finds(vectors):
-    """FAISS on the same prepared vectors, with the same seed and threads."""
-    tokenizer = fitted("rq_kmeans", vectors, sizes=(16,), seed=9, options={"iterations": 10, "threads": 1})
-    x = (vectors - tokenizer.preprocessing.mean.numpy()) / np.float32(tokenizer.preprocessing.scale)
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    kmeans = faiss.Kmeans(12, 16, niter=10, seed=9, max_points_per_centroid=256)
-    kmeans.train(np.ascontiguousarray(x, dtype=np.float32))
-    faiss.omp_set_num_threads(threads)
-    np.testing.assert_allclose(tokenizer.quantizer.codebooks[0].numpy(), kmeans.centroids, atol=1e-5)
+def error(tokenizer, vectors):
+    return float(((vectors - tokenizer.decode(tokenizer.encode(vectors))) ** 2).sum())
 
 
-def test_the_threads_of_faiss_are_as_they_were(vectors):
-    faiss.omp_set_num_threads(3)
-    fitted("rq_kmeans", vectors, options={"threads": 1})
-    assert faiss.omp_get_max_threads() == 3
+def test_plain_residual_k_means_comes_close_to_faiss(vectors):
+    """Layer by layer, both from random points; the mean of some seeds."""
+    x = vectors - vectors.mean(0)
+    theirs, ours = [], []
+    for seed in range(4):
+        rest = x.copy()
+        for level in range(3):
+            kmeans = faiss.Kmeans(12, 16, niter=25, seed=10 * seed + level, max_points_per_centroid=10_000)
+            kmeans.train(rest)
+            rest -= kmeans.centroids[kmeans.index.search(rest, 1)[1][:, 0]]
+        theirs.append(float((rest**2).sum()))
+        ours.append(error(fitted("rq_kmeans", vectors, sizes=(16, 16, 16), seed=seed, options=PLAIN), vectors))
+    assert np.mean(ours) < 1.05 * np.mean(theirs)
+
+
+def test_it_ends_lower_than_faiss_with_refinement(vectors):
+    """The residual quantiser of FAISS with a progressive start, a beam of 5 and refined codebooks, on the same vectors."""
+    x = vectors - vectors.mean(0)
+    theirs = faiss.ResidualQuantizer(12, 3, 4)
+    theirs.train_type = theirs.Train_progressive_dim | theirs.Train_refine_codebook
+    theirs.max_beam_size = 5
+    theirs.train(x)
+    left = float(((x - theirs.decode(theirs.compute_codes(x))) ** 2).sum())
+    options = {"beam_size": 5, "anneal_rounds": 40, "anneal_rows": 2000, "ridge": 0.1}
+    assert error(fitted("rq_kmeans", vectors, sizes=(16, 16, 16), options=options), vectors) < left
 
 
 def test_each_level_lowers_the_error(vectors):
-    errors = []
-    for levels in (1, 2, 3, 4):
-        tokenizer = fitted("rq_kmeans", vectors, sizes=(8,) * levels)
-        errors.append(((vectors - tokenizer.decode(tokenizer.encode(vectors))) ** 2).sum())
+    errors = [error(fitted("rq_kmeans", vectors, sizes=(8,) * levels), vectors) for levels in (1, 2, 3, 4)]
     assert all(np.diff(errors) < 0)
 
 
-def test_the_history_is_the_objective_relative_to_the_variance(vectors):
-    tokenizer = fitted("rq_kmeans", vectors, options={"iterations": 7})
-    assert [(row["level"], row["iteration"]) for row in tokenizer.history] == [(level, i) for level in (1, 2, 3) for i in range(1, 8)]
-    objectives = np.array([row["objective"] for row in tokenizer.history]).reshape(3, 7)
-    assert (np.diff(objectives, axis=1) <= 1e-6).all() and (np.diff(objectives[:, -1]) < 0).all()
-    decoded = tokenizer.decode(tokenizer.encode(vectors))
-    assert objectives[-1, -1] == pytest.approx(((vectors - decoded) ** 2).sum() / ((vectors - vectors.mean(0)) ** 2).sum(), rel=0.05)
+def test_the_history_is_the_error_relative_to_the_variance(vectors):
+    tokenizer = fitted("rq_kmeans", vectors, options={"anneal_rounds": 5, "refine_rounds": 3, "refine_gain": 0.0})
+    assert [row["round"] for row in tokenizer.history] == list(range(1, 12))
+    assert [row["step"] for row in tokenizer.history] == ["start"] * 3 + ["anneal"] * 5 + ["refine"] * 3
+    relative = error(tokenizer, vectors) / ((vectors - vectors.mean(0)) ** 2).sum()
+    assert tokenizer.history[-1]["objective"] == pytest.approx(relative, rel=0.02)
 
 
 def test_the_fit_is_on_the_first_rows_up_to_the_points_a_centroid(vectors):
-    tokenizer = fitted("rq_kmeans", vectors, options={"max_points_per_centroid": 20}, preprocess={"center": False, "scale": False})
+    same = {"preprocess": {"center": False, "scale": False}, "options": {"max_points_per_centroid": 20}}
+    tokenizer = fitted("rq_kmeans", vectors, **same)
     assert tokenizer.report["rows"] == 20 * 8
     spoilt = vectors.copy()
     spoilt[20 * 8 :] = 5
-    other = fitted("rq_kmeans", spoilt, options={"max_points_per_centroid": 20}, preprocess={"center": False, "scale": False})
-    np.testing.assert_array_equal(tokenizer.encode(vectors), other.encode(vectors))
+    np.testing.assert_array_equal(tokenizer.encode(vectors), fitted("rq_kmeans", spoilt, **same).encode(vectors))
 
 
-@pytest.mark.parametrize(("option", "value"), [("iterations", 1), ("restarts", 4), ("max_points_per_centroid", 30)])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("init", "random"),
+        ("init", "k-means++"),
+        ("init_rows", 500),
+        ("iterations", 1),
+        ("restarts", 4),
+        ("max_points_per_centroid", 30),
+        ("anneal_rounds", 4),
+        ("anneal_rows", 200),
+        ("temperature", 0.5),
+        ("refine_rounds", 0),
+        ("refine_gain", 0.9),
+        ("ridge", 20.0),
+    ],
+)
 def test_every_option_has_an_effect(vectors, option, value):
     a, b = fitted("rq_kmeans", vectors), fitted("rq_kmeans", vectors, options={option: value})
     assert not np.array_equal(a.quantizer.codebooks[0], b.quantizer.codebooks[0])
 
 
-def test_without_faiss_it_says_what_to_install(vectors, monkeypatch):
-    monkeypatch.setattr("semantic_ids.tokenizers.kinds.find_spec", lambda name: None)
-    with pytest.raises(BadInput, match=r"semantic-ids\[cpu\]"):
-        fitted("rq_kmeans", vectors)
+def test_a_wider_beam_lowers_the_error(vectors):
+    errors = [error(fitted("rq_kmeans", vectors, sizes=(16, 16, 16), options={"beam_size": beam}), vectors) for beam in (1, 2, 6)]
+    assert errors[2] < errors[1] < errors[0]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_number_of_threads_changes_nothing(vectors, threads):
+    before, torch_threads = fitted("rq_kmeans", vectors), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        again = fitted("rq_kmeans", vectors)
+        np.testing.assert_array_equal(again.encode(vectors), before.encode(vectors))
+    finally:
+        torch.set_num_threads(torch_threads)
+    assert all(torch.equal(a, b) for a, b in zip(before.quantizer.codebooks, again.quantizer.codebooks, strict=True))
+
+
+def crowded():
+    """Many items in few places, so that unique codes cost something."""
+    return clustered(1500, 8, seed=3, clusters=12)
+
+
+def unique_error(tokenizer, x):
+    return deduplicate(tokenizer.encode(x), tokenizer, x, strategy="reassign", candidates=4).distortion_after
+
+
+def test_refinement_for_unique_codes_lowers_the_error_with_unique_codes():
+    x, sizes = crowded(), (8, 16, 16)
+    plain = fitted("rq_kmeans", x, sizes=sizes)
+    calls = []
+
+    def assign(codes, tokenizer, vectors):
+        calls.append((codes.shape, codes.dtype, vectors.shape))
+        return unique_codes(codes, tokenizer, vectors, candidates=4)
+
+    for_unique = fitted("rq_kmeans", x, sizes=sizes, options={"unique_rounds": 4}, assign=assign)
+    assert calls and set(calls) == {((1500, 3), np.dtype(np.int32), (1500, 8))}
+    assert unique_error(for_unique, x) < unique_error(plain, x)
+    assert {row["step"] for row in for_unique.history} >= {"unique"}
+
+
+def test_no_refinement_for_unique_codes_where_the_fit_does_not_see_all_items():
+    def assign(codes, tokenizer, vectors):
+        raise AssertionError("not to be called")
+
+    options = {"max_points_per_centroid": 20}
+    few = fitted("rq_kmeans", crowded(), options=options, assign=assign)
+    assert few.report["rows"] == 160
+    fitted("rq_kmeans", crowded(), options={"unique_rounds": 0}, assign=assign)
+
+
+def test_identical_vectors_and_fewer_places_than_codes_are_no_trouble():
+    x = np.repeat(clustered(5, 6, seed=1), 40, axis=0)
+    tokenizer = fitted("rq_kmeans", x, sizes=(8, 8))
+    np.testing.assert_allclose(tokenizer.decode(tokenizer.encode(x)), x, atol=0.05)

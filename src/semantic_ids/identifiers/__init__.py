@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from semantic_ids.identifiers.deduplication import Deduplicated, deduplicate
+from semantic_ids.identifiers.deduplication import Deduplicated, deduplicate, unique_codes
 
-__all__ = ["Deduplicated", "deduplicate"]
+__all__ = ["Deduplicated", "deduplicate", "unique_codes"]

@@ -96,6 +96,12 @@ def deduplicate(codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, *,
     return Deduplicated(ids, sizes, len(sizes), changed.any(axis=1), changed[:, :-1].any(axis=1), nobody, before, after)
 
 
+def unique_codes(codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, *, candidates: int) -> np.ndarray:
+    """Return what `reassign` makes of codes: (n, L) → (n, L) int32; what a tokenizer is refined for. See `deduplicate`."""
+    check_sizes(len(codes), tokenizer.codebook_sizes, unique=True)
+    return reassign(codes, tokenizer, vectors, candidates)[0]
+
+
 def require_unique(codes: np.ndarray, sizes: Sequence[int]) -> None:
     """Raise `RuntimeError`, a defect of ours, where two items share an ID or a code is out of range."""
     if not len(codes):

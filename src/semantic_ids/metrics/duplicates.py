@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
@@ -30,6 +31,37 @@ def equal_vectors(vectors: np.ndarray, vector_hashes: np.ndarray) -> Groups:
 def _digests(vectors: np.ndarray) -> np.ndarray:
     positive = vectors + vectors.dtype.type(0)  # −0 + 0 is 0
     return np.frombuffer(b"".join(blake2b(row.data, digest_size=16).digest() for row in positive), dtype="S16")
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Items whose vector is another's too.
+
+    Attributes:
+        items: How many there are.
+        share: Their share of all items.
+        groups: How many different vectors they have.
+        largest: Items of the largest group, 1 where all vectors differ.
+    """
+
+    items: int
+    share: float
+    groups: int
+    largest: int
+
+    @classmethod
+    def of(cls, same: Groups) -> Duplicates:
+        """Count them in groups of equal vectors."""
+        return cls(int(same.shared.sum()), exact_rate(same), int((same.sizes > 1).sum()), int(same.sizes.max(initial=0)))
+
+    def in_words(self) -> str:
+        """Say it in a sentence."""
+        if not self.items:
+            return "no two items have the very same vector"
+        return (
+            f"{self.items:,} items ({100 * self.share:.2f} %) have a vector that another item has too (groups: {self.groups:,}, items of"
+            f" the largest: {self.largest:,}). No quantiser can tell these apart: they get different IDs in the order of the item hash"
+        )
 
 
 def exact_rate(same: Groups) -> float:

@@ -1,6 +1,6 @@
 """Tokenizers: embeddings → codes and back. The product.
 
-Needs numpy, torch and safetensors alone (and faiss to fit `rq_kmeans`), so it runs on a bare GPU machine.
+Needs numpy, torch and safetensors alone, so it runs on a bare GPU machine.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,20 +18,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from semantic_ids.arrays import CHUNK_ROWS, chunks, read_rows
 from semantic_ids.artifacts import Provenance
 from semantic_ids.codes import check_sizes
+from semantic_ids.contract import Assign
 from semantic_ids.errors import BadInput, nearest
-from semantic_ids.tokenizers.devices import resolve
+from semantic_ids.tokenizers.devices import full_precision, resolve
 from semantic_ids.tokenizers.kinds import CONFIG_FILE, MODEL_FILE
 from semantic_ids.tokenizers.preprocessing import Preprocessing, PreprocessOptions
 from semantic_ids.tokenizers.residual import ResidualQuantizer
+from semantic_ids.tokenizers.streaming import Work, transform_rows
 
 FORMAT = 1
 PREPROCESS_ROWS = 1 << 18
 """Mean and scale are those of the first rows by item hash, at most so many: more would only take longer to read."""
-WORKER_ROWS = 2048
-"""Rows that a thread works on at a time."""
 LEAST_ROWS = 256
 """Smaller batches are filled up to this many rows: matrix products round differently for very few, and codes must not depend on m."""
 
@@ -72,15 +70,25 @@ class ResidualTokenizer(ABC):
     # ---- what a kind adds ---------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray) -> list[Tensor]:
-        """Fit on rows of the vectors and return the codebooks."""
+    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None) -> ResidualQuantizer:
+        """Fit on rows of the vectors and return the codebooks, with prices where there are any."""
+
+    @property
+    def beam_size(self) -> int:
+        """Width of the beam that `encode` follows; with 1 each level takes its nearest code."""
+        return 1
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether codes have prices, which keep them from being too full."""
+        return False
 
     def _to_latent(self, x: Tensor) -> Tensor:
-        """Lead prepared vectors to the space that is quantised: (m, D) → (m, d)."""
+        """Lead prepared vectors to the space that is quantised: (m, W) → (m, d)."""
         return x
 
     def _from_latent(self, z: Tensor) -> Tensor:
-        """Lead quantised vectors back: (m, d) → (m, D)."""
+        """Lead quantised vectors back: (m, d) → (m, W)."""
         return z
 
     def _weights(self) -> dict[str, Tensor]:
@@ -98,6 +106,11 @@ class ResidualTokenizer(ABC):
         return self.preprocess_options.normalize
 
     @property
+    def width(self) -> int:
+        """Number W of dimensions of prepared vectors: `dim`, or fewer where principal axes are cut off."""
+        return self.preprocessing.width
+
+    @property
     def config(self) -> dict[str, Any]:
         """What config.json holds: all that is needed beside the weights."""
         return {
@@ -110,29 +123,36 @@ class ResidualTokenizer(ABC):
             "options": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.options).items()},
         }
 
-    def fit(self, vectors: np.ndarray, *, rows: np.ndarray | None = None, monitor_rows: np.ndarray | None = None) -> Self:
-        """Fit on `rows` of `vectors` (n, D), all if None; `monitor_rows` are watched by kinds that train in epochs.
+    def fit(
+        self,
+        vectors: np.ndarray,
+        *,
+        rows: np.ndarray | None = None,
+        monitor_rows: np.ndarray | None = None,
+        assign: Assign | None = None,
+    ) -> Self:
+        """Fit on `rows` of `vectors` (n, D), all if None.
+
+        `monitor_rows` are watched by kinds that train in epochs; kinds that can are refined against the codes that `assign` makes unique.
 
         Raises:
-            BadInput: Fewer rows than codes, or codes that do not fit a 63-bit key.
+            BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, or more dimensions to keep than there are.
         """
         rows = np.arange(len(vectors)) if rows is None else np.asarray(rows)
         check_sizes(len(rows), self.codebook_sizes, unique=False)
         self.dim = int(vectors.shape[1])
-        self.preprocessing = Preprocessing.fit(vectors, rows[:PREPROCESS_ROWS], self.preprocess_options).to(self.device)
         watched = rows if monitor_rows is None or not len(monitor_rows) else np.asarray(monitor_rows)
-        self.quantizer = ResidualQuantizer(self._fit(vectors, rows, watched))
+        with full_precision(self.device):
+            fitted = Preprocessing.fit(vectors, rows[:PREPROCESS_ROWS], self.preprocess_options, self.device)
+            self.preprocessing = fitted.to(self.device)
+            self.quantizer = self._fit(vectors, rows, watched, assign)
         return self
 
     def encode(self, vectors: np.ndarray) -> np.ndarray:
         """Return the codes of vectors: (m, D) → (m, L) int32."""
         vectors = self._checked(vectors)
         codes = np.empty((len(vectors), len(self.codebook_sizes)), dtype=np.int32)
-
-        def work(part: slice) -> None:
-            codes[part] = _cut(self.quantizer.encode(self._latent(vectors[part])), part)
-
-        self._each(work, len(vectors))
+        self._each(lambda x, _: [self.quantizer.encode(self._latent(x), self.beam_size)], vectors, codes)
         return codes
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
@@ -140,33 +160,24 @@ class ResidualTokenizer(ABC):
         codes = self._checked_codes(codes, len(self.codebook_sizes))
         vectors = np.empty((len(codes), self.dim), dtype=np.float32)
 
-        def work(part: slice) -> None:
-            latent = self.quantizer.decode(self._codes(codes[part]))
-            vectors[part] = _cut(self.preprocessing.undo(self._from_latent(latent)), part)
+        def work(chosen: Tensor, _: slice) -> list[Tensor]:
+            return [self.preprocessing.undo(self._from_latent(self.quantizer.decode(_filled(chosen))))]
 
-        self._each(work, len(codes))
+        self._each(work, codes, vectors, dtype=torch.int64)
         return vectors
 
     def distortion(self, vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Return the squared error of each vector with its codes, in the space that is quantised: (m, D), (m, L) → (m,) float32."""
         vectors, codes = self._checked(vectors), self._checked_codes(codes, len(self.codebook_sizes))
         errors = np.empty(len(vectors), dtype=np.float32)
-
-        def work(part: slice) -> None:
-            errors[part] = _cut(self.quantizer.errors(self._latent(vectors[part]), self._codes(codes[part])), part)
-
-        self._each(work, len(vectors))
+        self._each(lambda x, part: [self.quantizer.errors(self._latent(x), self._codes(codes[part]))], vectors, errors)
         return errors
 
     def level_costs(self, vectors: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
         """Return the squared error of each last-level code under a given prefix: (m, D), (m, L−1) → (m, K_L) float32."""
         vectors, prefixes = self._checked(vectors), self._checked_codes(prefixes, len(self.codebook_sizes) - 1)
         costs = np.empty((len(vectors), self.codebook_sizes[-1]), dtype=np.float32)
-
-        def work(part: slice) -> None:
-            costs[part] = _cut(self.quantizer.last_level_costs(self._latent(vectors[part]), self._codes(prefixes[part])), part)
-
-        self._each(work, len(vectors))
+        self._each(lambda x, part: [self.quantizer.last_level_costs(self._latent(x), self._codes(prefixes[part]))], vectors, costs)
         return costs
 
     def candidates(
@@ -179,12 +190,10 @@ class ResidualTokenizer(ABC):
         shut = None if closed is None else torch.from_numpy(np.ascontiguousarray(closed, dtype=np.int64)).to(self.device)
         shut = self.quantizer.closed_table(shut)
 
-        def work(part: slice) -> None:
-            z = self._latent(vectors[part])[: part.stop - part.start]
-            found, errors = self.quantizer.best_codes(z, t, distinct_prefixes, shut)
-            codes[part], costs[part] = found.cpu().numpy(), errors.cpu().numpy()
+        def work(x: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+            return self.quantizer.best_codes(self._latent(x)[: part.stop - part.start], t, distinct_prefixes, shut)
 
-        self._each(work, len(vectors))
+        self._each(work, vectors, codes, costs)
         return codes, costs
 
     def to(self, device: str) -> Self:
@@ -192,16 +201,19 @@ class ResidualTokenizer(ABC):
         self.device = resolve(device)
         if self.dim:
             self.preprocessing = self.preprocessing.to(self.device)
-            self.quantizer = ResidualQuantizer([c.to(self.device) for c in self.quantizer.codebooks])
+            self.quantizer = self.quantizer.to(self.device)
         return self
 
     def save(self, directory: str | Path) -> None:
         """Write config.json and model.safetensors into an existing directory."""
         tensors = {f"codebook.{level}": c for level, c in enumerate(self.quantizer.codebooks, start=1)}
+        tensors |= {f"price.{level}": p for level, p in enumerate(self.quantizer.prices, start=1)}
         tensors |= {
             "preprocess.mean": self.preprocessing.mean,
             "preprocess.scale": torch.tensor([self.preprocessing.scale], dtype=torch.float64),
         }
+        if self.preprocessing.axes is not None and self.preprocessing.whitening is not None:
+            tensors |= {"preprocess.axes": self.preprocessing.axes, "preprocess.whitening": self.preprocessing.whitening}
         tensors |= self._weights()
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, Path(directory) / MODEL_FILE)
         (Path(directory) / CONFIG_FILE).write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
@@ -221,49 +233,29 @@ class ResidualTokenizer(ABC):
 
     def _restore(self, weights: dict[str, Tensor]) -> None:
         mean, scale = weights["preprocess.mean"], float(weights["preprocess.scale"][0])
-        self.preprocessing = Preprocessing(self.normalizes, mean, scale).to(self.device)
-        self.quantizer = ResidualQuantizer(
-            [weights[f"codebook.{level}"].to(self.device) for level in range(1, len(self.codebook_sizes) + 1)]
-        )
+        rotation = [weights[f"preprocess.{name}"] for name in ("axes", "whitening") if self.preprocess_options.rotates(self.dim)]
+        self.preprocessing = Preprocessing(self.normalizes, mean, scale, *rotation).to(self.device)
+        levels = range(1, len(self.codebook_sizes) + 1)
+        prices = [weights[f"price.{level}"] for level in levels] if self.is_balanced else []
+        self.quantizer = ResidualQuantizer([weights[f"codebook.{level}"] for level in levels], prices).to(self.device)
         self._load_weights(weights)
 
     # ---- inside --------------------------------------------------------------------------------------------------------------------
 
-    def _each(self, work: Callable[[slice], None], n: int) -> None:
-        """Do the work for all chunks of n rows.
-
-        On a CPU a chunk is a thread's, from reading to writing: threads that share every product wait for each other at each, which on a
-        machine with other work takes several times as long. The numbers do not depend on it.
-        """
-
-        def in_inference(part: slice) -> None:
-            with torch.inference_mode():
-                work(part)
-
-        threads = torch.get_num_threads()
-        parts = list(chunks(n, WORKER_ROWS if self.device.type == "cpu" else CHUNK_ROWS))
-        if self.device.type != "cpu" or min(threads, len(parts)) < 2:
-            for part in parts:
-                in_inference(part)
-            return
-        torch.set_num_threads(1)
-        try:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(in_inference, parts))
-        finally:
-            torch.set_num_threads(threads)
+    def _each(self, work: Work, inputs: np.ndarray, *outputs: np.ndarray, dtype: torch.dtype = torch.float32) -> None:
+        transform_rows(work, inputs, outputs, self.device, max(self.dim, sum(self.codebook_sizes)), dtype)
 
     def _prepared(self, vectors: np.ndarray) -> Tensor:
-        """Copy rows to the device and prepare them: (m, D) → (m, D)."""
+        """Copy rows to the device and prepare them: (m, D) → (m, W)."""
         return self.preprocessing.apply(torch.from_numpy(vectors).to(self.device))
 
-    def _latent(self, vectors: np.ndarray) -> Tensor:
-        """Lead rows to the space that is quantised, filled up to `LEAST_ROWS` rows."""
-        return self._to_latent(self._prepared(_filled(torch.from_numpy(read_rows(vectors, slice(None)))).numpy()))
+    def _latent(self, x: Tensor) -> Tensor:
+        """Lead rows on the device to the space that is quantised, filled up to `LEAST_ROWS` rows."""
+        return self._to_latent(self.preprocessing.apply(_filled(x)))
 
     def _codes(self, codes: np.ndarray) -> Tensor:
         """Bring codes to the device, filled up to `LEAST_ROWS` rows."""
-        return _filled(torch.from_numpy(codes.astype(np.int64))).to(self.device)
+        return _filled(torch.from_numpy(codes.astype(np.int64))).to(self.device, non_blocking=True)
 
     def _checked(self, vectors: np.ndarray) -> np.ndarray:
         vectors = np.asanyarray(vectors)
@@ -279,11 +271,6 @@ class ResidualTokenizer(ABC):
                 f"codes of shape {codes.shape}", where=f"tokenizer ({self.kind})", expected=f"(m, {width}), each in [0, K) of its level"
             )
         return codes
-
-
-def _cut(result: Tensor, part: slice) -> np.ndarray:
-    """Bring the result for a chunk back, without the rows it was filled up with."""
-    return result[: part.stop - part.start].cpu().numpy()
 
 
 def _filled(block: Tensor) -> Tensor:

@@ -1,6 +1,9 @@
-"""Where to compute."""
+"""Where to compute, and how exactly."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -23,3 +26,23 @@ def resolve(device: str) -> torch.device:
             do="take --params=tokenizer.device=auto",
         )
     return torch.device(device)
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Let a GPU multiply float32 in full, whatever the program around us or its surroundings have set.
+
+    With TF32, which keeps 10 bits of each factor, items would get other codes. It is off by default, but frameworks turn it on, and so does
+    the environment of some container images (`TORCH_ALLOW_TF32_CUBLAS_OVERRIDE`). On a CPU nothing changes.
+    """
+    if device.type == "cpu":
+        yield
+        return
+    products = torch.backends.cuda.matmul
+    switch, full = ("fp32_precision", "ieee") if hasattr(products, "fp32_precision") else ("allow_tf32", False)  # the one of torch 2.9 on
+    before = getattr(products, switch)
+    setattr(products, switch, full)
+    try:
+        yield
+    finally:
+        setattr(products, switch, before)

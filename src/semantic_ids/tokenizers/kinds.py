@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semantic_ids.contract import Assign
 from semantic_ids.errors import BadInput, nearest
 
 if TYPE_CHECKING:
@@ -30,16 +30,6 @@ def tokenizer_class(kind: str) -> type[ResidualTokenizer]:
     return getattr(import_module(f"semantic_ids.tokenizers.{module}"), name)
 
 
-def require_faiss() -> None:
-    """Raise `BadInput` where FAISS, which fits `rq_kmeans`, is not installed."""
-    if find_spec("faiss") is None:
-        raise BadInput(
-            "rq_kmeans is fitted with FAISS, which is not installed",
-            where="tokenizer.kind=rq_kmeans",
-            do="pip install 'semantic-ids[cpu]' (or [gpu]; never both), or take --params=tokenizer.kind=rq_vae",
-        )
-
-
 def fit_tokenizer(
     vectors: np.ndarray,
     *,
@@ -51,6 +41,7 @@ def fit_tokenizer(
     options: dict[str, Any] | None = None,
     rows: np.ndarray | None = None,
     monitor_rows: np.ndarray | None = None,
+    assign: Assign | None = None,
 ) -> ResidualTokenizer:
     """Fit a tokenizer.
 
@@ -60,18 +51,20 @@ def fit_tokenizer(
         codebook_sizes: Size of each level's codebook.
         seed: Seed of everything random.
         device: `auto`, `cpu` or `cuda`.
-        preprocess: `normalize`, `center`, `scale`: see `parameters.PreprocessParameters`.
+        preprocess: `normalize`, `center`, `scale`, `dimensions`, `whiten`: see `parameters.PreprocessParameters`.
         options: What the kind takes: see `parameters.RQKMeansParameters`, `parameters.RQVAEParameters`.
         rows: Ascending row numbers to fit on; every row if None.
         monitor_rows: Rows that rq_vae watches to stop early; the rows fitted on if None or empty.
+        assign: What makes codes unique in the end; where rq_kmeans is fitted on all rows, it then refines its codebooks for them.
 
     Raises:
-        BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, a device that is not there, a zero vector to normalise.
+        BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, a device that is not there, a zero vector to normalise, more
+            dimensions to keep than there are.
     """
     tokenizer = tokenizer_class(kind)(
         codebook_sizes=codebook_sizes, seed=seed, device=device, preprocess=preprocess or {}, options=options or {}
     )
-    return tokenizer.fit(vectors, rows=rows, monitor_rows=monitor_rows)
+    return tokenizer.fit(vectors, rows=rows, monitor_rows=monitor_rows, assign=assign)
 
 
 def load_tokenizer(directory: str | Path, device: str = "auto") -> ResidualTokenizer:

@@ -5,7 +5,8 @@ Level l quantises what levels 1 … l−1 left over, so a vector is approximated
 
     ‖z − p − c‖² = ‖z‖² − 2 z·p + ‖p‖²  +  ‖c‖² − 2 z·c + 2 p·c
 
-so after one product of z with all codebooks (z·c) everything is looked up in the small tables of the codebooks' own products (p·c).
+so after one product of z with all codebooks (z·c) everything is looked up in the small tables of the codebooks' own products (p·c). A beam
+of width B follows the B best prefixes from level to level (Babenko and Lempitsky, CVPR 2014); with B = 1 each level takes its nearest code.
 Shapes: m vectors, d dimensions, L levels, K_l codes at level l, B beams.
 """
 
@@ -13,17 +14,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
-BEAM_CELLS = 1 << 20
-"""Scores held at a time by the beam search: 4 MiB of float32 stay in the processor's cache."""
+BEAM_CELLS, GPU_BEAM_CELLS = 3 << 17, 1 << 26
+"""Scores held at a time by the beam search: 1.5 MiB of float32 stay in the processor's cache; on a GPU 256 MiB keep it busy."""
 LARGEST_TABLE = 1 << 26
 """Up to so many prefixes, those that are closed are looked up in a table of one byte each; beyond, they are searched for."""
 LEAST_BEAM_CODES = 2048
-"""The beam covers at least this many codes a level, so that small codebooks are searched exhaustively."""
+"""The search for the t best codes covers at least this many codes a level, so that small codebooks are searched exhaustively."""
 
 
 @dataclass
@@ -32,35 +34,34 @@ class ResidualQuantizer:
 
     Attributes:
         codebooks: L tensors (K_l, d), on one device, float32.
+        prices: L tensors (K_l,), or none: what `encode` adds to the squared error of each code, so that full codes are taken less often.
     """
 
     codebooks: list[Tensor]
+    prices: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sizes = [len(c) for c in self.codebooks]
-        self.stacked = torch.cat(self.codebooks).T.contiguous()  # (d, ΣK)
-        self.norms = [(c.double() ** 2).sum(1).float() for c in self.codebooks]
+        self.stacked = (-2 * torch.cat(self.codebooks).T).contiguous()  # (d, ΣK)
+        self.norms = torch.cat([(c.double() ** 2).sum(1) for c in self.codebooks]).float()
         self.products = [
             [(2 * a.double() @ b.double().T).float() for a in self.codebooks[:level]] for level, b in enumerate(self.codebooks)
         ]
 
-    def encode(self, z: Tensor) -> Tensor:
-        """Choose the nearest code level by level: (m, d) → (m, L) int64; of equal codes the first."""
-        tables = self._tables(z)
-        codes: list[Tensor] = []
-        for level, table in enumerate(tables):
-            scores = table + self.norms[level]
-            for earlier, code in enumerate(codes):
-                scores += self.products[level][earlier][code]
-            codes.append(scores.argmin(1))
-        return torch.stack(codes, 1)
+    def to(self, device: torch.device) -> ResidualQuantizer:
+        """Return one on another device."""
+        return ResidualQuantizer([c.to(device) for c in self.codebooks], [p.to(device) for p in self.prices])
+
+    def encode(self, z: Tensor, beam: int = 1) -> Tensor:
+        """Choose codes with a beam of this width: (m, d) → (m, L) int64. With width 1 the nearest code a level, of equal ones the first.
+
+        Nearest is what has the least squared error, with the prices added where there are any.
+        """
+        return self.search(z, 1, beam, priced=True)[0][:, 0]
 
     def decode(self, codes: Tensor) -> Tensor:
         """Sum the codes' vectors: (m, p) int64, p ≤ L → (m, d). With p = 0 the sum is zero."""
-        total = torch.zeros((len(codes), self.stacked.shape[0]), dtype=torch.float32, device=self.stacked.device)
-        for level in range(codes.shape[1]):
-            total += self.codebooks[level][codes[:, level]]
-        return total
+        return sums(self.codebooks, codes)
 
     def errors(self, z: Tensor, codes: Tensor) -> Tensor:
         """Squared error of each vector with its codes: (m, d), (m, L) → (m,)."""
@@ -70,33 +71,40 @@ class ResidualQuantizer:
     def last_level_costs(self, z: Tensor, prefixes: Tensor) -> Tensor:
         """Squared error of every last-level code under a given prefix: (m, d), (m, L−1) → (m, K_L)."""
         rest = z - self.decode(prefixes)
-        costs = torch.addmm(self.norms[-1], rest, self.codebooks[-1].T, alpha=-2)
+        costs = torch.addmm(self.norms[-self.sizes[-1] :], rest, self.codebooks[-1].T, alpha=-2)
         return costs.add_((rest * rest).sum(1, keepdim=True)).clamp_(min=0)
 
+    def search(self, z: Tensor, t: int, beam: int, priced: bool = False) -> tuple[Tensor, Tensor]:
+        """Follow a beam to the t best codes it finds: (m, d) → (m, min(t, …), L) int64, and their error less ‖z‖², ascending."""
+        offsets = self.norms + torch.cat(self.prices) if priced and self.prices else self.norms
+        return self._in_blocks(z, offsets, None, t, beam)
+
     def best_codes(self, z: Tensor, t: int, distinct_prefixes: bool = False, closed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Search the t best codes with a beam: (m, d) → (m, t, L) int64, (m, t) float32. See `contract.Tokenizer.candidates`."""
-        tables, closed = self._tables(z), self.closed_table(closed)
-        norms = (z * z).sum(1)
+        """Search the t best codes with a wide beam: (m, d) → (m, t, L) int64, (m, t) float32. See `contract.Tokenizer.candidates`."""
         width = max(t, LEAST_BEAM_CODES // max(self.sizes))
-        rows = max(1, BEAM_CELLS // (width * max(self.sizes)))
-        found = [
-            self._beam([table[i : i + rows] for table in tables], norms[i : i + rows], t, width, distinct_prefixes, closed)
-            for i in range(0, len(z), rows)
-        ]
-        if not found:
-            return torch.empty((0, t, len(self.sizes)), dtype=torch.int64), torch.empty((0, t))
-        return torch.cat([codes for codes, _ in found]), torch.cat([costs for _, costs in found])
+        codes, scores = self._in_blocks(z, self.norms, (z * z).sum(1), t, width, distinct_prefixes, self.closed_table(closed))
+        return _ordered(codes, scores, t)
 
-    def _tables(self, z: Tensor) -> Sequence[Tensor]:
-        """−2 z·c for every code: L tensors (m, K_l)."""
-        return torch.split(-2 * (z @ self.stacked), self.sizes, dim=1)
-
-    def _beam(
-        self, tables: list[Tensor], norms: Tensor, t: int, width: int, distinct: bool, closed: Tensor | None
+    def _in_blocks(
+        self, z: Tensor, offsets: Tensor, norms: Tensor | None, t: int, width: int, distinct: bool = False, closed: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        """Search for few rows at a time, whose scores fit the cache; with no rows, for one block of none."""
+        table = torch.addmm(offsets, z, self.stacked)
+        cells = BEAM_CELLS if z.device.type == "cpu" else GPU_BEAM_CELLS
+        rows = max(1, cells // (width * max(self.sizes)))
+        found = []
+        for start in range(0, max(1, len(z)), rows):
+            first = table.new_zeros(len(table[start : start + rows])) if norms is None else norms[start : start + rows]
+            found.append(self._search(table[start : start + rows].split(self.sizes, 1), first, t, width, distinct, closed))
+        return torch.cat([codes for codes, _ in found]), torch.cat([scores for _, scores in found])
+
+    def _search(
+        self, tables: Sequence[Tensor], norms: Tensor, t: int, width: int, distinct: bool, closed: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Follow the beam; `tables` hold ‖c‖² − 2 z·c of each level, `norms` what every score starts from."""
         last = len(self.sizes) - 1
+        codes: list[Tensor] = []
         scores = norms[:, None]
-        codes = torch.zeros((len(norms), 1, 0), dtype=torch.int64, device=norms.device)
         if last == 0 and closed is not None and len(closed):
             scores = torch.full_like(scores, torch.inf)
         for level in range(last):
@@ -106,31 +114,33 @@ class ResidualQuantizer:
             codes, scores = _keep(grown, codes, width)
         grown = self._grow(tables[last], scores, codes, last)
         if distinct:
-            scores, chosen = grown.min(2)
-            codes = torch.cat([codes, chosen[..., None]], 2)
-            scores, best = scores.topk(min(t, scores.shape[1]), dim=1, largest=False)
-            codes = codes.gather(1, best[..., None].expand(-1, -1, codes.shape[2]))
+            chosen = least(grown.flatten(0, 1)).view(scores.shape)
+            scores = grown.gather(2, chosen[..., None])[..., 0]
+            codes = [*codes, chosen]
+            scores, best = smallest(scores, t)
+            codes = [code.expand_as(chosen).gather(1, best) for code in codes]
         else:
             codes, scores = _keep(grown, codes, t)
-        return self._ordered(codes, scores, t)
+        return torch.stack(codes, 2), scores
 
-    def _grow(self, table: Tensor, scores: Tensor, codes: Tensor, level: int) -> Tensor:
-        """Error of every beam with every code of the next level: (m, B, K_l)."""
-        grown = scores[:, :, None] + (table + self.norms[level])[:, None, :]
-        for earlier in range(level):
-            grown += self.products[level][earlier][codes[:, :, earlier]]
+    def _grow(self, table: Tensor, scores: Tensor, codes: list[Tensor], level: int) -> Tensor:
+        """Score every beam with every code of the next level: (m, B, K_l)."""
+        m, beams = scores.shape
+        grown = scores[:, :, None] + table[:, None, :]
+        for product, code in zip(self.products[level], codes, strict=True):
+            grown += torch.index_select(product, 0, code.reshape(-1)).view(m, beams, -1)
         return grown
 
-    def _close(self, grown: Tensor, codes: Tensor, closed: Tensor | None) -> Tensor:
+    def _close(self, grown: Tensor, codes: list[Tensor], closed: Tensor | None) -> Tensor:
         """Give prefixes that are closed an infinite error: (m, B, K) errors of prefixes of L − 1 levels."""
         if closed is None or not len(closed):
             return grown
-        keys = torch.zeros(codes.shape[:2], dtype=torch.int64, device=codes.device)
-        for level in range(codes.shape[2]):
-            keys = keys * self.sizes[level] + codes[:, :, level]
+        keys = torch.zeros(grown.shape[:2], dtype=torch.int64, device=grown.device)
+        for size, code in zip(self.sizes, codes, strict=False):
+            keys = keys * size + code
         if closed.dtype == torch.bool:
             return grown.masked_fill_(closed.view(-1, grown.shape[2])[keys], torch.inf)
-        keys = keys[:, :, None] * grown.shape[2] + torch.arange(grown.shape[2], device=codes.device)
+        keys = keys[:, :, None] * grown.shape[2] + torch.arange(grown.shape[2], device=grown.device)
         place = torch.searchsorted(closed, keys).clamp_(max=len(closed) - 1)
         return grown.masked_fill_(closed[place] == keys, torch.inf)
 
@@ -143,24 +153,80 @@ class ResidualQuantizer:
         table[closed] = True
         return table
 
-    def _ordered(self, codes: Tensor, scores: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        """Sort by error, equal ones by codes, and fill up to t with inf and −1."""
-        for level in range(codes.shape[2] - 1, -1, -1):
-            order = codes[:, :, level].sort(dim=1, stable=True).indices
-            codes, scores = codes.gather(1, order[..., None].expand_as(codes)), scores.gather(1, order)
-        scores, order = scores.sort(dim=1, stable=True)
-        codes = codes.gather(1, order[..., None].expand_as(codes))
-        codes = torch.where(torch.isinf(scores)[..., None], -1, codes)
-        missing = t - scores.shape[1]
-        if missing > 0:
-            scores = torch.nn.functional.pad(scores, (0, missing), value=torch.inf)
-            codes = torch.nn.functional.pad(codes, (0, 0, 0, missing), value=-1)
-        return codes, scores.clamp_(min=0)
+
+def sums(codebooks: Sequence[Tensor], codes: Tensor) -> Tensor:
+    """Sum the codes' vectors: L tensors (K_l, d), (m, p) int64, p ≤ L → (m, d)."""
+    total = torch.zeros((len(codes), codebooks[0].shape[1]), device=codebooks[0].device)
+    for codebook, code in zip(codebooks, codes.unbind(1), strict=False):
+        total += codebook[code]
+    return total
 
 
-def _keep(grown: Tensor, codes: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Keep the `width` best of all grown beams: (m, B, K) → codes (m, width, l + 1), scores (m, width)."""
+def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k least of each row, ascending, and where they are: (m, n) → two of (m, min(k, n)).
+
+    The row is folded into groups first. The k least are in the k groups with the least minima, so only these are looked through: several
+    times faster than to look for the k least of the whole row. The single least is the first of equal ones.
+    """
+    m, n = x.shape
+    folds = _folds(n, k)
+    if k == 1 or folds < 2:
+        where = least(x)[:, None] if k == 1 else _few_least(x, min(k, n))
+        return x.gather(1, where), where
+    groups = n // folds
+    near = _few_least(x.view(m, folds, groups).amin(1), k)
+    where = (near[:, None, :] + groups * torch.arange(folds, device=x.device)[None, :, None]).view(m, folds * k)
+    values = x.gather(1, where)
+    best = _few_least(values, k)
+    return values.gather(1, best), where.gather(1, best)
+
+
+def least(x: Tensor) -> Tensor:
+    """Return where the least of each row is, of equal ones the first: (m, n) → (m,). numpy's is several times faster than torch's."""
+    return torch.from_numpy(x.numpy().argmin(1)) if x.device.type == "cpu" and not x.requires_grad else x.argmin(1)
+
+
+def _few_least(x: Tensor, k: int) -> Tensor:
+    """Return where the k least of each row are, ascending, of equal ones the first: (m, n) float32 → (m, k).
+
+    On a CPU a third of the time of torch's: each number becomes an integer of the same order with its place in the lower half, and numpy
+    sorts rows of integers without a branch.
+    """
+    if x.device.type != "cpu":
+        return x.topk(k, dim=1, largest=False).indices
+    bits = (x + 0.0).numpy().view(np.int32)  # + 0 makes −0 equal to 0
+    ranked = np.left_shift(bits ^ ((bits >> 31) & 0x7FFFFFFF), 32, dtype=np.int64)
+    ranked |= np.arange(x.shape[1])
+    ranked.sort(axis=1)
+    return torch.from_numpy(ranked[:, :k] & 0xFFFFFFFF)
+
+
+def _folds(n: int, k: int) -> int:
+    """Into how many parts to fold a row of n for its k least: near √(n / k), a divisor of n, 1 where it does not pay."""
+    folds = math.isqrt(n // max(k, 1))
+    while folds > 1 and n % folds:
+        folds -= 1
+    return folds if folds > 1 and n // folds >= k else 1
+
+
+def _keep(grown: Tensor, codes: list[Tensor], width: int) -> tuple[list[Tensor], Tensor]:
+    """Keep the `width` best of all grown beams: (m, B, K) → codes, one (m, width) a level, and scores (m, width)."""
     m, beams, size = grown.shape
-    scores, flat = grown.reshape(m, beams * size).topk(min(width, beams * size), dim=1, largest=False)
-    parents = codes.gather(1, (flat // size)[..., None].expand(-1, -1, codes.shape[2]))
-    return torch.cat([parents, (flat % size)[..., None]], 2), scores
+    scores, flat = smallest(grown.view(m, beams * size), width)
+    parents = flat // size
+    return [*(code.gather(1, parents) for code in codes), flat - parents * size], scores
+
+
+def _ordered(codes: Tensor, scores: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    """Sort by error, equal ones by codes, and fill up to t with inf and −1."""
+    for level in range(codes.shape[2] - 1, -1, -1):
+        order = codes[:, :, level].sort(dim=1, stable=True).indices
+        codes, scores = codes.gather(1, order[..., None].expand_as(codes)), scores.gather(1, order)
+    scores, order = scores.sort(dim=1, stable=True)
+    codes = codes.gather(1, order[..., None].expand_as(codes))
+    codes = torch.where(torch.isinf(scores)[..., None], -1, codes)
+    missing = t - scores.shape[1]
+    if missing > 0:
+        scores = torch.nn.functional.pad(scores, (0, missing), value=torch.inf)
+        codes = torch.nn.functional.pad(codes, (0, 0, 0, missing), value=-1)
+    return codes, scores.clamp_(min=0)

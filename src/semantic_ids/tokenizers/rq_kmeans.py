@@ -1,12 +1,17 @@
-"""Residual k-means: level l clusters what levels 1 … l−1 left over.
+"""Residual k-means: level l clusters what levels 1 … l−1 left over; then all levels are refined together.
 
-Fitted level by level with `faiss.Kmeans` on a sample that is bounded by `max_points_per_centroid`; encoded by our own tables, so that only
-the fit needs faiss.
+Fitted in memory on a sample that is bounded by `max_points_per_centroid`, in four steps: codebooks level by level on a small part of it
+(`kmeans`), annealing and refinement (`refinement`), and refinement against the unique assignment where one is given; where codes may not be
+too full, with prices that see to it (`balance`). All of it works along the principal axes of the sample, most variance first: distances are
+the same there, and the early steps can do without the last axes.
 """
 
 from __future__ import annotations
 
+import copy
 import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,21 +19,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.arrays import CHUNK_ROWS, chunks, read_rows
+from semantic_ids.arrays import chunks
+from semantic_ids.contract import Assign
 from semantic_ids.progress import Progress
+from semantic_ids.tokenizers.balance import FOLLOWED_ROUNDS, SETTLED_ROUNDS, Prices, alternate, settle
 from semantic_ids.tokenizers.base import ResidualTokenizer
-from semantic_ids.tokenizers.kinds import require_faiss
+from semantic_ids.tokenizers.kmeans import kmeans, nearest, progressive, random_points, spread_points
+from semantic_ids.tokenizers.preprocessing import Preprocessing, principal_axes
+from semantic_ids.tokenizers.refinement import Round, anneal, encode, refine
 from semantic_ids.tokenizers.residual import ResidualQuantizer
+from semantic_ids.tokenizers.streaming import streamed
+
+ANNEALED_VARIANCE = 0.95
+"""Annealing works on the principal axes that hold this share of the variance: the others decide hardly any code, and cost as much."""
+LEAST_INIT_ROWS_A_CODE = 32
+"""The codebooks start from at least so many items a code, where there are as many."""
 
 
 @dataclass(frozen=True)
 class RQKMeansOptions:
     """Described in `parameters.RQKMeansParameters`; the defaults are those of `conf/base`."""
 
-    iterations: int = 25
+    beam_size: int = 5
+    init: str = "progressive"
+    init_rows: int = 16384
+    iterations: int = 4
     restarts: int = 1
-    max_points_per_centroid: int = 256
-    threads: int = 2
+    max_points_per_centroid: int = 512
+    anneal_rounds: int = 80
+    anneal_rows: int = 10240
+    temperature: float = 0.1
+    refine_rounds: int = 6
+    refine_gain: float = 0.0005
+    unique_rounds: int = 3
+    ridge: float = 1.0
+    balance: float | None = None
 
 
 class RQKMeans(ResidualTokenizer):
@@ -37,67 +62,135 @@ class RQKMeans(ResidualTokenizer):
     kind: ClassVar[str] = "rq_kmeans"
     options_class: ClassVar[type] = RQKMeansOptions
 
-    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray) -> list[Tensor]:
-        require_faiss()
-        started = time.perf_counter()
-        rows = rows[: max(self.codebook_sizes) * self.options.max_points_per_centroid]
-        rest = self._sample(vectors, rows)
-        variance = float(np.einsum("ij,ij->", rest, rest, dtype=np.float64))
-        codebooks: list[Tensor] = []
-        self.history = []
-        with Progress("fit", len(self.codebook_sizes), "levels") as progress:
-            for level, size in enumerate(self.codebook_sizes):
-                centroids, steps = self._cluster(rest, size, self.seed + level)
-                self.history += [
-                    {"level": level + 1, **step, "objective": step["objective"] / variance if variance else 0.0} for step in steps
-                ]
-                codebooks.append(torch.from_numpy(centroids).to(self.device))
-                self._subtract(rest, codebooks[-1])
-                progress.advance()
-        self.report = {"rows": len(rows), "seconds": time.perf_counter() - started}
-        return codebooks
+    @property
+    def beam_size(self) -> int:
+        """Width of the beam that `encode` follows."""
+        return self.options.beam_size
 
-    def _sample(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Prepared vectors of the rows that are fitted on, in memory: (s, D) float32."""
-        sample = np.empty((len(rows), self.dim), dtype=np.float32)
-        for part in chunks(len(rows)):
-            sample[part] = self._prepared(read_rows(vectors, rows[part])).cpu().numpy()
+    @property
+    def is_balanced(self) -> bool:
+        """Whether codes have prices, which keep them from being too full."""
+        return self.options.balance is not None
+
+    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None) -> ResidualQuantizer:
+        started = time.perf_counter()
+        sampled = rows[: max(self.codebook_sizes) * self.options.max_points_per_centroid]
+        self.history = []
+        with torch.no_grad():
+            sample, axes, kept = self._along_axes(self._sample(vectors, sampled))
+            found = self._refined(sample, kept, assign if len(sampled) == len(rows) else None)
+            quantizer = ResidualQuantizer([c @ axes.T for c in found.codebooks], found.prices)
+        self.report = {"rows": len(sampled), "seconds": time.perf_counter() - started}
+        return quantizer
+
+    def _sample(self, vectors: np.ndarray, rows: np.ndarray) -> Tensor:
+        """Prepared vectors of the rows that are fitted on, in memory: (s, W) float32."""
+        sample = torch.empty((len(rows), self.width), device=self.device)
+        parts = list(chunks(len(rows)))
+        with closing(streamed(vectors, [rows[part] for part in parts], self.device)) as read:
+            for part, x in zip(parts, read, strict=True):
+                sample[part] = self.preprocessing.apply(x)
         return sample
 
-    def _cluster(self, points: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
-        """Run k-means: centroids (size, D), and what each iteration of the last run came to."""
-        import faiss
+    def _along_axes(self, sample: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Turn the sample, in place, to its principal axes; return it, the axes (W, W), and how many hold `ANNEALED_VARIANCE`."""
+        products = np.zeros((sample.shape[1], sample.shape[1]))
+        for part in chunks(len(sample)):
+            products += (sample[part].T @ sample[part]).double().cpu().numpy()
+        variances, found = principal_axes(products)
+        axes = torch.from_numpy(found.astype(np.float32)).to(sample.device)
+        for part in chunks(len(sample)):
+            sample[part] = sample[part] @ axes
+        shares = np.cumsum(variances) / max(float(variances.sum()), 1e-30)
+        return sample, axes, int(np.searchsorted(shares, ANNEALED_VARIANCE) + 1)
 
-        kmeans = faiss.Kmeans(
-            points.shape[1],
-            size,
-            niter=self.options.iterations,
-            nredo=self.options.restarts,
-            seed=seed,
-            gpu=self.device.type == "cuda" and hasattr(faiss, "StandardGpuResources"),
-            min_points_per_centroid=1,
-            max_points_per_centroid=self.options.max_points_per_centroid,
-        )
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(self.options.threads)
-        try:
-            kmeans.train(points)
-        finally:
-            faiss.omp_set_num_threads(threads)
-        used = min(len(points), size * self.options.max_points_per_centroid)
-        steps = [
-            {
-                "iteration": i % self.options.iterations + 1,
-                "objective": float(s["obj"]) * len(points) / used,
-                "imbalance": float(s["imbalance_factor"]),
-            }
-            for i, s in enumerate(kmeans.iteration_stats or [])
-        ]
-        return np.ascontiguousarray(kmeans.centroids, dtype=np.float32), steps
+    def _refined(self, sample: Tensor, kept: int, assign: Assign | None) -> ResidualQuantizer:
+        """Fit codebooks and prices, step by step, and write the history: (s, W) → codebooks (K_l, W)."""
+        options = self.options
+        generator = torch.Generator().manual_seed(self.seed)
+        variance = float((sample.square()).sum(1).mean(dtype=torch.float64)) or 1.0
+        unique_rounds = options.unique_rounds if assign else 0
+        rounds = len(self.codebook_sizes) + options.anneal_rounds + options.refine_rounds + unique_rounds
+        rounds += FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.is_balanced else 0
+        with Progress("fit", rounds, "rounds") as progress:
 
-    def _subtract(self, points: np.ndarray, codebook: Tensor) -> None:
-        """Replace each point by what its nearest code leaves over."""
-        quantizer = ResidualQuantizer([codebook])
-        for start in range(0, len(points), CHUNK_ROWS):
-            block = torch.from_numpy(points[start : start + CHUNK_ROWS]).to(self.device)
-            points[start : start + CHUNK_ROWS] = (block - codebook[quantizer.encode(block)[:, 0]]).cpu().numpy()
+            def note(step: str, made: Iterator[Round], codebooks: list[Tensor]) -> list[Tensor]:
+                for done in made:
+                    codebooks = done.codebooks
+                    row = {"round": len(self.history) + 1, "step": step, "objective": done.error / variance, "reseeded": done.reseeded}
+                    self.history.append(row if done.fullest is None else {**row, "fullest": done.fullest})
+                    progress.advance()
+                return codebooks
+
+            codebooks = note("start", self._start(sample, generator), [])
+            prices = None
+            if self.is_balanced:
+                prices = Prices(sample, self.codebook_sizes, options.balance, self.history[-1]["objective"] * variance)
+            annealed = anneal(
+                sample[:, :kept],
+                codebooks,
+                beam=options.beam_size,
+                rounds=options.anneal_rounds,
+                rows=options.anneal_rows,
+                temperature=options.temperature,
+                ridge=options.ridge,
+                generator=generator,
+                prices=prices,
+            )
+            found = note("anneal", annealed, codebooks)
+            codebooks = [torch.nn.functional.pad(c, (0, sample.shape[1] - c.shape[1])) for c in found]
+            choose = self._chosen(sample)
+            rest = {"gain": options.refine_gain, "ridge": options.ridge, "prices": prices}
+            codebooks = note("refine", refine(sample, codebooks, choose, rounds=options.refine_rounds, **rest), codebooks)
+            if prices:
+                codebooks = note("balance", alternate(sample, codebooks, prices, choose, options.ridge), codebooks)
+            if assign:
+                unique = refine(sample, codebooks, self._assigned(sample, assign), rounds=unique_rounds, **rest)
+                codebooks = note("unique", unique, codebooks)
+            if prices:
+                note("balance", settle(sample, codebooks, prices, choose), codebooks)
+                prices.report(choose(ResidualQuantizer(codebooks, prices.levels)))
+        return ResidualQuantizer(codebooks, prices.levels if prices else [])
+
+    def _start(self, sample: Tensor, generator: torch.Generator) -> Iterator[Round]:
+        """Fit the codebooks level by level on a part of the sample; of all restarts of a level the one with the least error is kept."""
+        most = max(self.options.init_rows, LEAST_INIT_ROWS_A_CODE * max(self.codebook_sizes))
+        rest = sample[torch.randperm(len(sample), generator=generator)[:most].to(sample.device)]
+        codebooks: list[Tensor] = []
+        for size in self.codebook_sizes:
+            found = [self._cluster(rest, size, generator) for _ in range(self.options.restarts)]
+            assigned = [nearest(rest, centroids) for centroids in found]
+            errors = [float(distances.mean(dtype=torch.float64)) for _, distances in assigned]
+            best = int(np.argmin(errors))
+            codebooks = [*codebooks, found[best]]
+            rest = rest - found[best][assigned[best][0]]
+            yield Round(codebooks, errors[best], 0)
+
+    def _cluster(self, points: Tensor, size: int, generator: torch.Generator) -> Tensor:
+        """Run k-means from the start that is wanted: (s, W) → (K, W)."""
+        if self.options.init == "progressive":
+            return progressive(points, size, generator, self.options.iterations)
+        start = spread_points if self.options.init == "k-means++" else random_points
+        return kmeans(points, size, generator, self.options.iterations, start(points, size, generator))
+
+    def _chosen(self, sample: Tensor) -> Callable[[ResidualQuantizer], Tensor]:
+        """Choose codes as `encode` will."""
+        return lambda quantizer: encode(sample, quantizer, 1, self.options.beam_size)[0][:, 0]
+
+    def _assigned(self, sample: Tensor, assign: Assign) -> Callable[[ResidualQuantizer], Tensor]:
+        """Choose codes as `encode` will, and make them unique."""
+        choose = self._chosen(sample)
+
+        def unique(quantizer: ResidualQuantizer) -> Tensor:
+            tokenizer: Any = self._over_prepared(quantizer)
+            codes = assign(choose(quantizer).cpu().numpy().astype(np.int32), tokenizer, sample.cpu().numpy())
+            return torch.from_numpy(codes.astype(np.int64)).to(sample.device)
+
+        return unique
+
+    def _over_prepared(self, quantizer: ResidualQuantizer) -> RQKMeans:
+        """Return a tokenizer with these codebooks that takes prepared vectors."""
+        tokenizer = copy.copy(self)
+        tokenizer.dim, tokenizer.quantizer = quantizer.codebooks[0].shape[1], quantizer
+        tokenizer.preprocessing = Preprocessing(False, torch.zeros(tokenizer.dim, device=self.device), 1.0)
+        return tokenizer

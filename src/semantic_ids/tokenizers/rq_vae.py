@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semantic_ids.contract import Assign
 from semantic_ids.tokenizers.base import ResidualTokenizer
 from semantic_ids.tokenizers.ema import EMAResidualQuantizer
+from semantic_ids.tokenizers.residual import ResidualQuantizer
 from semantic_ids.tokenizers.training import Trainer
 
 
@@ -43,14 +45,14 @@ class Network(nn.Module):
     """Encoder, quantiser and decoder.
 
     Args:
-        dim: Width D of the vectors.
+        width: Width W of the prepared vectors.
         sizes: Size of each level's codebook.
         options: The kind's options.
     """
 
-    def __init__(self, dim: int, sizes: Sequence[int], options: RQVAEOptions) -> None:
+    def __init__(self, width: int, sizes: Sequence[int], options: RQVAEOptions) -> None:
         super().__init__()
-        widths = [dim, *options.hidden, options.latent]
+        widths = [width, *options.hidden, options.latent]
         self.encoder = mlp(widths, options.activation)
         self.decoder = mlp(widths[::-1], options.activation)
         self.quantizer = EMAResidualQuantizer(sizes, options.latent, options.decay, options.reset_below)
@@ -70,15 +72,15 @@ class RQVAE(ResidualTokenizer):
     kind: ClassVar[str] = "rq_vae"
     options_class: ClassVar[type] = RQVAEOptions
 
-    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray) -> list[Tensor]:
+    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None) -> ResidualQuantizer:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            self.network = Network(self.dim, self.codebook_sizes, self.options).to(self.device)
+            self.network = Network(self.width, self.codebook_sizes, self.options).to(self.device)
             trainer = Trainer(self.network, self.options, self.seed, self._prepared)
             trainer.fit(vectors, rows, monitor_rows)
         self.network.eval()
         self.history, self.report = trainer.history, trainer.report
-        return [codebook.data.clone() for codebook in self.network.quantizer.codebooks]
+        return ResidualQuantizer([codebook.data.clone() for codebook in self.network.quantizer.codebooks])
 
     def _to_latent(self, x: Tensor) -> Tensor:
         return self.network.encoder(x)
@@ -91,7 +93,7 @@ class RQVAE(ResidualTokenizer):
         return {name: tensor for name, tensor in state.items() if name.startswith(("encoder.", "decoder."))}
 
     def _load_weights(self, weights: dict[str, Tensor]) -> None:
-        self.network = Network(self.dim, self.codebook_sizes, self.options).to(self.device).eval()
+        self.network = Network(self.width, self.codebook_sizes, self.options).to(self.device).eval()
         own = {name: tensor for name, tensor in weights.items() if name.startswith(("encoder.", "decoder."))}
         self.network.load_state_dict(own, strict=False)
 

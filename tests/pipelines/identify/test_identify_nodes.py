@@ -9,8 +9,9 @@ import pytest
 
 from semantic_ids.artifacts import Embeddings, Provenance
 from semantic_ids.errors import BadInput
+from semantic_ids.hashing import vector_hash
 from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
-from semantic_ids.pipelines.identify.nodes import deduplicate, encode
+from semantic_ids.pipelines.identify.nodes import deduplicate, encode, report_duplicates
 
 
 class ScalarTokenizer:
@@ -79,11 +80,37 @@ def test_deduplicate(few, caplog, strategy, unique, width):
     assert ids.levels == 1
     assert ids.provenance.parameters == {"strategy": strategy, "candidates": 4}
     assert ids.provenance.inputs == {**codes.provenance.inputs, "codes": codes.provenance.fingerprint}
-    assert len(caplog.records) == 1
+    assert len(caplog.records) == (1 if strategy == "none" else 2)
+    assert ("8 items (100.00 %) have a vector that another item has too" in caplog.records[0].message) == unique
     assert f"de-duplication ({strategy}): 8 items" in caplog.text
     if strategy == "reassign":
         assert ids.codes[:, 0].tolist() == [2, 3, 1, 4, 0, 5, 6, 7]  # in the order of cost, by row
         assert "87.50 % moved, 0.00 % to another prefix, 0.00 % with a suffix" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("room", "warned"),
+    [(None, ""), (14, ""), (13, "codes (13), so at least 1 items"), (2, "codes (2), so at least 14 items")],
+)
+def test_equal_vectors_are_reported(embeddings, caplog, room, warned):
+    vectors = np.arange(2500, dtype=np.float32)[:, None].copy()
+    vectors[100:114], vectors[7], vectors[9], vectors[11], vectors[0] = 4.2, vectors[6], 5.5, 5.5, -0.0
+    vectors[500:503] = 0.0
+    crowded = Embeddings(vectors, embeddings.item_ids[:2500], vector_hash(vectors), 0, embeddings.provenance)
+    with caplog.at_level(logging.INFO):
+        report_duplicates(crowded, room)
+    first, *more = [(record.levelname, record.message) for record in caplog.records]
+    assert first[0] == "INFO" and first[1].startswith("duplicates: 22 items (0.88 %) have a vector that another item has too")
+    assert "(groups: 4, items of the largest: 14)" in first[1] and "in the order of the item hash" in first[1]
+    assert [level for level, _ in more] == ["WARNING"] * bool(warned)
+    assert all(warned in message for _, message in more)
+
+
+def test_that_all_vectors_differ_is_reported_too(embeddings, caplog):
+    vectors = np.arange(50, dtype=np.float32)[:, None]
+    with caplog.at_level(logging.INFO):
+        report_duplicates(Embeddings(vectors, embeddings.item_ids[:50], vector_hash(vectors), 0, embeddings.provenance), 1)
+    assert [record.message for record in caplog.records] == ["duplicates: no two items have the very same vector"]
 
 
 def test_too_few_codes_are_refused_for_reassign_alone(embeddings):

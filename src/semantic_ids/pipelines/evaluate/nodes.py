@@ -43,7 +43,7 @@ def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
         queries=evaluate.queries,
     )
     if evaluate.twin and fit_on == "all" and len(split.validation_rows):
-        measured["reconstruction.relative_mse_validation"] = _twin_relative_mse(embeddings, split, tokenizer_parameters)
+        measured["reconstruction.relative_mse_validation"] = _twin_relative_mse(embeddings, split, tokenizer_parameters, identify)
     made = {f"provenance.{p.artifact}": p.fingerprint for p in (embeddings.provenance, made_of, semantic_ids.provenance)}
     return measured | made, evaluation | made
 
@@ -57,13 +57,13 @@ def _require_one_run(embeddings: Embeddings, split: Split, tokenizer: Tokenizer,
     return made_of
 
 
-def _twin_relative_mse(embeddings: Embeddings, split: Split, parameters: TokenizerParameters) -> float:
+def _twin_relative_mse(embeddings: Embeddings, split: Split, parameters: TokenizerParameters, identify: IdentifyParameters) -> float:
     """Fit a second tokenizer on the train split alone, and measure it on the items held out."""
     from semantic_ids.metrics.reconstruction import relative_mse
     from semantic_ids.pipelines.train.nodes import fit
 
     held_out = split.validation_rows
-    twin = fit(embeddings, parameters, rows=split.rows("train"), monitor_rows=held_out)
+    twin = fit(embeddings, parameters, identify, rows=split.rows("train"), monitor_rows=held_out)
     return relative_mse(embeddings.vectors, twin, held_out)
 
 

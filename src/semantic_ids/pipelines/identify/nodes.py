@@ -11,6 +11,7 @@ from semantic_ids.arrays import chunks
 from semantic_ids.artifacts import Codes, Embeddings, Provenance, require_made_from, require_made_with
 from semantic_ids.codes import check_sizes
 from semantic_ids.contract import Tokenizer
+from semantic_ids.metrics.duplicates import Duplicates, equal_vectors
 from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
 from semantic_ids.progress import Progress
 
@@ -49,12 +50,28 @@ def deduplicate(
     require_made_with(made, "tokenizer", tokenizer_parameters.in_use())
     require_made_from(codes.provenance, embeddings=embeddings.provenance, tokenizer=made)
     check_sizes(len(codes), codes.sizes, unique=identify.strategy == "reassign")
+    if identify.strategy != "none":
+        report_duplicates(embeddings, room=codes.sizes[-1] if identify.strategy == "reassign" else None)
     tokenizer = tokenizer.to(tokenizer_parameters.device)
     result = identifiers.deduplicate(codes.codes, tokenizer, embeddings.vectors, strategy=identify.strategy, candidates=identify.candidates)
     logger.info(_cost(identify.strategy, result))
     inputs = {"embeddings": embeddings.provenance.fingerprint, "tokenizer": made.fingerprint, "codes": codes.provenance.fingerprint}
     provenance = Provenance("semantic_ids", inputs, parameters=identify.model_dump())
     return Codes(codes.item_ids, result.codes, result.sizes, result.levels, provenance)
+
+
+def report_duplicates(embeddings: Embeddings, room: int | None) -> None:
+    """Say how many items have the very same vector; warn of more of them than a prefix has room for (None if there is always room)."""
+    same = equal_vectors(embeddings.vectors, embeddings.vector_hashes)
+    logger.info("duplicates: %s", Duplicates.of(same).in_words())
+    crowds = same.sizes[same.sizes > room] if room else same.sizes[:0]
+    if len(crowds):
+        logger.warning(
+            "duplicates: the largest group has more items than the last codebook has codes (%s), so at least %s items with a vector that"
+            " others have will leave their prefix; a larger last codebook or identify.strategy=suffix would keep them together",
+            f"{room:,}",
+            f"{(crowds - room).sum():,}",
+        )
 
 
 def _provenance(tokenizer: Tokenizer) -> Provenance:

@@ -25,7 +25,10 @@ def ingest(
     from semantic_ids.ingestion.check import IngestOptions
     from semantic_ids.ingestion.stream import open_stream
 
-    require_surroundings(tokenizer)
+    if tokenizer.device == "cuda":
+        from semantic_ids.tokenizers.devices import resolve
+
+        resolve(tokenizer.device)  # a device that is not there is refused now
     options = IngestOptions(
         id_column=ingest.id_column,
         vector_column=ingest.vector_column,
@@ -39,19 +42,3 @@ def ingest(
     stream, rejected = open_stream(item_embeddings, options)
     labels_of(stream.item_ids, items, ingest.id_column, evaluate)  # a file of other items is refused now, not after the training
     return stream, rejected
-
-
-def require_surroundings(tokenizer: TokenizerParameters) -> None:
-    """Refuse, before any long work, a device that is not there and a kind whose library is not installed.
-
-    Raises:
-        BadInput: No CUDA device, or no FAISS.
-    """
-    if tokenizer.device == "cuda":
-        from semantic_ids.tokenizers.devices import resolve
-
-        resolve(tokenizer.device)
-    if tokenizer.kind == "rq_kmeans":
-        from semantic_ids.tokenizers.kinds import require_faiss
-
-        require_faiss()

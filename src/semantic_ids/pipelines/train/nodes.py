@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,19 @@ from semantic_ids.artifacts import Embeddings, Provenance, Split, require_made_f
 from semantic_ids.codes import capacity, check_sizes
 from semantic_ids.contract import Tokenizer
 from semantic_ids.errors import BadInput
-from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
+from semantic_ids.parameters import AdviceParameters, EvaluateParameters, IdentifyParameters, TokenizerParameters
+from semantic_ids.pipelines.train.cost import tell_cost
 
 logger = logging.getLogger(__name__)
 
 
 def train(
-    embeddings: Embeddings, split: Split, tokenizer: TokenizerParameters, identify: IdentifyParameters
+    embeddings: Embeddings,
+    split: Split,
+    tokenizer: TokenizerParameters,
+    identify: IdentifyParameters,
+    evaluate: EvaluateParameters,
+    advice: AdviceParameters,
 ) -> tuple[Tokenizer, Any, dict[str, Any]]:
     """Fit the tokenizer; return it, its history (a pyarrow table) and its results."""
     import pyarrow as pa
@@ -26,30 +33,55 @@ def train(
 
     check_sizes(len(embeddings), tokenizer.codebook_sizes, unique=identify.strategy == "reassign")
     require_made_from(split.provenance, embeddings=embeddings.provenance)
-    fitted = fit(embeddings, tokenizer, split.rows(tokenizer.fit_on), split.validation_rows)
-    inputs = {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint}
+    _require_directions(embeddings, tokenizer)
+    forecast = foretell(embeddings, tokenizer, identify, advice) if advice.pilot_items else None
+    cost = tell_cost(embeddings, split, tokenizer, identify, evaluate, forecast) if forecast else None
+    fitted = fit(embeddings, tokenizer, identify, split.rows(tokenizer.fit_on), split.validation_rows)
+    inputs = {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint, **_refined_for(fitted, identify)}
     fitted.provenance = Provenance("tokenizer", inputs, tokenizer.in_use())
-    results = training_results(fitted, embeddings, tokenizer)
+    results = {**training_results(fitted, embeddings, tokenizer), "forecast": forecast, "estimate": cost}
     logger.info("%s fitted on %s items in %.1f s", fitted.kind, f"{fitted.report['rows']:,}", fitted.report["seconds"])
     history = pa.Table.from_pylist(_filled(fitted.history))
     return fitted, history.cast(with_provenance(history.schema, fitted.provenance)), results
 
 
-def fit(embeddings: Embeddings, parameters: TokenizerParameters, rows: np.ndarray | None, monitor_rows: np.ndarray | None) -> Tokenizer:
-    """Fit a tokenizer on some rows (all if None), watching others.
+def _refined_for(fitted: Tokenizer, identify: IdentifyParameters) -> dict[str, str]:
+    """Note which unique IDs the codebooks were refined for, if they were; such a tokenizer serves any strategy."""
+    refined = any(row.get("step") == "unique" for row in fitted.history)
+    return {"unique IDs": f"{identify.strategy}, {identify.candidates} candidates"} if refined else {}
 
-    Raises:
-        BadInput: Zero vectors that are to be normalised; see also `tokenizers.fit_tokenizer`.
-    """
+
+def foretell(
+    embeddings: Embeddings, tokenizer: TokenizerParameters, identify: IdentifyParameters, advice: AdviceParameters
+) -> dict[str, Any]:
+    """Say, and return as JSON-like values, how full the ID space will be, who will share codes, and which sizes would do."""
+    from semantic_ids.advice import forecast
+    from semantic_ids.tokenizers.pilot import pilot_codes
+
+    codes, pilot_sizes = pilot_codes(
+        embeddings.vectors,
+        tokenizer.codebook_sizes,
+        items=advice.pilot_items,
+        seed=tokenizer.seed,
+        preprocess=tokenizer.preprocess.model_dump(),
+        device=tokenizer.device,
+    )
+    found, unique = forecast(codes, pilot_sizes, tokenizer.codebook_sizes, len(embeddings)), identify.strategy == "reassign"
+    logger.log(logging.WARNING if found.is_tight(unique=unique) else logging.INFO, found.in_words(unique=unique))
+    return found.to_json()
+
+
+def fit(
+    embeddings: Embeddings,
+    parameters: TokenizerParameters,
+    identify: IdentifyParameters,
+    rows: np.ndarray | None,
+    monitor_rows: np.ndarray | None,
+) -> Tokenizer:
+    """Fit a tokenizer on some rows (all if None), watching others. For what it raises see `tokenizers.fit_tokenizer`."""
+    from semantic_ids.identifiers import unique_codes
     from semantic_ids.tokenizers import fit_tokenizer
 
-    if parameters.preprocess.normalize and embeddings.zero_rows:
-        raise BadInput(
-            f"{embeddings.zero_rows:,} zero vectors cannot be brought to unit length",
-            where="tokenizer.preprocess.normalize",
-            expected="vectors with a direction",
-            do="run the pipeline 'ingest' again with the same parameters and --params=ingest.on_invalid=drop",
-        )
     return fit_tokenizer(
         embeddings.vectors,
         kind=parameters.kind,
@@ -60,7 +92,19 @@ def fit(embeddings: Embeddings, parameters: TokenizerParameters, rows: np.ndarra
         options=getattr(parameters, parameters.kind).model_dump(),
         rows=rows,
         monitor_rows=monitor_rows,
+        assign=partial(unique_codes, candidates=identify.candidates) if identify.strategy == "reassign" else None,
     )
+
+
+def _require_directions(embeddings: Embeddings, parameters: TokenizerParameters) -> None:
+    """Raise `BadInput` where there are zero vectors that are to be normalised."""
+    if parameters.preprocess.normalize and embeddings.zero_rows:
+        raise BadInput(
+            f"{embeddings.zero_rows:,} zero vectors cannot be brought to unit length",
+            where="tokenizer.preprocess.normalize",
+            expected="vectors with a direction",
+            do="run the pipeline 'ingest' again with the same parameters and --params=ingest.on_invalid=drop",
+        )
 
 
 def training_results(fitted: Tokenizer, embeddings: Embeddings, parameters: TokenizerParameters) -> dict[str, Any]:
@@ -85,7 +129,7 @@ def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
-    for package in ("semantic-ids", "torch", "numpy", "faiss-cpu", "faiss-gpu"):
+    for package in ("semantic-ids", "torch", "numpy"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -1,0 +1,154 @@
+"""How long each stage takes, from the sizes of the work and the speed of this machine.
+
+The seconds count what takes them: float32 products and the beam search, both at the speed that a probe has measured
+(`tokenizers.probe`), and passes of a single thread over numbers, of which the probe measures a plain kind; how many of these a stage comes
+to was measured once, and is written down here.
+"""
+
+from __future__ import annotations
+
+import math
+
+from semantic_ids.advice.job import Job, Speed
+
+# In plain passes (`Speed.passes`), from the processor time of a single thread on the machine of docs/measurements.md, where one is 0.65 ns.
+READ = 4
+"""To read a number of a vector from the map and make it float32: 3.3 ns where rows are scattered, 1 ns where they are not."""
+PREPARE = 20
+"""Mean, scale and variance: several sums in float64 for a number of the rows that they are taken over."""
+EVALUATE = 34
+"""Reconstruction, cohesion and distortion: 10 + 5 + 7 ns a number of the catalogue, at 1,000,000 × 768."""
+KEEP = 1500
+"""To sort, compare and write what there is of an item in a stage: about 1 µs an item."""
+LEAST = 2
+"""To look for the least of a row of distances, a number."""
+SUM = 1.5
+"""To add a number of a vector to the sum of its code."""
+ASSIGN = 80
+"""To solve the assignment problem of a group, for each item and code: 30 to 77 ns, the more the fuller the groups."""
+CONTEST = 170
+"""The same in an overfull group, where the best of many items are chosen: 110 ns."""
+EIGEN = 0.35
+"""To decompose a covariance of W × W numbers, for W³: 0.10 s at W = 768."""
+
+FIXED = {"train": 0.3, "encode": 0.1, "deduplicate": 0.2, "evaluate": 0.4}
+"""Seconds of a stage for what does not depend on the data: to load libraries and artifacts, and to write some."""
+STEP = 0.002
+"""Seconds of a step of training beside its products: some hundred small operations."""
+TRAINING = 1.6
+"""How much longer an epoch takes than its products: activations, optimiser, gradients' norms. 1.5 and 1.6 on Beauty: rq_vae, tiger."""
+ANNEALED = 0.5
+"""Share of the principal axes on which annealing works: on those of 95 % of the variance, which were 32 to 55 % of all."""
+WIDTHS = 2.2
+"""Of the ten widths of the progressive start, together, in units of all dimensions."""
+PAIRS = 12
+"""Operations for each pair of codes and dimension in a round of refinement, by a single thread: the tables in float64, which count double,
+and two sweeps that need each table both ways."""
+LLOYD_ITERATIONS = 20
+"""Lloyd iterations that the codebooks of an rq_vae start from."""
+WIDE = 2048
+"""Codes a level that the search for other prefixes covers, at least: `tokenizers.residual.LEAST_BEAM_CODES`."""
+
+
+def seconds(job: Job, speed: Speed) -> dict[str, float]:
+    """Estimate the seconds of each stage."""
+    stages = {
+        "train": train(job, speed, job.fit_items),
+        "encode": encode(job, speed, job.items),
+        "deduplicate": deduplicate(job, speed),
+        "evaluate": evaluate(job, speed),
+    }
+    return {name: FIXED[name] + found for name, found in stages.items()}
+
+
+def train(job: Job, speed: Speed, items: int) -> float:
+    """Seconds to fit on so many items."""
+    measured = min(items, 1 << 18) * job.dim * (READ + PREPARE) / speed.passes
+    rotation = _rotation(job.dim, min(items, 1 << 18), speed) if job.rotates else 0.0
+    return measured + rotation + (_network if job.kind == "rq_vae" else _kmeans)(job, speed, items)
+
+
+def _kmeans(job: Job, speed: Speed, items: int) -> float:
+    """Seconds of an rq_kmeans: axes, start, annealing, refinement and the rounds for unique IDs."""
+    options, rows, width = job.options, job.fit_rows(items), job.width
+    axes = rows * job.dim * READ / speed.passes + _rotation(width, rows, speed) + 2.0 * rows * width**2 / speed.products
+    widths, turns = (WIDTHS, 10) if options["init"] == "progressive" else (1.0, 1)
+    iterations = options["iterations"] * options["restarts"]
+    start = iterations * _lloyd(job, speed, job.start_rows(items), widths * width, turns)
+    kept = ANNEALED * width
+    drawn = min(rows, options["anneal_rows"])
+    round_ = drawn * (2 * kept * job.codes / speed.products + speed.drawn_search) + _solve(job, speed, drawn, kept)
+    refined = rows * (2 * width * job.codes / speed.products + speed.search) + _solve(job, speed, rows, width)
+    unique = options["unique_rounds"] if job.strategy == "reassign" and rows == items else 0
+    unique_round = refined + _reassign(job, speed, rows)
+    return axes + start + options["anneal_rounds"] * round_ + options["refine_rounds"] * refined + unique * unique_round
+
+
+def _rotation(width: int, rows: int, speed: Speed) -> float:
+    """Seconds to find the principal axes of rows."""
+    return 2.0 * rows * width**2 / speed.products + EIGEN * width**3 / speed.passes
+
+
+def _lloyd(job: Job, speed: Speed, rows: int, width: float, turns: int) -> float:
+    """Seconds of a Lloyd iteration at every level: in so many turns, whose widths are `width` together."""
+    nearest = 2.0 * rows * job.codes * width / speed.products + turns * rows * job.codes * LEAST / speed.passes / speed.threads
+    return nearest + len(job.codebook_sizes) * rows * width * SUM / speed.passes
+
+
+def _solve(job: Job, speed: Speed, rows: int, width: float) -> float:
+    """Seconds to solve for all codebooks, and to make their tables."""
+    sums = len(job.codebook_sizes) * rows * width * SUM / speed.passes
+    return sums + 2 * rows * width / speed.passes + PAIRS * job.pairs * width * speed.threads / speed.products
+
+
+def _network(job: Job, speed: Speed, items: int) -> float:
+    """Seconds of all epochs of an rq_vae. A step goes forward, and backward at twice the price."""
+    options = job.options
+    looked_up = 2.0 * job.latent * job.codes
+    trained, watched = items * (6 * job.network + looked_up), job.watched_items * (2 * job.network + looked_up)
+    epoch = TRAINING * (trained + watched) / speed.products + math.ceil(items / options["batch_rows"]) * STEP
+    read = (items + job.watched_items) * job.dim * READ / speed.passes
+    start = LLOYD_ITERATIONS * _lloyd(job, speed, job.start_rows(items), job.latent, 1)
+    return start + options["epochs"] * (epoch + read)
+
+
+def encode(job: Job, speed: Speed, items: int) -> float:
+    """Seconds to encode so many items."""
+    keep = items * KEEP / speed.passes
+    return items * (_latent(job, speed) + 2.0 * job.latent * job.codes / speed.products + speed.search) + keep
+
+
+def _latent(job: Job, speed: Speed) -> float:
+    """Seconds to read a vector and to lead it to the space that is quantised."""
+    rotation = 2.0 * job.dim * job.width if job.rotates else 0.0
+    threads = 1 if job.on_gpu else speed.threads
+    return (job.network + rotation) / speed.products + job.dim * READ / speed.passes / threads
+
+
+def deduplicate(job: Job, speed: Speed) -> float:
+    """Seconds to make IDs unique."""
+    sort = 2 * job.items * KEEP / speed.passes if job.strategy != "none" else 0.0
+    return sort + (_reassign(job, speed, job.items) if job.strategy == "reassign" else 0.0)
+
+
+def _reassign(job: Job, speed: Speed, items: int) -> float:
+    """Seconds of the strategy `reassign`: overfull prefixes, who has to leave them, and the groups with a collision."""
+    last, latent = job.codebook_sizes[-1], _latent(job, speed)
+    costs = latent + 2.0 * job.latent * last / speed.products
+    width = max(job.candidates, WIDE // max(job.codebook_sizes)) / job.options.get("beam_size", 1)
+    offers = latent + 2.0 * job.latent * job.codes / speed.products + width * speed.search
+    settled = items * job.contested_rate * (costs + last * ASSIGN / speed.passes / speed.threads)
+    overfull = items * job.overfull_rate * (costs + offers + last * CONTEST / speed.passes)
+    return settled + overfull + items * (job.spilled_rate * offers + (1 - job.contested_rate) * latent + KEEP / speed.passes)
+
+
+def evaluate(job: Job, speed: Speed) -> float:
+    """Seconds of the metrics, and of the twin."""
+    passes = job.items * (job.dim * EVALUATE + 2 * KEEP) / speed.passes
+    scores = 2.0 * min(job.queries, job.items) * job.dim * (job.items + job.distinct) / speed.cpu_products
+    decoded = 4 * job.items * job.network / speed.products
+    if not job.twin_items:
+        return passes + scores + decoded
+    held_out = job.items - job.twin_items
+    twin = train(job, speed, job.twin_items) + encode(job, speed, held_out) + held_out * job.dim * EVALUATE / speed.passes
+    return passes + scores + decoded + twin

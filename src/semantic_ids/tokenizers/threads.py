@@ -1,0 +1,55 @@
+"""Chunks of rows to threads, so that results do not depend on how many threads there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import torch
+
+from semantic_ids.arrays import chunks
+from semantic_ids.tokenizers.devices import full_precision
+
+WORKER_ROWS = 2048
+"""Rows that a thread works on at a time."""
+GPU_ROWS, GPU_CELLS = 1 << 15, 1 << 25
+"""Rows that a GPU works on at a time, at most so many and no table of more numbers: enough to keep it busy, in a few hundred MiB."""
+
+
+def chunk_rows(device: torch.device, width: int) -> int:
+    """Return how many rows to work on at a time, where the widest table holds `width` numbers for each; fixed for a kind of device."""
+    return WORKER_ROWS if device.type == "cpu" else max(1, min(GPU_ROWS, GPU_CELLS // max(1, width)))
+
+
+def each_chunk(work: Callable[[slice], None], n: int, device: torch.device, width: int = 1) -> None:
+    """Do the work for all chunks of n rows, without gradients.
+
+    On a CPU a chunk is a thread's, from reading to writing: threads that share every product wait for each other at each, which on a
+    machine with other work takes several times as long. The numbers do not depend on it. `width` is that of `chunk_rows`.
+    """
+
+    def without_gradients(part: slice) -> None:
+        with torch.no_grad():
+            work(part)
+
+    threads = torch.get_num_threads()
+    parts = list(chunks(n, chunk_rows(device, width)))
+    if device.type != "cpu" or min(threads, len(parts)) < 2:
+        with full_precision(device):
+            for part in parts:
+                without_gradients(part)
+        return
+    with one_thread(), ThreadPoolExecutor(threads) as pool:
+        list(pool.map(without_gradients, parts))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: sums and decompositions round differently with another number of them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
