@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 STAGES = ("train", "encode", "deduplicate", "evaluate")
-LINE = re.compile(r"(\d\d):(\d\d):(\d\d)(?:,(\d{3}))? \w+ +(?:[\w.]+: )?(.*)")
+LINE = re.compile(r"(\d\d):(\d\d):(\d\d)(?:,(\d{3}))? \w+ +(?:semantic_ids[\w.]*: )?(.*)")
 """Time and message of a line, on the terminal and in the log file."""
 NONE = "–"
 

@@ -125,6 +125,18 @@ def test_nothing_has_a_spelling(value):
     assert p.PreprocessParameters.model_validate(base()["tokenizer"]["preprocess"] | {"dimensions": value}).dimensions is None
 
 
+@pytest.mark.parametrize(("value", "read"), [(None, None), ("null", None), (1.5, 1.5), (2, 2.0)])
+def test_balance_is_nothing_or_more_than_the_mean(value, read):
+    values = base()["tokenizer"]["rq_kmeans"] | {"balance": value}
+    assert p.RQKMeansParameters.model_validate(values).balance == read
+
+
+@pytest.mark.parametrize("value", [1.0, 0.5, "much"])
+def test_a_balance_that_cannot_be_kept_is_refused(value):
+    with pytest.raises(ValidationError):
+        p.RQKMeansParameters.model_validate(base()["tokenizer"]["rq_kmeans"] | {"balance": value})
+
+
 @pytest.mark.parametrize("change", [{"dimensions": 0}, {"dimensions": -1}, {"dimensions": "all"}, {"whiten": -0.1}, {"whiten": 1.1}])
 def test_what_cannot_be_done_to_principal_axes_is_refused(change):
     with pytest.raises(ValidationError):

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import numpy as np
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 CHUNK_ROWS = 8192
 """Rows read and worked on at a time. It is fixed, not a parameter: results must not depend on it."""
@@ -67,6 +69,23 @@ def chunks(n: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
     """Yield the slices that cover `range(n)` in order, `size` rows each, the last one shorter."""
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
+
+
+def workers() -> ThreadPoolExecutor:
+    """Return threads, one a core: numpy and scipy let them work side by side."""
+    return ThreadPoolExecutor(os.cpu_count())
+
+
+def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
+    """Do the work for each item in threads; yield the results in the order of the items, few of them made ahead."""
+    waiting: deque[Future[Result]] = deque()
+    with workers() as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > 2 * (os.cpu_count() or 1):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def ahead(items: Iterable[Item]) -> Generator[Item, None, None]:

@@ -39,6 +39,10 @@ class Tokenizer(Protocol):
     def normalizes(self) -> bool:
         """Whether vectors are brought to unit length first, so that `decode` returns unit vectors."""
 
+    @property
+    def preserves_distances(self) -> bool:
+        """Whether the space that is quantised is that of decoded vectors, but for a shift and one factor for all distances."""
+
     def encode(self, vectors: np.ndarray) -> np.ndarray:
         """Return the codes of vectors: (m, D) → (m, L) int32. Chunked inside; the same whatever m is."""
 

@@ -14,6 +14,7 @@ class NumpyTokenizer:
     """Implements what metrics ask of `contract.Tokenizer`."""
 
     kind = "numpy"
+    preserves_distances = False
 
     def __init__(self, codebooks, normalizes=False):
         self.codebooks, self.normalizes = [np.asarray(c, dtype=np.float32) for c in codebooks], normalizes

@@ -7,7 +7,7 @@ import pytest
 
 from semantic_ids.metrics import catalogue, evaluate
 
-LEVEL = ("usage", "perplexity", "entropy_ratio", "dead")
+LEVEL = ("usage", "perplexity", "entropy_ratio", "dead", "fullest")
 NAMED_IN_ARCHITECTURE = {
     "items.count",
     *(f"reconstruction.{name}" for name in ("space", "relative_mse", "relative_mse_fitted", "relative_mse_unique", "cosine")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -11,12 +12,14 @@ import pyarrow as pa
 import pytest
 from tests.conftest import clustered
 
+from semantic_ids.advice import memory
 from semantic_ids.artifacts import Embeddings, Provenance, Split
 from semantic_ids.datasets.table import made_from
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import vector_hash
 from semantic_ids.parameters import AdviceParameters, EvaluateParameters, IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.train import nodes
+from semantic_ids.pipelines.train.cost import job_of
 from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
 
 VECTORS = clustered(600, 8)
@@ -177,3 +180,67 @@ def test_codebooks_are_refined_for_unique_ids_with_reassign_alone(embeddings, sp
     assert steps["reassign"] == {"start", "anneal", "refine", "unique"} and "unique" not in steps["suffix"] | steps["none"]
     assert provenances["suffix"] == provenances["none"] != provenances["reassign"]
     assert provenances["reassign"].inputs["unique IDs"] == "reassign, 4 candidates"
+
+
+def test_seconds_and_memory_are_told_before_the_fit_and_kept(embeddings, split, caplog, monkeypatch):
+    real = nodes.fit
+    monkeypatch.setattr(
+        nodes, "fit", lambda *given, **more: real(*given, **more) if "estimate: about" in caplog.text else pytest.fail("nothing was told")
+    )
+    with caplog.at_level(logging.INFO):
+        kept = train(embeddings, split, parameters(codebook_sizes=[8, 8, 32]), "reassign", pilot_items=400)[2]["estimate"]
+    assert [record.levelname for record in caplog.records if "estimate:" in record.message] == ["INFO"]
+    assert set(kept["seconds"]) == set(kept["bytes"]) == {"train", "encode", "deduplicate", "evaluate"}
+    assert all(np.isfinite(value) and value > 0 for value in [*kept["seconds"].values(), *kept["bytes"].values()])
+    assert kept["total_seconds"] == pytest.approx(sum(kept["seconds"].values())) and kept["at_most"] is False
+    assert json.loads(json.dumps(kept, allow_nan=False)) == kept
+
+
+def test_without_a_pilot_there_is_no_estimate(embeddings, split, caplog):
+    with caplog.at_level(logging.INFO):
+        assert train(embeddings, split, parameters())[2]["estimate"] is None
+    assert "estimate" not in caplog.text
+
+
+def test_it_warns_where_memory_is_scarce_and_says_what_to_change(embeddings, split, caplog, monkeypatch):
+    monkeypatch.setattr(memory, "room", lambda: 5e7)
+    with caplog.at_level(logging.INFO):
+        train(embeddings, split, parameters(codebook_sizes=[8, 8, 32]), pilot_items=400)
+    record = next(record for record in caplog.records if "estimate:" in record.message)
+    assert record.levelname == "WARNING" and "0.1 GB can be had" in record.message
+    assert re.search(r"takes less with .*(max_points_per_centroid|ingest\.max_items|evaluate\.queries)", record.message)
+
+
+def job(embeddings, split, strategy="reassign", twin=True, on_gpu=False, **changes):
+    identify, evaluate = IdentifyParameters(strategy=strategy, candidates=4), EVALUATE.model_copy(update={"twin": twin})
+    rates = {"collision_rate": 0.25, "spilled_rate": 0.125}
+    return job_of(embeddings, split, parameters(**changes), identify, evaluate, rates, on_gpu=on_gpu)
+
+
+@pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
+def test_an_estimate_is_made_from_the_run_as_it_will_be(embeddings, split, kind):
+    found = job(embeddings, split, kind=kind, on_gpu=True)
+    assert (found.items, found.dim, found.width, found.kind, found.codebook_sizes) == (600, 8, 8, kind, [6, 6])
+    assert (found.strategy, found.candidates, found.queries, found.on_gpu) == ("reassign", 4, 50, True)
+    assert (found.collision_rate, found.spilled_rate) == (0.25, 0.125)
+    assert found.options == getattr(parameters(), kind).model_dump()
+    assert job(embeddings, split, "suffix").strategy == "suffix"
+
+
+def test_who_is_fitted_on_and_who_is_watched(embeddings, split):
+    """480 of 600 items are not held out; a twin is fitted on those where the tokenizer has seen all."""
+    everyone, train_only = job(embeddings, split), job(embeddings, split, fit_on="train")
+    assert (everyone.fit_items, everyone.watched_items, everyone.twin_items) == (600, 120, 480)
+    assert (train_only.fit_items, train_only.watched_items, train_only.twin_items) == (480, 120, 0)
+    assert job(embeddings, split, twin=False).twin_items == 0
+    nobody = replace(split, validation=np.zeros(600, bool))
+    without = job(embeddings, nobody)
+    assert (without.fit_items, without.watched_items, without.twin_items) == (600, 600, 0)
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "whiten", "width", "rotates"), [(None, 0.0, 8, False), (8, 0.0, 8, False), (3, 0.0, 3, True), (None, 0.5, 8, True)]
+)
+def test_axes_that_are_kept_are_what_is_worked_on(embeddings, split, dimensions, whiten, width, rotates):
+    found = job(embeddings, split, preprocess={**BASE["preprocess"], "dimensions": dimensions, "whiten": whiten})
+    assert (found.width, found.rotates) == (width, rotates)

@@ -87,6 +87,7 @@ def test_the_fit_is_on_the_first_rows_up_to_the_points_a_centroid(vectors):
         ("refine_rounds", 0),
         ("refine_gain", 0.9),
         ("ridge", 20.0),
+        ("balance", 1.2),
     ],
 )
 def test_every_option_has_an_effect(vectors, option, value):

@@ -7,8 +7,6 @@ to was measured once, and is written down here.
 
 from __future__ import annotations
 
-import math
-
 from semantic_ids.advice.job import Job, Speed
 
 # In plain passes (`Speed.passes`), from the processor time of a single thread on the machine of docs/measurements.md, where one is 0.65 ns.
@@ -20,30 +18,25 @@ EVALUATE = 34
 """Reconstruction, cohesion and distortion: 10 + 5 + 7 ns a number of the catalogue, at 1,000,000 × 768."""
 KEEP = 1500
 """To sort, compare and write what there is of an item in a stage: about 1 µs an item."""
-LEAST = 2
-"""To look for the least of a row of distances, a number."""
 SUM = 1.5
 """To add a number of a vector to the sum of its code."""
 ASSIGN = 80
 """To solve the assignment problem of a group, for each item and code: 30 to 77 ns, the more the fuller the groups."""
 CONTEST = 170
 """The same in an overfull group, where the best of many items are chosen: 110 ns."""
-EIGEN = 0.35
-"""To decompose a covariance of W × W numbers, for W³: 0.10 s at W = 768."""
 
 FIXED = {"train": 0.3, "encode": 0.1, "deduplicate": 0.2, "evaluate": 0.4}
 """Seconds of a stage for what does not depend on the data: to load libraries and artifacts, and to write some."""
-STEP = 0.002
-"""Seconds of a step of training beside its products: some hundred small operations."""
 TRAINING = 1.6
 """How much longer an epoch takes than its products: activations, optimiser, gradients' norms. 1.5 and 1.6 on Beauty: rq_vae, tiger."""
-ANNEALED = 0.5
-"""Share of the principal axes on which annealing works: on those of 95 % of the variance, which were 32 to 55 % of all."""
-WIDTHS = 2.2
-"""Of the ten widths of the progressive start, together, in units of all dimensions."""
+EARLY = 0.5
+"""Share of the principal axes that annealing and the first rounds of refinement work on: those of 95 % of the variance were 32 to 55 % of
+all."""
 PAIRS = 12
 """Operations for each pair of codes and dimension in a round of refinement, by a single thread: the tables in float64, which count double,
 and two sweeps that need each table both ways."""
+WHOLE_ROUNDS = 2
+"""The last rounds of refinement, on all axes: `tokenizers.rq_kmeans.WHOLE_ROUNDS`."""
 LLOYD_ITERATIONS = 20
 """Lloyd iterations that the codebooks of an rq_vae start from."""
 WIDE = 2048
@@ -64,35 +57,32 @@ def seconds(job: Job, speed: Speed) -> dict[str, float]:
 def train(job: Job, speed: Speed, items: int) -> float:
     """Seconds to fit on so many items."""
     measured = min(items, 1 << 18) * job.dim * (READ + PREPARE) / speed.passes
-    rotation = _rotation(job.dim, min(items, 1 << 18), speed) if job.rotates else 0.0
+    rotation = 2.0 * min(items, 1 << 18) * job.dim**2 / speed.products if job.rotates else 0.0
     return measured + rotation + (_network if job.kind == "rq_vae" else _kmeans)(job, speed, items)
 
 
 def _kmeans(job: Job, speed: Speed, items: int) -> float:
     """Seconds of an rq_kmeans: axes, start, annealing, refinement and the rounds for unique IDs."""
     options, rows, width = job.options, job.fit_rows(items), job.width
-    axes = rows * job.dim * READ / speed.passes + _rotation(width, rows, speed) + 2.0 * rows * width**2 / speed.products
-    widths, turns = (WIDTHS, 10) if options["init"] == "progressive" else (1.0, 1)
-    iterations = options["iterations"] * options["restarts"]
-    start = iterations * _lloyd(job, speed, job.start_rows(items), widths * width, turns)
-    kept = ANNEALED * width
-    drawn = min(rows, options["anneal_rows"])
-    round_ = drawn * (2 * kept * job.codes / speed.products + speed.drawn_search) + _solve(job, speed, drawn, kept)
-    refined = rows * (2 * width * job.codes / speed.products + speed.search) + _solve(job, speed, rows, width)
+    axes = rows * job.dim * READ / speed.passes + 4.0 * rows * width**2 / speed.products
+    start = options["iterations"] * options["restarts"] * _lloyd(job, speed, job.start_rows(items), width)
+    early, drawn = EARLY * width, min(rows, options["anneal_rows"])
+    annealing = options["anneal_rounds"] * _round(job, speed, drawn, early, speed.drawn_search)
+    whole = min(options["refine_rounds"], WHOLE_ROUNDS)
+    refinement = (options["refine_rounds"] - whole) * _round(job, speed, rows, early, speed.search)
+    refined = _round(job, speed, rows, width, speed.search)
     unique = options["unique_rounds"] if job.strategy == "reassign" and rows == items else 0
-    unique_round = refined + _reassign(job, speed, rows)
-    return axes + start + options["anneal_rounds"] * round_ + options["refine_rounds"] * refined + unique * unique_round
+    return axes + start + annealing + refinement + (whole + unique) * refined + unique * _reassign(job, speed, rows)
 
 
-def _rotation(width: int, rows: int, speed: Speed) -> float:
-    """Seconds to find the principal axes of rows."""
-    return 2.0 * rows * width**2 / speed.products + EIGEN * width**3 / speed.passes
+def _round(job: Job, speed: Speed, rows: int, width: float, search: float) -> float:
+    """Seconds of a round of annealing or refinement: to find codes, at so many seconds an item, and to solve for the codebooks."""
+    return rows * (2 * width * job.codes / speed.products + search) + _solve(job, speed, rows, width)
 
 
-def _lloyd(job: Job, speed: Speed, rows: int, width: float, turns: int) -> float:
-    """Seconds of a Lloyd iteration at every level: in so many turns, whose widths are `width` together."""
-    nearest = 2.0 * rows * job.codes * width / speed.products + turns * rows * job.codes * LEAST / speed.passes / speed.threads
-    return nearest + len(job.codebook_sizes) * rows * width * SUM / speed.passes
+def _lloyd(job: Job, speed: Speed, rows: int, width: float) -> float:
+    """Seconds of a Lloyd iteration at every level."""
+    return 2.0 * rows * job.codes * width / speed.products + len(job.codebook_sizes) * rows * width * SUM / speed.passes
 
 
 def _solve(job: Job, speed: Speed, rows: int, width: float) -> float:
@@ -106,9 +96,9 @@ def _network(job: Job, speed: Speed, items: int) -> float:
     options = job.options
     looked_up = 2.0 * job.latent * job.codes
     trained, watched = items * (6 * job.network + looked_up), job.watched_items * (2 * job.network + looked_up)
-    epoch = TRAINING * (trained + watched) / speed.products + math.ceil(items / options["batch_rows"]) * STEP
+    epoch = TRAINING * (trained + watched) / speed.products
     read = (items + job.watched_items) * job.dim * READ / speed.passes
-    start = LLOYD_ITERATIONS * _lloyd(job, speed, job.start_rows(items), job.latent, 1)
+    start = LLOYD_ITERATIONS * _lloyd(job, speed, job.start_rows(items), job.latent)
     return start + options["epochs"] * (epoch + read)
 
 

@@ -7,9 +7,7 @@ Transactions on Aerospace and Electronic Systems 52(4), 2016). Its choice among 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -37,11 +35,6 @@ def assign(costs: np.ndarray) -> np.ndarray:
     if costs.shape[0] == costs.shape[1]:
         costs = np.subtract(costs, costs.min(axis=0), dtype=np.float64)
     return linear_sum_assignment(costs)[1]
-
-
-def workers() -> ThreadPoolExecutor:
-    """Return threads to solve problems in, one a core: scipy's solver lets them work side by side."""
-    return ThreadPoolExecutor(os.cpu_count())
 
 
 def one_behind(items: Iterable[Item]) -> Iterator[Item]:

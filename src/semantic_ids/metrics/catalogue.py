@@ -49,6 +49,7 @@ def evaluate(
     counts = usage.code_counts(codes.codes, codes.sizes)
     found = reconstruct(vectors, tokenizer, codes.codes, unique, held_out)
     cohesion = hierarchy.cohesion(vectors, unique, codes.sizes)
+    latent = found.added_distortion if tokenizer.preserves_distances else added_latent_distortion(vectors, tokenizer, codes.codes, unique)
     metrics = {
         "items.count": len(codes),
         **found.metrics(),
@@ -56,7 +57,7 @@ def evaluate(
         **usage.usage(counts),
         **collisions.moves(codes, ids),
         "ids.added_distortion": found.added_distortion,
-        "ids.added_latent_distortion": added_latent_distortion(vectors, tokenizer, codes.codes, unique),
+        "ids.added_latent_distortion": latent,
         "duplicates.exact_rate": duplicates.exact_rate(same_vector),
         "neighbours.recall_at_10": neighbours.recall(vectors, tokenizer, codes.codes, same_vector, same_codes, queries),
         **{f"hierarchy.cohesion.{p or 'random'}": value for p, value in cohesion.items()},

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from semantic_ids.arrays import ahead, chunks, read_rows
+from semantic_ids.arrays import chunks, in_threads, read_rows
 from semantic_ids.codes import keys
 from semantic_ids.metrics.rows import ROWS, dots, unit
 from semantic_ids.progress import Progress
@@ -32,38 +33,62 @@ def cohesion(vectors: np.ndarray, codes: np.ndarray, sizes: Sequence[int]) -> di
     order = np.argsort(key, kind="stable")
     divisors = {p: math.prod(sizes[p:]) for p in range(len(sizes), -1, -1)}
     sums, own = {p: _GroupSums() for p in divisors}, 0.0
+
+    def work(part: slice) -> tuple[slice, float, dict[int, _Piece]]:
+        u, group, pieces = unit(read_rows(vectors, order[part])), key[order[part]], {}
+        squares = float(dots(u, u).sum())
+        for p, divisor in divisors.items():  # from the longest: its sums are what the shorter ones sum up
+            u, first = _sum_runs(u, group // divisor)
+            group = group[first]
+            pieces[p] = _Piece.of(u, group // divisor)
+        return part, squares, pieces
+
     with Progress("evaluate: cohesion", total=len(order)) as progress:
-        for part, units in ahead((part, unit(read_rows(vectors, order[part]))) for part in chunks(len(order), ROWS)):
-            u, group = units, key[order[part]]
-            own += float(dots(u, u).sum())
-            for p, divisor in divisors.items():  # from the longest: its sums are what the shorter ones sum up
-                u, first = _sum_runs(u, group // divisor)
-                group = group[first]
-                sums[p].add(u, group // divisor)
+        for part, squares, pieces in in_threads(work, chunks(len(order), ROWS)):
+            own += squares
+            for p, piece in pieces.items():
+                sums[p].add(piece)
             progress.advance(part.stop - part.start)
     pairs = {p: _ordered_pairs(key // divisor) for p, divisor in divisors.items()}
     return {p: (sums[p].total - own) / pairs[p] for p in sorted(divisors) if pairs[p]}
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A run of consecutive groups: the sums of the first and the last one, which may go on elsewhere, and Σ ‖S_g‖² of those between."""
+
+    first: np.ndarray
+    first_group: int
+    between: float
+    last: np.ndarray
+    last_group: int
+    groups: int
+
+    @classmethod
+    def of(cls, sums: np.ndarray, groups: np.ndarray) -> _Piece:
+        between = float(dots(sums[1:-1], sums[1:-1]).sum())
+        return cls(sums[0].copy(), int(groups[0]), between, sums[-1].copy(), int(groups[-1]), len(groups))
 
 
 class _GroupSums:
     """Σ_g ‖S_g‖² over consecutive groups, which come in pieces."""
 
     def __init__(self) -> None:
-        self._finished, self._open, self._group = 0.0, np.zeros(0), None
+        self._finished, self._open, self._group = 0.0, np.zeros(0), -1
 
-    def add(self, sums: np.ndarray, groups: np.ndarray) -> None:
-        """Take in the sums of the next groups: (g, D), (g,). The first may go on with the open one, and the last stays open."""
-        if groups[0] == self._group:
-            self._open = self._open + sums[0]
+    def add(self, piece: _Piece) -> None:
+        """Take in the next groups. The first may go on with the open one, and the last stays open."""
+        if piece.first_group == self._group:
+            self._open = self._open + piece.first
         else:
-            self._close(sums[0])
-        if len(sums) > 1:
-            self._finished += float(dots(sums[1:-1], sums[1:-1]).sum())
-            self._close(sums[-1])
-        self._group = groups[-1]
+            self._close(piece.first)
+        if piece.groups > 1:
+            self._finished += piece.between
+            self._close(piece.last)
+        self._group = piece.last_group
 
     def _close(self, following: np.ndarray) -> None:
-        self._finished, self._open = self.total, following.copy()
+        self._finished, self._open = self.total, following
 
     @property
     def total(self) -> float:

@@ -6,11 +6,12 @@ brought there too, for a norm is not in the codes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from semantic_ids.arrays import ahead, chunks, read_rows
+from semantic_ids.arrays import chunks, in_threads, read_rows
 from semantic_ids.contract import Tokenizer
 from semantic_ids.metrics.rows import ROWS, cosines, dots, ratio, unit
 from semantic_ids.progress import Progress
@@ -35,6 +36,12 @@ class Spread:
         self._first += x.sum(axis=0)
         self._second += float(dots(x, x).sum())
         self.count += len(x)
+
+    def include(self, other: Spread) -> None:
+        """Take in the vectors of another one, of differences from the same point."""
+        self._first = self._first + other._first
+        self._second += other._second
+        self.count += other.count
 
     def without(self, part: Spread) -> Spread:
         """Return the spread of the vectors that are here and not in a part of them."""
@@ -105,22 +112,50 @@ def reconstruct(vectors: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, un
         unique: Shape (n, L): codes after de-duplication, without suffix.
         held_out: Shape (n,), bool: items the tokenizer was not fitted on.
     """
-    n, changed = len(vectors), (codes != unique).any(axis=1)
+    n = len(vectors)
     error, error_unique, cosine = np.empty(n), np.empty(n), np.empty(n)
     near = read(vectors, slice(0, ROWS), tokenizer).mean(axis=0)
     spread, spread_held_out = Spread(near), Spread(near)
+
+    def compare(piece: _Decoded) -> tuple[int, Spread, Spread]:
+        rows, moved = piece.rows, piece.moved
+        x, decoded = read(vectors, rows, tokenizer), piece.vectors.astype(np.float64)
+        error[rows] = error_unique[rows] = squared_errors(x, decoded)
+        error_unique[moved] = squared_errors(x[moved - rows.start], piece.vectors_unique)
+        cosine[rows] = cosines(x, decoded)
+        of_all, of_held_out = Spread(near), Spread(near)
+        of_all.add(x)
+        of_held_out.add(x[held_out[rows]])
+        return len(x), of_all, of_held_out
+
     with Progress("evaluate: reconstruction", total=n) as progress:
-        for part, x in ahead((part, read(vectors, part, tokenizer)) for part in chunks(n, ROWS)):
-            decoded = tokenizer.decode(codes[part]).astype(np.float64)
-            error[part] = error_unique[part] = squared_errors(x, decoded)
-            cosine[part] = cosines(x, decoded)
-            spread.add(x)
-            spread_held_out.add(x[held_out[part]])
-            moved = np.flatnonzero(changed[part])
-            if len(moved):
-                error_unique[part.start + moved] = squared_errors(x[moved], tokenizer.decode(unique[part.start + moved]))
-            progress.advance(len(x))
+        for done, of_all, of_held_out in in_threads(compare, _decoded(tokenizer, codes, unique)):
+            spread.include(of_all)
+            spread_held_out.include(of_held_out)
+            progress.advance(done)
     return Reconstruction("unit" if tokenizer.normalizes else "input", error, error_unique, cosine, held_out, spread, spread_held_out)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """Some rows, decoded from the codes; and those among them whose unique codes are others, decoded from these."""
+
+    rows: slice
+    vectors: np.ndarray
+    moved: np.ndarray
+    vectors_unique: np.ndarray
+
+
+def _decoded(tokenizer: Tokenizer, codes: np.ndarray, unique: np.ndarray) -> Iterator[_Decoded]:
+    """Decode all items, a chunk at a time; yield `ROWS` at a time."""
+    changed = (codes != unique).any(axis=1)
+    for part in chunks(len(codes)):
+        moved = part.start + np.flatnonzero(changed[part])
+        vectors, vectors_unique = tokenizer.decode(codes[part]), tokenizer.decode(unique[moved])
+        for piece in chunks(len(vectors), ROWS):
+            rows = slice(part.start + piece.start, part.start + piece.stop)
+            among = slice(*np.searchsorted(moved, (rows.start, rows.stop)))
+            yield _Decoded(rows, vectors[piece], moved[among], vectors_unique[among])
 
 
 def relative_mse(vectors: np.ndarray, tokenizer: Tokenizer, rows: np.ndarray) -> float:

@@ -106,7 +106,9 @@ class Prices:
     def report(self, codes: Tensor) -> None:
         """Warn where a code is fuller than it may be, and say why."""
         for level, (load, limit) in enumerate(self.loads(codes), start=1):
-            code, size = int(load.argmax()), len(load)
+            code, size = int((load / limit).argmax()), len(load)
+            if load[code] <= limit[code]:
+                code = int(load.argmax())
             full, most = int(load[code]), self.most(size)
             if full > most:
                 logger.warning(
@@ -118,13 +120,10 @@ class Prices:
                     f"{self.items:,}",
                     full * size / self.items,
                     self.balance,
-                    self._reason(int(limit[code]), size),
+                    f"{int(limit[code]):,} of them have the very same vector, and no code can part them"
+                    if limit[code] > most
+                    else "Vectors may be too alike to be parted, or the limit too near the mean: a larger one may be kept",
                 )
-
-    def _reason(self, limit: int, size: int) -> str:
-        if limit > self.most(size):
-            return f"{limit:,} of them have the very same vector, and no code can part them"
-        return "Vectors may be too alike to be parted, or the limit too near the mean: a larger one would be kept"
 
     def _crowded(self, codes: Tensor, crowd: Tensor, size: int) -> Tensor:
         """Count the largest group of equal vectors in each code, of those groups that are larger than a limit: (m,), (m,) → (K,)."""
@@ -179,20 +178,22 @@ def settle(z: Tensor, codebooks: list[Tensor], prices: Prices, choose: Choose) -
     The first half of the rounds lets prices rise and fall, the other half only pushes codes that are too full. The best are those with the
     least full fullest code; where several keep the limits, those with the least error.
     """
-    best, kept = (torch.inf, torch.inf), prices.levels
+    best, kept = (torch.inf, torch.inf, torch.inf), prices.levels
     prices.restart(PUSH)
     for number in range(SETTLED_ROUNDS):
         quantizer = ResidualQuantizer(codebooks, prices.levels)
         codes = choose(quantizer)
-        error, excess = mean_error(z, codes, quantizer), prices.excess(codes)
-        if (excess, error) < best:
-            best, kept = (excess, error), prices.levels
-        yield Round(codebooks, error, 0, prices.fullest(codes))
-        if excess <= 1:
+        error, excess, fullest = mean_error(z, codes, quantizer), prices.excess(codes), prices.fullest(codes)
+        if (excess, error, fullest) < best:
+            best, kept = (excess, error, fullest), prices.levels
+        if excess <= 1 or number == SETTLED_ROUNDS - 1:
             break
+        yield Round(codebooks, error, 0, fullest)
         prices.levels = list(prices.levels)
         if number < SETTLED_ROUNDS // 2:
             prices.follow(codes)
         else:
             prices.push(codes)
     prices.levels = kept
+    _, error, fullest = best
+    yield Round(codebooks, error, 0, fullest)  # of the prices that are kept

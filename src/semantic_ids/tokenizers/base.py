@@ -106,6 +106,11 @@ class ResidualTokenizer(ABC):
         return self.preprocess_options.normalize
 
     @property
+    def preserves_distances(self) -> bool:
+        """Whether the space that is quantised is that of decoded vectors, but for a shift and one factor for all distances."""
+        return False
+
+    @property
     def width(self) -> int:
         """Number W of dimensions of prepared vectors: `dim`, or fewer where principal axes are cut off."""
         return self.preprocessing.width

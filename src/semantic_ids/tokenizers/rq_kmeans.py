@@ -30,8 +30,11 @@ from semantic_ids.tokenizers.refinement import Round, anneal, encode, refine
 from semantic_ids.tokenizers.residual import ResidualQuantizer
 from semantic_ids.tokenizers.streaming import streamed
 
-ANNEALED_VARIANCE = 0.95
-"""Annealing works on the principal axes that hold this share of the variance: the others decide hardly any code, and cost as much."""
+EARLY_VARIANCE = 0.95
+"""Annealing and the first rounds of refinement work on the principal axes that hold this share of the variance: the others decide hardly
+any code, and cost as much."""
+WHOLE_ROUNDS = 2
+"""The last rounds of refinement work on all axes."""
 LEAST_INIT_ROWS_A_CODE = 32
 """The codebooks start from at least so many items a code, where there are as many."""
 
@@ -72,6 +75,11 @@ class RQKMeans(ResidualTokenizer):
         """Whether codes have prices, which keep them from being too full."""
         return self.options.balance is not None
 
+    @property
+    def preserves_distances(self) -> bool:
+        """Whether preprocessing only shifts and scales, so that distances stay as they are but for one factor."""
+        return not self.normalizes and not self.preprocess_options.rotates(self.dim)
+
     def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None) -> ResidualQuantizer:
         started = time.perf_counter()
         sampled = rows[: max(self.codebook_sizes) * self.options.max_points_per_centroid]
@@ -93,7 +101,7 @@ class RQKMeans(ResidualTokenizer):
         return sample
 
     def _along_axes(self, sample: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Turn the sample, in place, to its principal axes; return it, the axes (W, W), and how many hold `ANNEALED_VARIANCE`."""
+        """Turn the sample, in place, to its principal axes; return it, the axes (W, W), and how many hold `EARLY_VARIANCE`."""
         products = np.zeros((sample.shape[1], sample.shape[1]))
         for part in chunks(len(sample)):
             products += (sample[part].T @ sample[part]).double().cpu().numpy()
@@ -102,7 +110,7 @@ class RQKMeans(ResidualTokenizer):
         for part in chunks(len(sample)):
             sample[part] = sample[part] @ axes
         shares = np.cumsum(variances) / max(float(variances.sum()), 1e-30)
-        return sample, axes, int(np.searchsorted(shares, ANNEALED_VARIANCE) + 1)
+        return sample, axes, int(np.searchsorted(shares, EARLY_VARIANCE) + 1)
 
     def _refined(self, sample: Tensor, kept: int, assign: Assign | None) -> ResidualQuantizer:
         """Fit codebooks and prices, step by step, and write the history: (s, W) → codebooks (K_l, W)."""
@@ -138,10 +146,13 @@ class RQKMeans(ResidualTokenizer):
                 prices=prices,
             )
             found = note("anneal", annealed, codebooks)
+            rest = {"gain": options.refine_gain, "ridge": options.ridge, "prices": prices}
+            short, whole = sample[:, :kept], min(options.refine_rounds, WHOLE_ROUNDS)
+            rough = refine(short, found, self._chosen(short), rounds=options.refine_rounds - whole, **rest)
+            found = note("refine", rough, found)
             codebooks = [torch.nn.functional.pad(c, (0, sample.shape[1] - c.shape[1])) for c in found]
             choose = self._chosen(sample)
-            rest = {"gain": options.refine_gain, "ridge": options.ridge, "prices": prices}
-            codebooks = note("refine", refine(sample, codebooks, choose, rounds=options.refine_rounds, **rest), codebooks)
+            codebooks = note("refine", refine(sample, codebooks, choose, rounds=whole, **rest), codebooks)
             if prices:
                 codebooks = note("balance", alternate(sample, codebooks, prices, choose, options.ridge), codebooks)
             if assign:
