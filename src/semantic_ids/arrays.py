@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -74,6 +75,19 @@ def chunks(n: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
 def workers() -> ThreadPoolExecutor:
     """Return threads, one a core: numpy and scipy let them work side by side."""
     return ThreadPoolExecutor(os.cpu_count())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: where threads share out the work already, and where sums must round the same with any number."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,7 +23,7 @@ def brute(queries, candidates, k):
 
 
 def blocks(x, size):
-    return (x[start : start + size] for start in range(0, len(x), size))
+    return (partial(np.copy, x[start : start + size]) for start in range(0, len(x), size))
 
 
 @pytest.mark.parametrize("size", [1, 5, 64, 1000])

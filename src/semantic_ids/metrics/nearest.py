@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from semantic_ids.arrays import in_threads, one_thread
 from semantic_ids.codes import ranks
 from semantic_ids.metrics.rows import cosines
 
@@ -15,15 +16,16 @@ PAIRS = 4096
 """Pairs of rows that are scored exactly at a time."""
 
 
-def nearest(queries: np.ndarray, blocks: Iterable[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest(queries: np.ndarray, blocks: Iterable[Callable[[], np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the k candidates of highest cosine for each query; of equal ones the first.
 
     A float32 matrix product proposes, a float64 product of each proposed pair decides. So equal candidates have exactly equal scores, and
-    neither the size of the blocks nor the number of threads shows in the result.
+    neither the size of the blocks nor the number of threads shows in the result: a thread that does not know yet what others have found
+    proposes more than it had to.
 
     Args:
         queries: Shape (q, D).
-        blocks: Consecutive candidates, each block (m, D) float32.
+        blocks: Functions that return consecutive candidates, each block (m, D) float32; called in threads.
         k: How many.
 
     Returns:
@@ -31,11 +33,17 @@ def nearest(queries: np.ndarray, blocks: Iterable[np.ndarray], k: int) -> tuple[
     """
     best = _Best(len(queries), k)
     directions = _directions(queries)
+
+    def work(read: Callable[[], np.ndarray]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        block = read()
+        query, place = _propose(directions, block, best.scores[:, -1].copy(), k)
+        return len(block), query, place, _exact(queries, block, query, place)
+
     start = 0
-    for block in blocks:
-        query, place = _propose(directions, block, best.scores[:, -1], k)
-        best.merge(query, start + place, _exact(queries, block, query, place))
-        start += len(block)
+    with one_thread():
+        for size, query, place, score in in_threads(work, blocks):
+            best.merge(query, start + place, score)
+            start += size
     return best.candidates, best.scores
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -45,15 +46,15 @@ def recall(
     return float(np.mean([len(np.intersect1d(b, a)) for b, a in zip(before, after, strict=True)]) / k)
 
 
-def _blocks(label: str, same: Groups, read: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
-    """Read one vector of each group, in the order of the groups, as float32 blocks (m, D)."""
+def _blocks(label: str, same: Groups, read: Callable[[np.ndarray], np.ndarray]) -> Iterator[Callable[[], np.ndarray]]:
+    """Yield functions that read one vector of each group, in the order of the groups, as float32 blocks (m, D)."""
     with Progress(label, total=len(same)) as progress:
         for part in chunks(len(same), CHUNK_ROWS):
-            yield read(same.first[part])
+            yield partial(read, same.first[part])
             progress.advance(part.stop - part.start)
 
 
-def nearest_items(queries: np.ndarray, blocks: Iterator[np.ndarray], same: Groups, k: int) -> np.ndarray:
+def nearest_items(queries: np.ndarray, blocks: Iterator[Callable[[], np.ndarray]], same: Groups, k: int) -> np.ndarray:
     """Find the k items nearest to each of the first items, by (cosine, row), itself left out.
 
     The k + 1 nearest groups, equals in the order of their first rows, hold the k + 1 nearest items: each group that comes before an item's
@@ -61,7 +62,7 @@ def nearest_items(queries: np.ndarray, blocks: Iterator[np.ndarray], same: Group
 
     Args:
         queries: Shape (q, D): vectors of rows 0 … q − 1.
-        blocks: The groups' vectors.
+        blocks: Functions that return the groups' vectors.
         same: Items of equal vectors.
         k: How many, at most n − 1.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from semantic_ids.arrays import one_thread
 from semantic_ids.tokenizers.residual import least
-from semantic_ids.tokenizers.threads import chunk_rows, each_chunk, one_thread
+from semantic_ids.tokenizers.threads import chunk_rows, each_chunk
 
 GROWTH_STEPS = 10
 """Steps in which the progressive start goes from one dimension to all."""

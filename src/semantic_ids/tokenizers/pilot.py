@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.arrays import chunks, one_thread, read_rows
 from semantic_ids.tokenizers.devices import resolve
 from semantic_ids.tokenizers.kmeans import kmeans, nearest
 from semantic_ids.tokenizers.preprocessing import Preprocessing, PreprocessOptions
-from semantic_ids.tokenizers.threads import one_thread
 
 DIMENSIONS = 128
 """Principal axes that the pilot keeps."""

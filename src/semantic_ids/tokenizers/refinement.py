@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from semantic_ids.arrays import one_thread
 from semantic_ids.tokenizers.kmeans import totals
 from semantic_ids.tokenizers.residual import ResidualQuantizer, sums
-from semantic_ids.tokenizers.threads import each_chunk, one_thread
+from semantic_ids.tokenizers.threads import each_chunk
 
 if TYPE_CHECKING:
     from semantic_ids.tokenizers.balance import Prices

@@ -35,6 +35,8 @@ EARLY_VARIANCE = 0.95
 any code, and cost as much."""
 WHOLE_ROUNDS = 2
 """The last rounds of refinement work on all axes."""
+AXES_ROWS = 1 << 15
+"""Rows that the principal axes are taken from: nothing depends on them but which axes come first."""
 LEAST_INIT_ROWS_A_CODE = 32
 """The codebooks start from at least so many items a code, where there are as many."""
 
@@ -52,7 +54,7 @@ class RQKMeansOptions:
     anneal_rounds: int = 80
     anneal_rows: int = 10240
     temperature: float = 0.1
-    refine_rounds: int = 6
+    refine_rounds: int = 4
     refine_gain: float = 0.0005
     unique_rounds: int = 3
     ridge: float = 1.0
@@ -101,9 +103,9 @@ class RQKMeans(ResidualTokenizer):
         return sample
 
     def _along_axes(self, sample: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Turn the sample, in place, to its principal axes; return it, the axes (W, W), and how many hold `EARLY_VARIANCE`."""
+        """Turn the sample, in place, to the axes of its first rows; return it, the axes (W, W), and how many hold `EARLY_VARIANCE`."""
         products = np.zeros((sample.shape[1], sample.shape[1]))
-        for part in chunks(len(sample)):
+        for part in chunks(min(len(sample), AXES_ROWS)):
             products += (sample[part].T @ sample[part]).double().cpu().numpy()
         variances, found = principal_axes(products)
         axes = torch.from_numpy(found.astype(np.float32)).to(sample.device)
@@ -116,7 +118,7 @@ class RQKMeans(ResidualTokenizer):
         """Fit codebooks and prices, step by step, and write the history: (s, W) → codebooks (K_l, W)."""
         options = self.options
         generator = torch.Generator().manual_seed(self.seed)
-        variance = float((sample.square()).sum(1).mean(dtype=torch.float64)) or 1.0
+        variance = float(torch.linalg.vector_norm(sample, dim=1).double().square().mean()) or 1.0
         unique_rounds = options.unique_rounds if assign else 0
         rounds = len(self.codebook_sizes) + options.anneal_rounds + options.refine_rounds + unique_rounds
         rounds += FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.is_balanced else 0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import torch
 
-from semantic_ids.arrays import chunks
+from semantic_ids.arrays import chunks, one_thread
 from semantic_ids.tokenizers.devices import full_precision
 
 WORKER_ROWS = 2048
@@ -42,14 +41,3 @@ def each_chunk(work: Callable[[slice], None], n: int, device: torch.device, widt
         return
     with one_thread(), ThreadPoolExecutor(threads) as pool:
         list(pool.map(without_gradients, parts))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread: sums and decompositions round differently with another number of them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
