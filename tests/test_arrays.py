@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semantic_ids.arrays import CHUNK_ROWS, MappedRows, ahead, chunks, map_rows, read_rows, release
+from semantic_ids.arrays import CHUNK_ROWS, MappedRows, ahead, chunks, in_threads, map_rows, read_rows, release
 
 
 @given(st.integers(0, 1000), st.integers(1, 300))
@@ -111,6 +114,29 @@ def test_a_map_is_read_without_mapping_its_pages(mapped, tmp_path) -> None:
 @given(st.lists(st.integers(), max_size=20))
 def test_what_is_made_ahead_comes_in_order(items) -> None:
     assert list(ahead(iter(items))) == items
+
+
+@pytest.mark.parametrize("n", [0, 1, 100])
+def test_what_threads_make_comes_in_the_order_of_the_items(n) -> None:
+    made = in_threads(lambda i: time.sleep(0.0005 * (i % 7)) or (i, threading.get_ident()), range(n))
+    found = list(made)
+    assert [i for i, _ in found] == list(range(n))
+    assert threading.get_ident() not in {thread for _, thread in found}
+
+
+def test_threads_take_few_items_ahead_and_pass_an_error_on() -> None:
+    taken = []
+
+    def items():
+        for i in range(1000):
+            taken.append(i)
+            yield i
+
+    made = in_threads(lambda i: 1 // (20 - i), items())
+    assert next(made) == 0 and len(taken) <= 2 * (os.cpu_count() or 1) + 1
+    with pytest.raises(ZeroDivisionError):
+        list(made)
+    assert len(taken) < 1000
 
 
 def test_an_error_of_what_is_made_ahead_comes_in_its_place() -> None:

@@ -59,6 +59,14 @@ def test_a_suffix_costs_no_distortion(make_catalogue):
     assert metrics["reconstruction.relative_mse_unique"] == metrics["reconstruction.relative_mse"]
 
 
+def test_where_distances_are_preserved_latent_distortion_is_not_computed_again(make_catalogue):
+    embeddings, tokenizer, codes, ids = make_catalogue()
+    computed, _ = evaluate(embeddings, tokenizer, codes, ids)
+    tokenizer.preserves_distances, tokenizer.distortion = True, lambda *_: pytest.fail("computed")
+    taken, _ = evaluate(embeddings, tokenizer, codes, ids)
+    assert taken["ids.added_latent_distortion"] == pytest.approx(computed["ids.added_latent_distortion"], rel=1e-4)
+
+
 def test_a_metric_without_a_value_is_absent(make_catalogue):
     """One item: no neighbours, no pairs, no spread."""
     metrics, _ = evaluate(*make_catalogue(n=1))

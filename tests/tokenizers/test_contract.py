@@ -105,6 +105,17 @@ def test_distortion_is_the_squared_error_where_it_is_quantised(tokenizer, vector
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_where_distances_are_preserved_distortion_is_the_squared_error_but_for_a_factor(tokenizer, vectors, preprocess):
+    assert tokenizer.preserves_distances == (tokenizer.kind == "rq_kmeans" and not preprocess)
+    codes = tokenizer.encode(vectors)[::-1]  # of other items, so that all errors are large
+    factors = ((vectors - tokenizer.decode(codes)) ** 2).sum(1) / tokenizer.distortion(vectors, codes)
+    assert np.allclose(factors, factors.mean(), rtol=1e-3) == tokenizer.preserves_distances
+
+
+def test_unit_vectors_have_other_distances(vectors):
+    assert not fitted("rq_kmeans", vectors, preprocess={"normalize": True}).preserves_distances
+
+
 def every_cost(tokenizer, x):
     """Squared error of every code for every vector, by brute force: (m, ∏K)."""
     return ((latent(tokenizer, x)[:, None, :] - latent_sums(tokenizer, ALL_CODES)[None]) ** 2).sum(-1)
