@@ -6,18 +6,23 @@ import numpy as np
 
 from semantic_ids.artifacts import Codes
 from semantic_ids.codes import keys
-from semantic_ids.metrics.distinct import Groups
+from semantic_ids.metrics.distinct import Groups, distinct
 
 
 def groups(codes: Codes) -> Groups:
-    """Group the items of equal codes; of semantic IDs the suffix counts too.
+    """Group the items of equal codes; of semantic IDs the suffix counts too."""
+    return Groups.of(_labels(codes))
+
+
+def _labels(codes: Codes) -> np.ndarray:
+    """Return a number for each item, the same for the same codes: shape (n,), int64.
 
     The suffix goes on top of the numbers of the groups without it, so that a wide suffix never overflows a key.
     """
-    without = Groups.of(keys(codes.tokenizer_codes, codes.sizes))
+    without = keys(codes.tokenizer_codes, codes.sizes)
     if codes.levels == codes.codes.shape[1]:
         return without
-    return Groups.of(without.of_row * np.int64(codes.sizes[-1]) + codes.codes[:, -1])
+    return Groups.of(without).of_row * np.int64(codes.sizes[-1]) + codes.codes[:, -1]
 
 
 def collisions(same: Groups) -> dict[str, float | int]:
@@ -34,7 +39,7 @@ def moves(codes: Codes, ids: Codes) -> dict[str, float]:
     changed = codes.codes != ids.tokenizer_codes
     suffixed = ids.codes[:, ids.levels :] > 0
     return {
-        "ids.unique_rate": len(groups(ids)) / len(ids),
+        "ids.unique_rate": distinct(_labels(ids)) / len(ids),
         "ids.moved_rate": float(changed.any(axis=1).mean()),
         "ids.spilled_rate": float(changed[:, :-1].any(axis=1).mean()),
         "ids.suffixed_rate": float(suffixed.any(axis=1).mean()),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain, islice
 
 import numpy as np
 
-from semantic_ids.arrays import in_threads, one_thread
+from semantic_ids.arrays import CHUNK_ROWS, chunks, in_threads, one_thread
 from semantic_ids.codes import ranks
-from semantic_ids.metrics.rows import cosines
+from semantic_ids.metrics.rows import ROWS, cosines
 
 MARGIN = 1e-5
 """How much worse than the k-th best a proposal may look: several times the rounding of a float32 product of unit rows."""
@@ -34,14 +35,19 @@ def nearest(queries: np.ndarray, blocks: Iterable[Callable[[], np.ndarray]], k: 
     best = _Best(len(queries), k)
     directions = _directions(queries)
 
-    def work(read: Callable[[], np.ndarray]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    def work(read: Callable[[], np.ndarray], rows: int = ROWS) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         block = read()
-        query, place = _propose(directions, block, best.scores[:, -1].copy(), k)
-        return len(block), query, place, _exact(queries, block, query, place)
+        worst, found = best.scores[:, -1].copy(), []
+        for part in chunks(len(block), rows):
+            query, place = _propose(directions, block[part], worst, k)
+            found.append((query, part.start + place, _exact(queries, block[part], query, place)))
+        query, place, score = (np.concatenate(some) for some in zip(*found, strict=True))
+        return len(block), query, place, score
 
-    start = 0
+    start, blocks = 0, iter(blocks)
     with one_thread():
-        for size, query, place, score in in_threads(work, blocks):
+        first = (work(read, CHUNK_ROWS) for read in islice(blocks, 1))  # alone, so that the others know what is good
+        for size, query, place, score in chain(first, in_threads(work, blocks)):
             best.merge(query, start + place, score)
             start += size
     return best.candidates, best.scores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -70,12 +70,13 @@ def nearest_items(queries: np.ndarray, blocks: Iterator[Callable[[], np.ndarray]
         Shape (q, k), row numbers.
     """
     groups, scores = nearest(queries, blocks, k + 1)
-    return np.stack([_expand(groups[row], scores[row], same, row, k) for row in range(len(queries))])
+    members = same.members(np.unique(groups[groups >= 0]), k + 1)
+    return np.stack([_expand(groups[row], scores[row], members, row, k) for row in range(len(queries))])
 
 
-def _expand(groups: np.ndarray, scores: np.ndarray, same: Groups, itself: int, k: int) -> np.ndarray:
+def _expand(groups: np.ndarray, scores: np.ndarray, members_of: Mapping[int, np.ndarray], itself: int, k: int) -> np.ndarray:
     """Turn the nearest groups of an item into its k nearest items."""
-    members = [same.members(group, k + 1) for group in groups[groups >= 0]]
+    members = [members_of[group] for group in groups[groups >= 0].tolist()]
     rows = np.concatenate(members)
     score = np.repeat(scores[groups >= 0], [len(m) for m in members])
     order = np.lexsort((rows, -score))
