@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import faiss
 import numpy as np
 import pytest
@@ -93,6 +95,18 @@ def test_the_fit_is_on_the_first_rows_up_to_the_points_a_centroid(vectors):
 def test_every_option_has_an_effect(vectors, option, value):
     a, b = fitted("rq_kmeans", vectors), fitted("rq_kmeans", vectors, options={option: value})
     assert not np.array_equal(a.quantizer.codebooks[0], b.quantizer.codebooks[0])
+
+
+def test_steps_can_be_left_out_and_refinement_lowers_the_error():
+    """With fewer axes for the early steps than there are."""
+    x = clustered(3000, 40, seed=2) * np.linspace(1, 0.01, 40, dtype=np.float32)
+    errors = {}
+    for anneal, refine in itertools.product((0, 30), (0, 4)):
+        options = {"anneal_rounds": anneal, "refine_rounds": refine, "refine_gain": 0.0}
+        tokenizer = fitted("rq_kmeans", x, sizes=(16, 16, 16), options=options)
+        assert [row["step"] for row in tokenizer.history] == ["start"] * 3 + ["anneal"] * anneal + ["refine"] * refine
+        errors[anneal, refine] = error(tokenizer, x)
+    assert errors[0, 4] < errors[0, 0] and errors[30, 4] < errors[30, 0]
 
 
 def test_a_wider_beam_lowers_the_error(vectors):

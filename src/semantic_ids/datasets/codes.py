@@ -34,8 +34,8 @@ class CodesDataset(ArtifactDataset[Codes, Codes]):
         self.tokens = tokens
 
     def load(self) -> Codes:
-        """Read ids and codes."""
-        table = read_parquet(self)
+        """Read ids and codes, and leave the strings where they are."""
+        table = read_parquet(self, ["item_id", "codes"])
         provenance = provenance_of(self, table)
         try:
             layout = json.loads(table.schema.metadata[b"semantic_ids.layout"])

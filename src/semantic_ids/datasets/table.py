@@ -37,13 +37,13 @@ class TableDataset(ArtifactDataset["pa.Table", "pa.Table"]):
         return table_preview(parquet_head(str(self.found()), nrows))
 
 
-def read_parquet(dataset: ArtifactDataset) -> pa.Table:
-    """Read the file of a dataset, with one clear line where it cannot be read."""
+def read_parquet(dataset: ArtifactDataset, columns: list[str] | None = None) -> pa.Table:
+    """Read the file of a dataset, or some of its columns, with one clear line where it cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(dataset.found(), memory_map=False)
+        return pq.read_table(dataset.found(), columns=columns, memory_map=False)
     except (OSError, pa.ArrowException) as error:
         raise dataset.damaged(error) from error
 

@@ -50,20 +50,22 @@ def evaluate(
     found = reconstruct(vectors, tokenizer, codes.codes, unique, held_out)
     cohesion = hierarchy.cohesion(vectors, unique, codes.sizes)
     latent = found.added_distortion if tokenizer.preserves_distances else added_latent_distortion(vectors, tokenizer, codes.codes, unique)
+    figures, of_errors = _for_figures(counts, same_codes, found, cohesion), found.metrics()
+    prices = {"ids.added_distortion": found.added_distortion, "ids.added_latent_distortion": latent}
+    del found  # what there is of each item is not needed for what follows
     metrics = {
         "items.count": len(codes),
-        **found.metrics(),
+        **of_errors,
         **collisions.collisions(same_codes),
         **usage.usage(counts),
         **collisions.moves(codes, ids),
-        "ids.added_distortion": found.added_distortion,
-        "ids.added_latent_distortion": latent,
+        **prices,
         "duplicates.exact_rate": duplicates.exact_rate(same_vector),
         "neighbours.recall_at_10": neighbours.recall(vectors, tokenizer, codes.codes, same_vector, same_codes, queries),
         **{f"hierarchy.cohesion.{p or 'random'}": value for p, value in cohesion.items()},
         **hierarchy.agreement(unique, codes.sizes, labels or {}),
     }
-    return {name: value for name, value in metrics.items() if _has_value(value)}, _for_figures(counts, same_codes, found, cohesion)
+    return {name: value for name, value in metrics.items() if _has_value(value)}, figures
 
 
 def _has_value(value: float | str | None) -> bool:

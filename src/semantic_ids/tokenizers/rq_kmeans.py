@@ -149,7 +149,8 @@ class RQKMeans(ResidualTokenizer):
             )
             found = note("anneal", annealed, codebooks)
             rest = {"gain": options.refine_gain, "ridge": options.ridge, "prices": prices}
-            short, whole = sample[:, :kept], min(options.refine_rounds, WHOLE_ROUNDS)
+            short = sample[:, : found[0].shape[1]]  # all axes where nothing was annealed
+            whole = min(options.refine_rounds, WHOLE_ROUNDS)
             rough = refine(short, found, self._chosen(short), rounds=options.refine_rounds - whole, **rest)
             found = note("refine", rough, found)
             codebooks = [torch.nn.functional.pad(c, (0, sample.shape[1] - c.shape[1])) for c in found]

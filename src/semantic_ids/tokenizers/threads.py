@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import torch
 
@@ -39,5 +41,14 @@ def each_chunk(work: Callable[[slice], None], n: int, device: torch.device, widt
             for part in parts:
                 without_gradients(part)
         return
-    with one_thread(), ThreadPoolExecutor(threads) as pool:
-        list(pool.map(without_gradients, parts))
+    with one_thread():
+        list(_threads(threads, os.getpid()).map(without_gradients, parts))
+
+
+@lru_cache(maxsize=4)
+def _threads(number: int, process: int) -> ThreadPoolExecutor:
+    """Return threads that are kept: to start one while others compute takes milliseconds, which adds up over many small calls.
+
+    They do not live on in a forked process, so each process has its own.
+    """
+    return ThreadPoolExecutor(number)
