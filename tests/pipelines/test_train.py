@@ -78,7 +78,7 @@ def test_it_returns_a_tokenizer_its_history_and_its_results(embeddings, split, k
     tokenizer, history, results = train(embeddings, split, parameters(kind=kind))
     assert tokenizer.kind == kind and tokenizer.encode(VECTORS).shape == (600, 2)
     assert tokenizer.provenance.inputs == {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint}
-    assert history.num_rows == (2 + 3 + 6 if kind == "rq_kmeans" else 3)
+    assert history.num_rows == (2 + 3 + RQKMeansOptions().refine_rounds if kind == "rq_kmeans" else 3)
     assert json.loads(json.dumps(results, allow_nan=False)) == results
     assert (results["items"], results["capacity"], results["training"]["rows"]) == (600, 36, 600)
     assert results["bits"] == pytest.approx(2 * np.log2(6)) and results["training"]["seconds"] > 0

@@ -106,7 +106,7 @@ class Preprocessing:
     def apply(self, x: Tensor) -> Tensor:
         """Prepare vectors: (m, D) float32 → (m, W) float32."""
         x = (unit_length(x) if self.normalize else x) - self.mean
-        return x / self.scale if self.axes is None else x @ self._into
+        return x.div_(self.scale) if self.axes is None else x @ self._into
 
     def undo(self, y: Tensor) -> Tensor:
         """Lead back: (m, W) → (m, D), on axes cut off where the mean is; unit vectors where vectors were brought to unit length."""
