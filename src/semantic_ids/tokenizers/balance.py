@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from semantic_ids.hashing import vector_hash
-from semantic_ids.tokenizers.refinement import Round, mean_error, solve
+from semantic_ids.tokenizers.refinement import Choose, Round, mean_error, solve
 from semantic_ids.tokenizers.residual import ResidualQuantizer
 
 logger = logging.getLogger(__name__)
@@ -140,10 +140,6 @@ def _crowds(z: Tensor, limit: int) -> tuple[Tensor, int]:
     large = sizes > limit
     numbers = np.where(large, np.cumsum(large) - 1, -1)
     return torch.from_numpy(numbers[group]).to(z.device), int(large.sum())
-
-
-Choose = Callable[[ResidualQuantizer], Tensor]
-"""Returns the codes of all items for codebooks and prices, (n, L)."""
 
 
 def alternate(z: Tensor, codebooks: list[Tensor], prices: Prices, choose: Choose, ridge: float) -> Iterator[Round]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.arrays import chunks, one_thread, read_rows
 from semantic_ids.errors import BadInput
 
 LEAST_SPREAD = 1e-3
@@ -144,12 +144,8 @@ def principal_axes(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Of an axis and its opposite, the one whose largest component is positive.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # with another number, LAPACK rounds differently
-    try:
+    with one_thread():  # with another number, LAPACK rounds differently
         variances, axes = (found.flip(-1).numpy() for found in torch.linalg.eigh(torch.from_numpy(covariance)))
-    finally:
-        torch.set_num_threads(threads)
     largest = axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))]
     return variances.clip(min=0.0), axes * np.where(largest < 0, -1.0, 1.0)
 

@@ -31,6 +31,9 @@ SWEEPS = 2
 LEAST_ANNEALED_BEAM = 5
 """Annealing draws among this many codes, also where codes are then chosen greedily."""
 
+Choose = Callable[[ResidualQuantizer], Tensor]
+"""Returns the codes of all items for codebooks and prices, (n, L)."""
+
 
 @dataclass(frozen=True)
 class Round:
@@ -112,7 +115,7 @@ def anneal(
 def refine(
     z: Tensor,
     codebooks: list[Tensor],
-    choose: Callable[[ResidualQuantizer], Tensor],
+    choose: Choose,
     *,
     rounds: int,
     gain: float,

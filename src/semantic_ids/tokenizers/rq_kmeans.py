@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,7 +26,7 @@ from semantic_ids.tokenizers.balance import FOLLOWED_ROUNDS, SETTLED_ROUNDS, Pri
 from semantic_ids.tokenizers.base import ResidualTokenizer
 from semantic_ids.tokenizers.kmeans import kmeans, nearest, progressive, random_points, spread_points
 from semantic_ids.tokenizers.preprocessing import Preprocessing, principal_axes
-from semantic_ids.tokenizers.refinement import Round, anneal, encode, refine
+from semantic_ids.tokenizers.refinement import Choose, Round, anneal, encode, refine
 from semantic_ids.tokenizers.residual import ResidualQuantizer
 from semantic_ids.tokenizers.streaming import streamed
 
@@ -187,11 +187,11 @@ class RQKMeans(ResidualTokenizer):
         start = spread_points if self.options.init == "k-means++" else random_points
         return kmeans(points, size, generator, self.options.iterations, start(points, size, generator))
 
-    def _chosen(self, sample: Tensor) -> Callable[[ResidualQuantizer], Tensor]:
+    def _chosen(self, sample: Tensor) -> Choose:
         """Choose codes as `encode` will."""
         return lambda quantizer: encode(sample, quantizer, 1, self.options.beam_size)[0][:, 0]
 
-    def _assigned(self, sample: Tensor, assign: Assign) -> Callable[[ResidualQuantizer], Tensor]:
+    def _assigned(self, sample: Tensor, assign: Assign) -> Choose:
         """Choose codes as `encode` will, and make them unique."""
         choose = self._chosen(sample)
 

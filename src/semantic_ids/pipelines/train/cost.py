@@ -59,6 +59,7 @@ def job_of(
 ) -> Job:
     """Return the `advice.Job` of a run; for the arguments see `tell_cost`."""
     from semantic_ids.advice import Job
+    from semantic_ids.tokenizers.preprocessing import PreprocessOptions
 
     held_out, axes = len(split.validation_rows), tokenizer.preprocess.dimensions
     fit_items = len(embeddings) - (held_out if tokenizer.fit_on == "train" else 0)
@@ -71,7 +72,7 @@ def job_of(
         kind=tokenizer.kind,
         options=getattr(tokenizer, tokenizer.kind).model_dump(),
         width=min(axes or embeddings.dim, embeddings.dim),
-        rotates=tokenizer.preprocess.whiten > 0 or (axes or embeddings.dim) < embeddings.dim,
+        rotates=PreprocessOptions(**tokenizer.preprocess.model_dump()).rotates(embeddings.dim),
         strategy=identify.strategy,
         candidates=identify.candidates,
         queries=evaluate.queries,
