@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from kedro.io import AbstractDataset
 
 from semantic_ids.artifacts import STAGE_OF
-from semantic_ids.datasets.atomic import recover
+from semantic_ids.atomic import recover
 from semantic_ids.errors import BadInput
 
 In, Out = TypeVar("In"), TypeVar("Out")

@@ -13,8 +13,8 @@ from kedro_datasets._typing import TablePreview
 
 from semantic_ids.arrays import ahead, map_rows
 from semantic_ids.artifacts import Embeddings, Provenance
+from semantic_ids.atomic import FULL, atomic_folder, recover
 from semantic_ids.datasets.artifact import ArtifactDataset
-from semantic_ids.datasets.atomic import FULL, atomic_folder, recover
 from semantic_ids.datasets.previews import parquet_head, table_preview
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 from kedro.io import DatasetError
 from kedro_datasets._typing import ImagePreview
 
+from semantic_ids.atomic import atomic_file
 from semantic_ids.datasets.artifact import ArtifactDataset
-from semantic_ids.datasets.atomic import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ from typing import Any
 
 from kedro_datasets._typing import JSONPreview
 
+from semantic_ids.atomic import atomic_file
 from semantic_ids.datasets.artifact import ArtifactDataset
-from semantic_ids.datasets.atomic import atomic_file
 
 
 class JsonDataset(ArtifactDataset[dict[str, Any], dict[str, Any]]):

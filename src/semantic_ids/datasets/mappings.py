@@ -9,8 +9,8 @@ from typing import Any
 
 from kedro_datasets._typing import JSONPreview
 
+from semantic_ids.atomic import atomic_file
 from semantic_ids.datasets.artifact import ArtifactDataset
-from semantic_ids.datasets.atomic import atomic_file
 from semantic_ids.export.mappings import Mappings
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from kedro_datasets._typing import TablePreview
 
 from semantic_ids.artifacts import Split
+from semantic_ids.atomic import atomic_file
 from semantic_ids.datasets.artifact import ArtifactDataset
-from semantic_ids.datasets.atomic import atomic_file
 from semantic_ids.datasets.previews import parquet_head, table_preview
 from semantic_ids.datasets.table import provenance_of, read_parquet, with_provenance
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from kedro_datasets._typing import TablePreview
 
 from semantic_ids.artifacts import Provenance
+from semantic_ids.atomic import atomic_file
 from semantic_ids.datasets.artifact import ArtifactDataset
-from semantic_ids.datasets.atomic import atomic_file
 from semantic_ids.datasets.previews import parquet_head, table_preview
 
 if TYPE_CHECKING:

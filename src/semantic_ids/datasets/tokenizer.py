@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from kedro_datasets._typing import JSONPreview
 
 from semantic_ids.artifacts import Provenance
+from semantic_ids.atomic import atomic_folder
 from semantic_ids.datasets.artifact import ArtifactDataset
-from semantic_ids.datasets.atomic import atomic_folder
 
 if TYPE_CHECKING:
     from semantic_ids.contract import Tokenizer

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from semantic_ids.datasets.atomic import atomic_file, atomic_folder, recover
+from semantic_ids.atomic import atomic_file, atomic_folder, recover
 from semantic_ids.errors import BadInput
 
-SRC = Path(__file__).parents[2] / "src"
+SRC = Path(__file__).parents[1] / "src"
 
 
 def dead_pid() -> int:
@@ -25,7 +25,7 @@ def dead_pid() -> int:
 def killed(code: str, path: Path) -> int:
     """Run code in a process that kills itself, and return its number."""
     code = (
-        f"import os, signal\nfrom pathlib import Path\nfrom semantic_ids.datasets import atomic\npath = Path({str(path)!r})\n"
+        f"import os, signal\nfrom pathlib import Path\nfrom semantic_ids import atomic\npath = Path({str(path)!r})\n"
         + textwrap.dedent(code)
     )
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(SRC)})
