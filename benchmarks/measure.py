@@ -65,6 +65,7 @@ def performance(task: Task, system: System) -> tuple[Row, Fitted, np.ndarray]:
         fit_seconds=statistics.median(fit_seconds),
         encode_seconds=encode,
         items_per_second=len(vectors) / encode,
+        epoch_seconds=statistics.median(fit_seconds) / fitted.epochs if fitted.epochs else None,
         fits=len(fit_seconds),
         peak_mb=peak_bytes() / MB,
     )

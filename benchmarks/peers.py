@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,7 @@ class SemanticIdVAE(System):
     """semantic-id's RQVAE. It is told to be verbose: otherwise 0.2.5 puts the first epoch's weights back after the training."""
 
     name, title, package = "semantic_id_vae", "semantic-id RQVAE", "semantic-id"
+    network = True
     modules = ("torch", "semantic_id")
 
     def choose(self, quick: bool) -> dict[str, Any]:
@@ -144,7 +146,71 @@ class SemanticIdVAE(System):
             codebooks = [layer.get_codebook().detach().numpy() for layer in model.module.rq.vq_layers]
             return Given(codebooks, encoder=model.module.encoder, decoder=model.module.decoder, dim=vectors.shape[1])
 
-        return Fitted(partial(model.encode, batch_size=BATCH_ROWS), make_tokenizer, model.decode)
+        return Fitted(partial(model.encode, batch_size=BATCH_ROWS), make_tokenizer, model.decode, self.settings["epochs"])
+
+
+class VectorQuantizeVAE(System):
+    """An RQ-VAE as one builds it around vector-quantize-pytorch: its ResidualVQ between two small networks, in a plain loop."""
+
+    name, title, package = "vector_quantize_vae", "vector-quantize-pytorch ResidualVQ in an autoencoder", "vector-quantize-pytorch"
+    modules = ("torch", "vector_quantize_pytorch")
+    network = True
+
+    def choose(self, quick: bool) -> dict[str, Any]:
+        """An encoder of two layers, EMA codebooks with codes drawn at random, AdamW and one cycle."""
+        network = {"hidden": [512, 256], "latent": 64, "epochs": 3 if quick else 100, "batch_rows": 1024, "lr": 1e-3}
+        return {**network, "kmeans_init": True, "decay": 0.99, "threshold_ema_dead_code": 2, "stochastic_sample_codes": True}
+
+    def fit(self, vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int) -> Fitted:
+        """Train."""
+        import torch
+        from vector_quantize_pytorch import ResidualVQ
+
+        torch.manual_seed(seed)
+        x = torch.from_numpy(vectors)
+        mean, scale = x.mean(0), x.std()
+        widths = [vectors.shape[1], *self.settings["hidden"], self.settings["latent"]]
+        encoder, decoder = _network(widths), _network(widths[::-1])
+        names = ("kmeans_init", "decay", "threshold_ema_dead_code", "stochastic_sample_codes")
+        quantizer = ResidualVQ(dim=widths[-1], codebook_size=tuple(codebook_sizes), **{name: self.settings[name] for name in names})
+        loader = torch.utils.data.DataLoader(
+            torch.utils.data.TensorDataset((x - mean) / scale), batch_size=self.settings["batch_rows"], shuffle=True
+        )
+        parameters = [*encoder.parameters(), *quantizer.parameters(), *decoder.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lr=self.settings["lr"])
+        steps = self.settings["epochs"] * len(loader)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=self.settings["lr"], total_steps=steps)
+        for _ in range(self.settings["epochs"]):
+            for (batch,) in loader:
+                quantized, _, losses = quantizer(encoder(batch))
+                loss = ((decoder(quantized) - batch) ** 2).sum(1).mean() + losses.sum()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+        quantizer.eval()
+
+        def encode(vectors: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                blocks = torch.from_numpy(np.asarray(vectors)).split(BATCH_ROWS)
+                return torch.cat([quantizer(encoder((block - mean) / scale))[1] for block in blocks]).numpy().astype(np.int32)
+
+        def make_tokenizer() -> Any:
+            from benchmarks.adapters import Given
+
+            codebooks = [codebook.detach().numpy() for codebook in quantizer.codebooks]
+            to_latent, back = (lambda v: encoder((v - mean) / scale)), (lambda z: decoder(z) * scale + mean)
+            return Given(codebooks, encoder=to_latent, decoder=back, dim=vectors.shape[1])
+
+        return Fitted(encode, make_tokenizer, None, self.settings["epochs"])
+
+
+def _network(widths: Sequence[int]) -> Any:
+    """Linear layers of the given widths with SiLU between them."""
+    from torch import nn
+
+    layers = [layer for before, after in pairwise(widths) for layer in (nn.Linear(before, after), nn.SiLU())]
+    return nn.Sequential(*layers[:-1])
 
 
 PEERS: tuple[type[System], ...] = (
@@ -155,5 +221,6 @@ PEERS: tuple[type[System], ...] = (
     VectorQuantizePytorch,
     SemanticIdKMeans,
     SemanticIdVAE,
+    VectorQuantizeVAE,
     ConstrainedKMeans,
 )

@@ -16,6 +16,8 @@ QUIET = 0.5
 """A machine with a higher load was not left to the benchmark alone."""
 REFINED, PLAIN = "faiss_rq_refined", "faiss_rq"
 
+NETWORK_COLUMNS = ("Relative MSE", "Unique IDs", "Held out", "Distinct", "Recall@10", "Epoch, s")
+
 Cell = Callable[[Row], str]
 
 
@@ -63,6 +65,7 @@ def _notes(about: Surroundings) -> str:
             f"- {second}" if about.held_out else "- No system was fitted a second time, so there are no figures of held-out items.",
             "- **Distinct**: distinct codes / items, before de-duplication. **Cohesion**: mean cosine of items whose unique IDs share the "
             "first 1 and 2 codes.",
+            "- **Epoch**: seconds of the fit / epochs, with the start of the codebooks, of those that train an autoencoder.",
             f"- Seconds are medians of up to {MOST_REPEATS} times where that is cheap; imports are not counted. Ours reads a memory map; "
             "the others were given an array in memory, and the time to load it is not counted.",
             "- **Peak**: of the process, when it was fitted and had encoded all items, libraries included.",
@@ -80,6 +83,8 @@ def _data_set(name: str, rows: Sequence[Row]) -> list[str]:
         parts += [_results(measured)]
     if against := _ratios(measured):
         parts += ["Ours divided by the peers, from the table above:", against]
+    if against := _networks(measured):
+        parts += ["Every RQ-VAE of ours divided by the best RQ-VAE among the peers, column by column:", against]
     if others := [f"- {row.title}: {row.status}: {row.reason}" for row in rows if row.status != "measured"]:
         parts += ["Without figures:", "\n".join(others)]
     return parts
@@ -100,6 +105,7 @@ COLUMNS: dict[str, tuple[str, Callable[[Sequence[float]], float], Cell]] = {
     "Cohesion 1": ("cohesion_1", max, lambda row: _number(row.cohesion_1)),
     "Cohesion 2": ("cohesion_2", max, lambda row: _number(row.cohesion_2)),
     "Fit, s": ("fit_seconds", min, lambda row: _seconds(row.fit_seconds)),
+    "Epoch, s": ("epoch_seconds", min, lambda row: _seconds(row.epoch_seconds)),
     "Encode, s": ("encode_seconds", min, lambda row: _seconds(row.encode_seconds)),
     "Items/s": ("items_per_second", max, lambda row: NONE if row.items_per_second is None else f"{row.items_per_second:,.0f}"),
     "Peak, MB": ("peak_mb", min, lambda row: NONE if row.peak_mb is None else f"{row.peak_mb:,.0f}"),
@@ -132,6 +138,17 @@ def _ratios(rows: Sequence[Row]) -> str:
         return ""
     lines = [f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
     return "\n".join([*lines, *(f"| {row.title} | {' | '.join(cell(row) for cell in columns.values())} |" for row in ours)])
+
+
+def _networks(rows: Sequence[Row]) -> str:
+    """Compare each RQ-VAE of ours with the best of the peers' in each column."""
+    ours, peers = ([row for row in rows if row.network and row.ours == own] for own in (True, False))
+    if not ours or not peers:
+        return ""
+    fields = {heading: (COLUMNS[heading][0], COLUMNS[heading][1]) for heading in NETWORK_COLUMNS}
+    lines = [f"| | {' | '.join(fields)} |", f"|---|{'---:|' * len(fields)}"]
+    cells = ([_against_best(row, peers, field, pick) for field, pick in fields.values()] for row in ours)
+    return "\n".join([*lines, *(f"| {row.title} | {' | '.join(found)} |" for row, found in zip(ours, cells, strict=True))])
 
 
 def _against_best(row: Row, peers: Sequence[Row], field: str, pick: Callable) -> str:

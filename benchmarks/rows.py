@@ -47,6 +47,8 @@ class Row:
         distinct: Distinct codes / items.
         recall, cohesion_1, cohesion_2: See docs/metrics.md; of the first fit.
         fit_seconds, encode_seconds, items_per_second: Of the first fit, all items.
+        epoch_seconds: Of those that train an autoencoder: fit_seconds / epochs, the start of the codebooks included.
+        network: Whether it is one of those.
         fits: How many fits the median is of.
         peak_mb: Peak memory of the process when all items were encoded, libraries included.
     """
@@ -73,10 +75,12 @@ class Row:
     fit_seconds: float | None = None
     encode_seconds: float | None = None
     items_per_second: float | None = None
+    epoch_seconds: float | None = None
+    network: bool = False
     fits: int | None = None
     peak_mb: float | None = None
 
 
 def blank(task: Task, system: System, status: Status, reason: str = "") -> Row:
     """Return a row without numbers."""
-    return Row(task.data, system.name, system.title, system.ours, system.version, system.settings, status, reason)
+    return Row(task.data, system.name, system.title, system.ours, system.version, system.settings, status, reason, network=system.network)

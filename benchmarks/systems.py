@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from semantic_ids.contract import Tokenizer
 
-BASE = Path(__file__).parents[1] / "conf/base"
+CONF = Path(__file__).parents[1] / "conf"
 
 Encode = Callable[[np.ndarray], np.ndarray]
 
@@ -37,11 +37,13 @@ class Fitted:
         encode: (m, D) → (m, L) integers: the system's own codes.
         make_tokenizer: Returns what decodes and de-duplicates these codes; importing torch may be part of it.
         decode: (m, L) → (m, D), the system's own, where it has one: for the tests.
+        epochs: Passes over the items that the fit took, for those that learn by gradients.
     """
 
     encode: Encode
     make_tokenizer: Callable[[], Tokenizer]
     decode: Encode | None = None
+    epochs: int | None = None
 
 
 class System(ABC):
@@ -54,6 +56,7 @@ class System(ABC):
         modules: What it imports, which is done before the clock starts.
         ours: Whether it is this project's.
         step: Whether it is only a step on the way to one of ours, measured when it is asked for.
+        network: Whether it trains an autoencoder: an RQ-VAE.
         streams: Whether it reads a memory map in chunks; others are given an array in memory, read before the clock starts.
         settings: What was set, shown in the report.
     """
@@ -65,6 +68,7 @@ class System(ABC):
     ours: ClassVar[bool] = False
     step: ClassVar[bool] = False
     streams: ClassVar[bool] = False
+    network: ClassVar[bool] = False
 
     def __init__(self, *, quick: bool = False) -> None:
         self.settings: dict[str, Any] = self.choose(quick)
@@ -140,7 +144,7 @@ def base_values(group: str) -> dict[str, Any]:
     """Return a group of the project's own parameters, as `conf/base` has them."""
     import yaml
 
-    return yaml.safe_load((BASE / f"parameters_{group}.yml").read_text(encoding="utf-8"))[group]
+    return yaml.safe_load((CONF / "base" / f"parameters_{group}.yml").read_text(encoding="utf-8"))[group]
 
 
 class Ours(System):
@@ -165,6 +169,7 @@ class Ours(System):
 
         preprocess = {name.removeprefix("preprocess."): value for name, value in self.settings.items() if name.startswith("preprocess.")}
         options = {name: value for name, value in self.settings.items() if not name.startswith("preprocess.")}
+        options |= {"start": base_values("tokenizer")["rq_kmeans"]} if self.kind == "rq_vae" else {}
         tokenizer = fit_tokenizer(
             vectors,
             kind=self.kind,
@@ -175,7 +180,7 @@ class Ours(System):
             options=options,
             assign=assign,
         )
-        return Fitted(tokenizer.encode, lambda: tokenizer, tokenizer.decode)
+        return Fitted(tokenizer.encode, lambda: tokenizer, tokenizer.decode, tokenizer.report.get("epochs"))
 
 
 class RQKMeans(Ours):
@@ -250,15 +255,44 @@ class WithAnnealing(PlainKMeans):
 
 
 class RQVAE(Ours):
-    """An autoencoder around a residual quantiser."""
+    """An autoencoder around a residual quantiser, which starts as rq_kmeans is."""
 
-    name = kind = "rq_vae"
+    kind = "rq_vae"
+    name = environment = "rq_vae"
     title = "**Semantic IDs, rq_vae**"
     modules = ("torch", "semantic_ids.tokenizers.rq_vae")
+    network = True
+    environment: ClassVar[str]
 
     def choose(self, quick: bool) -> dict[str, Any]:
-        """The options of the kind."""
-        return {**super().choose(quick), **({"epochs": 6, "warmup_epochs": 1} if quick else {})}
+        """The options of the environment."""
+        import yaml
+
+        file = CONF / self.environment / "parameters_tokenizer.yml"
+        own = yaml.safe_load(file.read_text(encoding="utf-8"))["tokenizer"].get("rq_vae", {})
+        quickly = {"epochs": 6, "warmup_epochs": 1, "plain_epochs": 0, "burn_in": 0, "collapse_below": 0.0} if quick else {}
+        return {**super().choose(quick), **own, **quickly}
+
+
+class RQVAELarge(RQVAE):
+    """The same with a larger network and more epochs."""
+
+    name, environment = "rq_vae_large", "ablations/large"
+    title = "**Semantic IDs, rq_vae, large**"
+
+
+class RQVAEMlp(RQVAE):
+    """An encoder that leads to a latent space."""
+
+    name = environment = "rq_vae_mlp"
+    title = "**Semantic IDs, rq_vae, mlp**"
+
+
+class Tiger(RQVAE):
+    """The set-up of TIGER."""
+
+    name = environment = "tiger"
+    title = "**Semantic IDs, rq_vae as in TIGER**"
 
 
 STEPS: tuple[type[System], ...] = (PlainKMeans, ProgressiveStart, WithBeam, WithRefinement, WithAnnealing)
@@ -268,5 +302,5 @@ def systems() -> dict[str, type[System]]:
     """Return all systems by name, ours first."""
     from benchmarks.peers import PEERS
 
-    everyone: tuple[type[System], ...] = (RQKMeans, RQKMeansGreedy, RQVAE, *STEPS, *PEERS)
+    everyone: tuple[type[System], ...] = (RQKMeans, RQKMeansGreedy, RQVAE, RQVAELarge, RQVAEMlp, Tiger, *STEPS, *PEERS)
     return {system.name: system for system in everyone}

@@ -24,9 +24,8 @@ def dead_pid() -> int:
 
 def killed(code: str, path: Path) -> int:
     """Run code in a process that kills itself, and return its number."""
-    code = (
-        f"import os, signal\nfrom pathlib import Path\nfrom semantic_ids import atomic\npath = Path({str(path)!r})\n"
-        + textwrap.dedent(code)
+    code = f"import os, signal\nfrom pathlib import Path\nfrom semantic_ids import atomic\npath = Path({str(path)!r})\n" + textwrap.dedent(
+        code
     )
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(SRC)})
     assert process.wait() == -signal.SIGKILL

@@ -51,7 +51,7 @@ def test_dotted_parameters_lists_and_paths_reach_the_run(kedro: Callable[..., Re
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--env=tset"], "unknown environment 'tset'; the nearest is 'test'; expected one of base, local, "),
+        (["--env=tset"], "unknown environment 'tset'; the nearest is 'test'; expected one of base, lc_rec, local, "),
         (["--pipeline=tokenise"], "unknown pipeline 'tokenise'; the nearest is 'tokenize'; expected one of __default__, tokenize."),
         (["--pipelines=qqq,tokenize"], "unknown pipeline 'qqq'; expected one of __default__, tokenize."),
         (["--params=tokeniser.kind=rq_vae"], "--params: unknown parameter 'tokeniser.kind'; the nearest is 'tokenizer.kind'."),

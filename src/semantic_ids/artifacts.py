@@ -6,6 +6,7 @@ Plain data classes, free of torch and Kedro. Rows are always in the order of the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,6 +156,19 @@ class Split:
     def validation_rows(self) -> np.ndarray:
         """Row numbers of the held-out items, ascending."""
         return np.flatnonzero(self.validation)
+
+
+@dataclass(frozen=True)
+class CheckpointPlace:
+    """Where trainings keep their checkpoints.
+
+    Attributes:
+        folder: The folder of all of them, which need not exist.
+        root: Folder that relative paths of users start at.
+    """
+
+    folder: Path
+    root: Path
 
 
 @dataclass(frozen=True)

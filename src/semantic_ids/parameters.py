@@ -6,6 +6,7 @@ any work begins, and Kedro hands its parts to the nodes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -137,33 +138,134 @@ class RQKMeansParameters(Group):
 
 
 class RQVAEParameters(Group):
-    """RQ-VAE: MLP encoder, residual quantiser with EMA codebooks, MLP decoder (Rajput et al., TIGER, arXiv:2305.05065)."""
+    """RQ-VAE: encoder, residual quantiser and decoder, trained together (Rajput et al., TIGER, arXiv:2305.05065)."""
 
+    architecture: Literal["residual", "mlp"] = Field(
+        description="residual: x + MLP(x) on both sides, in the space of the embeddings; it starts as rq_kmeans is, and goes on from there. mlp: an encoder that leads to a latent space and a decoder that leads back."
+    )
     hidden: Sizes = Field(description="Widths of the encoder's hidden layers; the decoder mirrors them.")
-    latent: int = Field(ge=1, description="Width of the latent space that is quantised.")
+    latent: int = Field(ge=1, description="With architecture mlp: width of the latent space that is quantised.")
     activation: Literal["silu", "relu"] = Field(description="Activation between the layers.")
-    epochs: int = Field(ge=1, description="Passes over the items fitted on, at most.")
-    batch_rows: int = Field(ge=1, description="Items a step.")
-    learning_rate: float = Field(
-        gt=0.0, description="Highest learning rate of AdamW, reached after the warm-up and then lowered by a cosine."
+    bias: bool = Field(description="Whether linear layers have a bias.")
+    layer_norm: bool = Field(description="Whether each hidden layer is normalised.")
+    dropout: float = Field(ge=0.0, lt=1.0, description="Share of the hidden units that are left out at random while training.")
+
+    quantizer: Literal["end_to_end", "gradient", "ema", "none"] = Field(
+        description="What codebooks learn from. end_to_end: the reconstruction, through the decoder, and the codebook loss. gradient: the codebook loss alone, as in VQ-VAE. ema: moving averages of the vectors that take each code. none: a plain autoencoder to compare with; codebooks are made for its latent vectors when it is trained."
     )
-    weight_decay: float = Field(ge=0.0, description="Weight decay of AdamW.")
-    warmup_epochs: int = Field(
-        ge=0,
-        description="Epochs over which the learning rate rises from 0 while the network learns as a plain autoencoder. Only then do the codebooks start.",
+    joint: bool = Field(
+        description="Whether commitment, codebook loss and averages compare a vector with the sum of all its codes, as rq_kmeans does, or, level by level, with what the levels before left over, as TIGER does."
     )
-    clip: float = Field(gt=0.0, description="Gradients are clipped to this norm.")
-    commitment: float = Field(ge=0.0, description="Weight β of the commitment loss, which keeps the encoder near its codes.")
-    decay: float = Field(gt=0.0, lt=1.0, description="Decay of the codebooks' exponential moving averages, a step.")
+    beam_size: int = Field(
+        ge=1,
+        description="Width of the beam that looks for the codes of an item, while training and after; 1 takes the nearest code of each level.",
+    )
+    init: Literal["rq_kmeans", "kmeans"] = Field(
+        description="What codebooks start from, fitted to latent vectors: all that tokenizer.rq_kmeans describes, or plain k-means level by level."
+    )
     init_rows: int = Field(
         ge=1,
-        description="Items whose residuals the codebooks start from, by k-means; at least 32 a code are taken where there are so many.",
+        description="With init kmeans: items whose residuals the codebooks start from; at least 32 a code are taken where there are so many.",
     )
+    gradient: Literal["straight_through", "rotation", "gumbel"] = Field(
+        description="How the encoder's gradient gets past the choice of a code: as it is, turned as the code is turned against the vector (rotation trick), or through a soft draw among the codes (Gumbel-softmax)."
+    )
+    temperature: float = Field(
+        gt=0.0,
+        description="With gradient gumbel: temperature of the draw at the first step, for errors in units of their level's mean error.",
+    )
+    final_temperature: float = Field(gt=0.0, description="With gradient gumbel: temperature at the last step; it falls by equal factors.")
+    sampling: float = Field(
+        ge=0.0,
+        description="Temperature at which codes are drawn while training, level by level, instead of taking the nearest; 0 draws nothing.",
+    )
+    decay: float = Field(
+        gt=0.0, lt=1.0, description="Decay of the moving averages of each code's uses, and with quantizer ema of its vectors, a step."
+    )
+    smoothing: float = Field(ge=0.0, description="With quantizer ema: Laplace smoothing, added to the uses of every code.")
     reset_below: float = Field(
         ge=0.0,
         description="A code whose moving average of uses a step falls below this share of its fair part (batch_rows / codebook size) is set onto a badly reconstructed item. 0 never resets.",
     )
-    patience: int = Field(ge=1, description="Stop after this many epochs without a lower validation loss, and keep the best.")
+    masking: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="Share of the items of a batch that are decoded from their first few codes only, as many as are drawn, so that prefixes mean more. 0 masks nothing.",
+    )
+    sinkhorn: Annotated[Annotated[float, Field(gt=0.0)] | None, BeforeValidator(_nothing_from_text)] = Field(
+        description="While training, share the codes of the last level out evenly over each batch, by optimal transport with this much entropy (a share of the range of the errors; 0.003 is usual). null for not."
+    )
+    sinkhorn_iterations: int = Field(ge=1, description="With sinkhorn: its iterations.")
+
+    reconstruction: Literal["mse", "cosine"] = Field(
+        description="Loss of the reconstruction: squared error summed over dimensions, or 1 − cosine."
+    )
+    commitment: float = Field(ge=0.0, description="Weight β of the commitment loss, which keeps the encoder near its codes.")
+    codebook_weight: float = Field(ge=0.0, description="Weight of the codebook loss, with quantizer end_to_end or gradient.")
+
+    epochs: int = Field(ge=1, description="Passes over the items fitted on, at most.")
+    batch_rows: int = Field(ge=1, description="Items a step, over all processes.")
+    accumulate: int = Field(
+        ge=1, description="Parts that a batch is led through the network in, one after the other: less memory, the same gradient."
+    )
+    optimizer: Literal["adamw", "adagrad"] = Field(description="AdamW, or Adagrad as in TIGER.")
+    learning_rate: float = Field(gt=0.0, description="Highest learning rate, that of the decoder.")
+    encoder_rate: float = Field(
+        ge=0.0,
+        description="Learning rate of the encoder, as a multiple of learning_rate. With architecture residual and 0 there is no encoder: vectors are quantised as they are.",
+    )
+    codebook_rate: float = Field(
+        ge=0.0, description="Learning rate of the codebooks, as a multiple of learning_rate, with quantizer end_to_end or gradient."
+    )
+    weight_decay: float = Field(ge=0.0, description="Weight decay of encoder and decoder; codebooks have none.")
+    schedule: Literal["cosine", "one_cycle", "constant"] = Field(
+        description="Learning rate after the warm-up: down to 0 by a cosine, the same with momentum running the other way (and a smooth warm-up), or constant."
+    )
+    warmup_epochs: int = Field(ge=0, description="Epochs over which the learning rate rises from 0.")
+    plain_epochs: int = Field(
+        ge=0, description="Epochs at the beginning in which the network learns as a plain autoencoder. Only then do the codebooks start."
+    )
+    clip: Annotated[Annotated[float, Field(gt=0.0)] | None, BeforeValidator(_nothing_from_text)] = Field(
+        description="Gradients are clipped to this norm; null leaves them."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        description="What encoder and decoder compute in while training; the quantiser always in float32. auto: bfloat16 on a GPU that has it."
+    )
+    compile: bool = Field(
+        description="Compile encoder and decoder (torch.compile). It takes a minute and a C++ compiler, and pays for long trainings on a GPU."
+    )
+
+    patience: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_nothing_from_text)] = Field(
+        description="Stop after this many epochs without a better one to keep; null never stops: with a falling learning rate the best epochs come last."
+    )
+    burn_in: int = Field(ge=0, description="Epochs at the beginning that are neither kept nor judged to have collapsed.")
+    catalogue_every: int = Field(
+        ge=1, description="Epochs between two looks at the codes of the catalogue. Only such an epoch, and the last, may be kept."
+    )
+    catalogue_rows: int = Field(
+        ge=1,
+        description="Items of the catalogue that are looked at, the first by item hash (all of them if there are fewer). With few, collisions are hardly seen: at least 50,000.",
+    )
+    collision_tolerance: float = Field(
+        ge=0.0,
+        le=1.0,
+        description="The epoch that is kept has the lowest validation loss of the reconstruction among those whose collision rate is at most this much above the lowest.",
+    )
+    collapse_below: float = Field(
+        ge=0.0,
+        lt=1.0,
+        description="A training fails when the catalogue uses a level as if it had less than this share of its codes (by perplexity). 0 never fails.",
+    )
+
+
+class CheckpointParameters(Group):
+    """What an rq_vae keeps of its training, to go on from if it is killed. The weights do not depend on it."""
+
+    every: int = Field(ge=0, description="Epochs between two checkpoints, in 06_models/checkpoints; 0 writes none.")
+    keep: int = Field(ge=1, description="How many of the last checkpoints of a training are kept.")
+    resume: str = Field(
+        description="auto: go on from the latest checkpoint of the same data and parameters, where there is one. never: begin anew. Or the path of a checkpoint."
+    )
 
 
 class TokenizerParameters(Group):
@@ -179,12 +281,24 @@ class TokenizerParameters(Group):
         description="Fit on every item, or hold the validation items out: what the metrics then say of them is what new items will see."
     )
     preprocess: PreprocessParameters = Field(description="What happens to vectors before quantising.")
-    rq_kmeans: RQKMeansParameters = Field(description="Used when kind is rq_kmeans.")
+    rq_kmeans: RQKMeansParameters = Field(description="Used when kind is rq_kmeans, and where an rq_vae starts from one.")
     rq_vae: RQVAEParameters = Field(description="Used when kind is rq_vae.")
+    checkpoints: CheckpointParameters = Field(description="Used when kind is rq_vae.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of this kind of tokenizer, as `tokenizers.fit_tokenizer` takes them."""
+        options = getattr(self, self.kind).model_dump()
+        return options | ({"start": self.rq_kmeans.model_dump()} if self._starts_from_kmeans else {})
+
+    @property
+    def _starts_from_kmeans(self) -> bool:
+        return self.kind == "rq_vae" and self.rq_vae.init == "rq_kmeans"
 
     def in_use(self) -> dict[str, Any]:
-        """Return the parameters that this kind of tokenizer takes."""
-        return self.model_dump(exclude={"rq_kmeans", "rq_vae"} - {self.kind})
+        """Return the parameters that this tokenizer depends on."""
+        used = {self.kind} | ({"rq_kmeans"} if self._starts_from_kmeans else set())
+        return self.model_dump(exclude={"checkpoints"} | ({"rq_kmeans", "rq_vae"} - used))
 
 
 class IdentifyParameters(Group):
@@ -246,6 +360,15 @@ class Parameters(Group):
     evaluate: EvaluateParameters
     tracking: TrackingParameters
     logs: LogParameters
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, value) of every leaf of nested mappings."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 RUNTIME_PATHS = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -12,12 +14,33 @@ logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LINES = 10.0
 
+Listener = Callable[[str, Mapping[str, Any], int], None]
+"""Hears of each step of long work: what it is, its numbers, and which step it is."""
+
+_listeners: list[Listener] = []
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Let a listener hear of all steps within."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def tell(what: str, numbers: Mapping[str, Any], step: int) -> None:
+    """Say what a step came to, to whoever listens."""
+    for listener in _listeners:
+        listener(what, numbers, step)
+
 
 class Progress:
     """Report how far a piece of work is.
 
     On a terminal it draws a bar (with tqdm, where tqdm is installed). Elsewhere it logs a line every ten seconds, so that short work
-    says nothing at all.
+    says nothing at all; nothing either where `lines` is off, for work that has lines of its own.
 
         with Progress("encode", total=n) as progress:
             for rows in chunks(n):
@@ -25,8 +48,8 @@ class Progress:
                 progress.advance(rows.stop - rows.start)
     """
 
-    def __init__(self, label: str, total: int, unit: str = "items") -> None:
-        self.label, self.total, self.unit, self.done = label, total, unit, 0
+    def __init__(self, label: str, total: int, unit: str = "items", *, lines: bool = True) -> None:
+        self.label, self.total, self.unit, self.done, self.lines = label, total, unit, 0, lines
         self._bar = _terminal_bar(label, total, unit)
 
     def __enter__(self) -> Progress:
@@ -38,7 +61,7 @@ class Progress:
         self.done += amount
         if self._bar is not None:
             self._bar.update(amount)
-        elif time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
+        elif self.lines and time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
             logger.info(self._line())
 

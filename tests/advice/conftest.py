@@ -10,7 +10,7 @@ from semantic_ids.advice import Job, Speed
 from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae import RQVAEOptions
 
-OPTIONS = {"rq_kmeans": asdict(RQKMeansOptions()), "rq_vae": asdict(RQVAEOptions())}
+OPTIONS = {"rq_kmeans": asdict(RQKMeansOptions()), "rq_vae": {**asdict(RQVAEOptions()), "start": asdict(RQKMeansOptions())}}
 USUAL = {
     "items": 1_000_000,
     "dim": 768,

@@ -10,7 +10,7 @@ import torch
 
 from semantic_ids.advice import memory
 from semantic_ids.identifiers import placement
-from semantic_ids.tokenizers import residual, threads, training
+from semantic_ids.tokenizers import batches, residual, threads
 
 STAGES = ("train", "encode", "deduplicate", "evaluate")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has /proc")
@@ -87,7 +87,7 @@ def test_constants_that_mirror_others_are_still_theirs():
     assert memory.WORKER == threads.WORKER_ROWS
     assert memory.SEARCH == 4 * 4 * residual.BEAM_CELLS
     assert memory.COSTS_AT_A_TIME == placement.COSTS_AT_A_TIME
-    assert memory.IN_MEMORY == training.IN_MEMORY_BYTES
+    assert memory.IN_MEMORY == batches.HELD_BYTES
 
 
 @linux

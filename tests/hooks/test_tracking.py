@@ -15,8 +15,8 @@ from tests.probe import METRICS, Project
 from semantic_ids.errors import BadInput
 from semantic_ids.hooks.parameters import known_parameters
 from semantic_ids.hooks.tracked_run import TrackedRun
-from semantic_ids.hooks.tracking import flatten, history, numbers
-from semantic_ids.parameters import RUNTIME_PATHS
+from semantic_ids.hooks.tracking import history, numbers
+from semantic_ids.parameters import RUNTIME_PATHS, flatten
 
 LEAVES = {name for name in known_parameters() if not any(other.startswith(f"{name}.") for other in known_parameters())}
 DEAD = "server: {mlflow_tracking_uri: 'http://127.0.0.1:9'}"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import typing
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,35 +16,9 @@ from semantic_ids.hashing import vector_hash
 from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.evaluate import nodes
 from semantic_ids.pipelines.evaluate.pipeline import FIGURES, create_pipeline
-from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
+from tests.pipelines.small import SMALL
 
-PARAMETERS = TokenizerParameters.model_validate(
-    {
-        "kind": "rq_kmeans",
-        "codebook_sizes": [16, 16],
-        "seed": 1,
-        "device": "cpu",
-        "fit_on": "all",
-        "preprocess": {"normalize": False, "center": True, "scale": True, "dimensions": None, "whiten": 0.0},
-        "rq_kmeans": {**asdict(RQKMeansOptions()), "iterations": 1, "anneal_rounds": 2},
-        "rq_vae": {
-            "hidden": [8],
-            "latent": 4,
-            "activation": "silu",
-            "epochs": 1,
-            "batch_rows": 64,
-            "learning_rate": 0.001,
-            "weight_decay": 0.0,
-            "warmup_epochs": 0,
-            "clip": 1.0,
-            "commitment": 0.25,
-            "decay": 0.9,
-            "init_rows": 64,
-            "reset_below": 0.0,
-            "patience": 1,
-        },
-    }
-)
+PARAMETERS = TokenizerParameters.model_validate({**SMALL, "codebook_sizes": [16, 16]})
 IDENTIFY = IdentifyParameters(strategy="reassign", candidates=4)
 EVALUATE = EvaluateParameters(queries=50, twin=False, labels="auto", max_label_values=10, min_label_share=0.5)
 

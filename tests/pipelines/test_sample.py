@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.conftest import clustered
 
 from semantic_ids.artifacts import Embeddings, Provenance
 from semantic_ids.hashing import vector_hash
 from semantic_ids.parameters import SampleParameters
 from semantic_ids.pipelines.sample.nodes import split
+from tests.conftest import clustered
 
 
 def embeddings(vectors):

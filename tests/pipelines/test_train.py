@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.conftest import clustered
 
 from semantic_ids.advice import memory
-from semantic_ids.artifacts import Embeddings, Provenance, Split
+from semantic_ids.artifacts import CheckpointPlace, Embeddings, Provenance, Split
 from semantic_ids.datasets.table import made_from
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import vector_hash
@@ -21,45 +21,23 @@ from semantic_ids.parameters import AdviceParameters, EvaluateParameters, Identi
 from semantic_ids.pipelines.train import nodes
 from semantic_ids.pipelines.train.cost import job_of
 from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
+from tests.conftest import clustered
+from tests.pipelines.small import SMALL
 
 VECTORS = clustered(600, 8)
-BASE = {
-    "kind": "rq_kmeans",
-    "codebook_sizes": [6, 6],
-    "seed": 1,
-    "device": "cpu",
-    "fit_on": "all",
-    "preprocess": {"normalize": False, "center": True, "scale": True, "dimensions": None, "whiten": 0.0},
-    "rq_kmeans": {**asdict(RQKMeansOptions()), "iterations": 1, "anneal_rounds": 3, "refine_gain": 0.0},
-    "rq_vae": {
-        "hidden": [16],
-        "latent": 4,
-        "activation": "relu",
-        "epochs": 3,
-        "batch_rows": 100,
-        "learning_rate": 0.01,
-        "weight_decay": 0.0,
-        "warmup_epochs": 1,
-        "clip": 1.0,
-        "commitment": 0.25,
-        "decay": 0.9,
-        "init_rows": 200,
-        "reset_below": 0.1,
-        "patience": 5,
-    },
-}
-
-
 EVALUATE = EvaluateParameters(queries=50, twin=True, labels="auto", max_label_values=100, min_label_share=0.5)
 
 
-def train(embeddings, split, tokenizer, strategy="none", pilot_items=0):
+PLACE = CheckpointPlace(Path("/nowhere"), Path("/nowhere"))
+
+
+def train(embeddings, split, tokenizer, strategy="none", pilot_items=0, place=PLACE):
     identify, advice = IdentifyParameters(strategy=strategy, candidates=4), AdviceParameters(pilot_items=pilot_items)
-    return nodes.train(embeddings, split, tokenizer, identify, EVALUATE, advice)
+    return nodes.train(embeddings, split, tokenizer, identify, EVALUATE, advice, place)
 
 
 def parameters(**changes):
-    return TokenizerParameters.model_validate({**BASE, **changes})
+    return TokenizerParameters.model_validate({**SMALL, **changes})
 
 
 @pytest.fixture
@@ -78,7 +56,7 @@ def test_it_returns_a_tokenizer_its_history_and_its_results(embeddings, split, k
     tokenizer, history, results = train(embeddings, split, parameters(kind=kind))
     assert tokenizer.kind == kind and tokenizer.encode(VECTORS).shape == (600, 2)
     assert tokenizer.provenance.inputs == {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint}
-    assert history.num_rows == (2 + 3 + RQKMeansOptions().refine_rounds if kind == "rq_kmeans" else 3)
+    assert history.num_rows == (2 + 3 + RQKMeansOptions().refine_rounds if kind == "rq_kmeans" else 4)
     assert json.loads(json.dumps(results, allow_nan=False)) == results
     assert (results["items"], results["capacity"], results["training"]["rows"]) == (600, 36, 600)
     assert results["bits"] == pytest.approx(2 * np.log2(6)) and results["training"]["seconds"] > 0
@@ -87,7 +65,7 @@ def test_it_returns_a_tokenizer_its_history_and_its_results(embeddings, split, k
 @pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
 def test_only_fit_on_all_sees_the_items_held_out(embeddings, split, kind):
     """rq_vae chooses its best epoch by the items held out; here it has one epoch to choose from."""
-    vae = {**BASE["rq_vae"], "epochs": 1}
+    vae = {**SMALL["rq_vae"], "epochs": 1, "burn_in": 1}
     vectors = VECTORS.copy()
     vectors[split.validation] = 77
     spoilt = replace(embeddings, vectors=vectors)
@@ -99,7 +77,7 @@ def test_only_fit_on_all_sees_the_items_held_out(embeddings, split, kind):
 
 
 def test_parameters_of_the_other_kind_do_not_change_where_it_comes_from(embeddings, split):
-    other = {**BASE["rq_vae"], "epochs": 9}
+    other = {**SMALL["rq_vae"], "epochs": 9}
     a, b = (train(embeddings, split, parameters(**change))[0].provenance for change in ({}, {"rq_vae": other}))
     assert a.fingerprint == b.fingerprint
     assert train(embeddings, split, parameters(seed=2))[0].provenance.fingerprint != a.fingerprint
@@ -242,5 +220,5 @@ def test_who_is_fitted_on_and_who_is_watched(embeddings, split):
     ("dimensions", "whiten", "width", "rotates"), [(None, 0.0, 8, False), (8, 0.0, 8, False), (3, 0.0, 3, True), (None, 0.5, 8, True)]
 )
 def test_axes_that_are_kept_are_what_is_worked_on(embeddings, split, dimensions, whiten, width, rotates):
-    found = job(embeddings, split, preprocess={**BASE["preprocess"], "dimensions": dimensions, "whiten": whiten})
+    found = job(embeddings, split, preprocess={**SMALL["preprocess"], "dimensions": dimensions, "whiten": whiten})
     assert (found.width, found.rotates) == (width, rotates)

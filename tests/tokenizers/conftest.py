@@ -11,9 +11,46 @@ from tests.conftest import clustered
 SIZES = (8, 5, 7)  # neither equal nor powers of two
 OPTIONS = {
     "rq_kmeans": {"iterations": 2, "anneal_rounds": 10, "anneal_rows": 300, "beam_size": 3},
-    "rq_vae": {"hidden": [24], "latent": 6, "epochs": 12, "batch_rows": 50, "warmup_epochs": 2, "init_rows": 400, "learning_rate": 3e-3},
+    "rq_vae": {
+        "architecture": "mlp",
+        "hidden": [24],
+        "latent": 6,
+        "dropout": 0.0,
+        "quantizer": "ema",
+        "joint": False,
+        "beam_size": 1,
+        "init": "kmeans",
+        "init_rows": 400,
+        "commitment": 0.25,
+        "codebook_weight": 1.0,
+        "epochs": 12,
+        "batch_rows": 50,
+        "learning_rate": 3e-3,
+        "encoder_rate": 1.0,
+        "warmup_epochs": 2,
+        "plain_epochs": 2,
+    },
 }
 KINDS = tuple(OPTIONS)
+RESIDUAL = {
+    "architecture": "residual",
+    "quantizer": "end_to_end",
+    "joint": True,
+    "beam_size": 3,
+    "init": "rq_kmeans",
+    "start": {"anneal_rounds": 4, "iterations": 1, "anneal_rows": 300},
+    "commitment": 1.0,
+    "codebook_weight": 0.0,
+    "epochs": 4,
+    "warmup_epochs": 1,
+    "plain_epochs": 0,
+}
+"""What of `OPTIONS["rq_vae"]` is otherwise with the residual architecture."""
+VARIANTS = [
+    pytest.param(("rq_kmeans", {}), id="rq_kmeans"),
+    pytest.param(("rq_vae", {}), id="rq_vae"),
+    pytest.param(("rq_vae", RESIDUAL), id="rq_vae_residual"),
+]
 AXES = {"dimensions": 9, "whiten": 0.5}  # of 12
 PREPROCESS = [pytest.param({}, id="as_they_are"), pytest.param(AXES, id="axes")]
 
@@ -33,6 +70,7 @@ def preprocess(request):
     return request.param
 
 
-@pytest.fixture(scope="session", params=KINDS)
+@pytest.fixture(scope="session", params=VARIANTS)
 def tokenizer(request, vectors, preprocess):
-    return fitted(request.param, vectors, preprocess=preprocess)
+    kind, options = request.param
+    return fitted(kind, vectors, preprocess=preprocess, options=options)

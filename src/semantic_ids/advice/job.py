@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -82,17 +82,36 @@ class Job:
     @property
     def latent(self) -> int:
         """Dimensions of what is quantised."""
-        return self.options["latent"] if self.kind == "rq_vae" else self.width
+        return self.options["latent"] if self.kind == "rq_vae" and self.options["architecture"] == "mlp" else self.width
 
     @property
-    def widths(self) -> list[int]:
-        """Widths of an rq_vae's encoder, from its input to its output; its decoder has the same."""
-        return [self.width, *self.options["hidden"], self.latent] if self.kind == "rq_vae" else []
+    def decoder_widths(self) -> list[int]:
+        """Widths of an rq_vae's decoder, from its input to its output."""
+        return [self.latent, *reversed(self.options["hidden"]), self.width] if self.kind == "rq_vae" else []
 
     @property
-    def network(self) -> float:
-        """Operations of a vector's way through the encoder, or through the decoder; 0 without one."""
-        return 2.0 * sum(a * b for a, b in pairwise(self.widths))
+    def encoder_widths(self) -> list[int]:
+        """Widths of its encoder; a residual one that does not learn is left out."""
+        left_out = self.kind == "rq_vae" and self.options["architecture"] == "residual" and self.options["encoder_rate"] == 0
+        return [] if left_out else self.decoder_widths[::-1]
+
+    @property
+    def encoder(self) -> float:
+        """Operations of a vector's way through the encoder; 0 without one."""
+        return 2.0 * sum(a * b for a, b in pairwise(self.encoder_widths))
+
+    @property
+    def decoder(self) -> float:
+        """Operations of a vector's way through the decoder; 0 without one."""
+        return 2.0 * sum(a * b for a, b in pairwise(self.decoder_widths))
+
+    @property
+    def start(self) -> Job | None:
+        """The rq_kmeans in the latent space that an rq_vae starts from; None where it starts from plain k-means."""
+        if self.kind != "rq_vae" or self.options["init"] != "rq_kmeans":
+            return None
+        options = {**self.options["start"], "beam_size": self.options["beam_size"]}
+        return replace(self, kind="rq_kmeans", options=options, dim=self.latent, width=self.latent, rotates=False, strategy="none")
 
     def fit_rows(self, items: int) -> int:
         """Of so many items to fit on, how many are."""

@@ -19,7 +19,11 @@ HIDDEN_COPIES = 2
 TRAINING = 80e6
 """Bytes of what torch loads to train."""
 IN_MEMORY = 512 << 20
-"""Rows that an rq_vae is trained on are held up to this size: `tokenizers.training.IN_MEMORY_BYTES`."""
+"""Prepared rows that an rq_vae is trained on are held up to this size: `tokenizers.batches.HELD_BYTES`."""
+BUFFER_ROWS = 1 << 15
+"""Larger ones are read in buffers of so many rows, of which three are there at a time: `tokenizers.batches.BUFFER_ROWS`."""
+WEIGHT_COPIES = 7
+"""Of the weights: themselves, gradients, two moments, two epochs that may be kept, and what is being written."""
 ITEM = {"encode": 60, "deduplicate": 100, "evaluate": 200}
 """Bytes an item beside its codes: keys, their order, errors. Measured on 1,000,000 items, from the peak of each stage."""
 CODES = {"encode": 3, "deduplicate": 5, "evaluate": 5}
@@ -47,7 +51,8 @@ def held(job: Job, threads: int) -> dict[str, float]:
 def at_work(job: Job, threads: int) -> float:
     """Bytes of what is being worked on: a chunk that is read, each thread's rows and scores, and the codebooks with their tables."""
     chunk = 2 * CHUNK_ROWS * job.dim * 4
-    rows = threads * (WORKER * (job.dim + job.width + job.codes + HIDDEN_COPIES * sum(job.widths)) * 4 + SEARCH)
+    layers = HIDDEN_COPIES * sum(job.encoder_widths + job.decoder_widths)
+    rows = threads * (WORKER * (job.dim + job.width + job.codes + layers) * 4 + SEARCH)
     return chunk + rows + (0 if job.on_gpu else codebooks(job))
 
 
@@ -60,9 +65,10 @@ def train(job: Job, items: int, threads: int) -> float:
     """Bytes of a fit on so many items."""
     work = LIBRARIES / 4 + at_work(job, threads) + 3 * CHUNK_ROWS * job.dim * 4 + 3 * 8 * job.width**2
     if job.kind == "rq_vae":
-        vectors = sum(2 * part for part in (items * job.dim * 4, job.watched_items * job.dim * 4) if part <= IN_MEMORY)
-        latents = START_COPIES * job.start_rows(items) * job.latent * 4
-        return work + TRAINING + vectors + latents + HIDDEN_COPIES * CHUNK_ROWS * sum(job.widths) * 4
+        vectors = sum(part for part in (items * job.width * 4, job.watched_items * job.width * 4) if part <= IN_MEMORY)
+        buffered = 3 * BUFFER_ROWS * job.dim * 4 if items * job.width * 4 > IN_MEMORY else 0
+        network = WEIGHT_COPIES * 4 * (job.encoder + job.decoder) / 2
+        return work + TRAINING + network + (0 if job.on_gpu else vectors) + max(buffered, _started(job, items, threads))
     rows = job.fit_rows(items)
     unique = job.strategy == "reassign" and rows == items and job.options["unique_rounds"] > 0
     fitted = rows * job.width * 4
@@ -70,6 +76,14 @@ def train(job: Job, items: int, threads: int) -> float:
     if job.on_gpu:
         return work + (fitted + repaired if unique else 0)
     return work + fitted + max((COPIES - 1) * fitted, start, repaired)
+
+
+def _started(job: Job, items: int, threads: int) -> float:
+    """Bytes of what an rq_vae's codebooks are made of: latent vectors, and what is made of these."""
+    start = job.start
+    if start is None:
+        return START_COPIES * job.start_rows(items) * job.latent * 4
+    return start.fit_rows(items) * job.latent * 4 + train(start, items, threads)
 
 
 def deduplicate(job: Job, items: int) -> float:

@@ -7,6 +7,8 @@ to was measured once, and is written down here.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from semantic_ids.advice.job import Job, Speed
 
 # In plain passes (`Speed.passes`), from the processor time of a single thread on the machine of docs/measurements.md, where one is 0.65 ns.
@@ -92,14 +94,26 @@ def _solve(job: Job, speed: Speed, rows: int, width: float) -> float:
 
 
 def _network(job: Job, speed: Speed, items: int) -> float:
-    """Seconds of all epochs of an rq_vae. A step goes forward, and backward at twice the price."""
-    options = job.options
-    looked_up = 2.0 * job.latent * job.codes
-    trained, watched = items * (6 * job.network + looked_up), job.watched_items * (2 * job.network + looked_up)
-    epoch = TRAINING * (trained + watched) / speed.products
+    """Seconds of all epochs of an rq_vae. A step goes forward, and backward at twice the price; its batch is searched by one thread."""
+    options, network = job.options, job.encoder + job.decoder
+    looked_up = 2.0 * job.latent * job.codes / speed.products
+    trained = items * (3 * network / speed.products + looked_up + speed.search * speed.threads)
+    tables = items / options["batch_rows"] * PAIRS * job.pairs * job.latent / speed.products
+    watched = job.watched_items * (network / speed.products + looked_up + speed.search)
+    seen = min(job.items, options["catalogue_rows"]) / options["catalogue_every"]
+    catalogue = seen * (job.encoder / speed.products + looked_up + speed.search + job.dim * READ / speed.passes)
+    epoch = TRAINING * (trained + tables) + watched + catalogue
     read = (items + job.watched_items) * job.dim * READ / speed.passes
-    start = LLOYD_ITERATIONS * _lloyd(job, speed, job.start_rows(items), job.latent)
-    return start + options["epochs"] * (epoch + read)
+    return _started(job, speed, items) + options["epochs"] * (epoch + read)
+
+
+def _started(job: Job, speed: Speed, items: int) -> float:
+    """Seconds until an rq_vae has codebooks."""
+    start = job.start
+    if start is None:
+        return LLOYD_ITERATIONS * _lloyd(job, speed, job.start_rows(items), job.latent)
+    rows = start.fit_rows(items)
+    return train(replace(start, fit_items=rows), speed, rows)
 
 
 def encode(job: Job, speed: Speed, items: int) -> float:
@@ -112,7 +126,7 @@ def _latent(job: Job, speed: Speed) -> float:
     """Seconds to read a vector and to lead it to the space that is quantised."""
     rotation = 2.0 * job.dim * job.width if job.rotates else 0.0
     threads = 1 if job.on_gpu else speed.threads
-    return (job.network + rotation) / speed.products + job.dim * READ / speed.passes / threads
+    return (job.encoder + rotation) / speed.products + job.dim * READ / speed.passes / threads
 
 
 def deduplicate(job: Job, speed: Speed) -> float:
@@ -136,7 +150,7 @@ def evaluate(job: Job, speed: Speed) -> float:
     """Seconds of the metrics, and of the twin."""
     passes = job.items * (job.dim * EVALUATE + 2 * KEEP) / speed.passes
     scores = 2.0 * min(job.queries, job.items) * job.dim * (job.items + job.distinct) / speed.cpu_products
-    decoded = 4 * job.items * job.network / speed.products
+    decoded = 4 * job.items * job.decoder / speed.products
     if not job.twin_items:
         return passes + scores + decoded
     held_out = job.items - job.twin_items

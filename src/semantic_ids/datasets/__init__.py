@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _MODULE_OF = {
+    "CheckpointsDataset": "checkpoints",
     "CodesDataset": "codes",
     "EmbeddingsDataset": "embeddings",
     "FigureDataset": "figure",

@@ -10,6 +10,7 @@ from semantic_ids.hooks.logs import LogHooks
 from semantic_ids.hooks.signals import SignalHooks
 from semantic_ids.hooks.stages import StageHooks
 from semantic_ids.hooks.summary import SummaryHooks
+from semantic_ids.hooks.torchrun import TorchrunHooks
 from semantic_ids.hooks.tracking import TrackingHooks
 
 _configuration = ConfigurationHooks()
@@ -23,5 +24,6 @@ HOOKS = (
     _stages,
     _logs,
     SignalHooks(),
+    TorchrunHooks(_configuration),
     _configuration,
 )

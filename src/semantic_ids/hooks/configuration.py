@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +85,22 @@ def require_environment(loader: AbstractConfigLoader) -> None:
     if not source.is_dir():
         raise BadInput(f"there is no configuration in {source}", do="run inside the project, or name its folder with --conf-source")
     environment = loader.env or loader.default_run_env
-    known = sorted(folder.name for folder in source.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    known = sorted(_environments(source), key=lambda name: ("/" in name, name))
     if environment not in known:
+        written = dict.fromkeys(f"{name.partition('/')[0]}/…" if "/" in name else name for name in known)
         raise BadInput(
-            f"unknown environment '{environment}'{nearest(environment, known)}", where=str(source), expected=f"one of {', '.join(known)}"
+            f"unknown environment '{environment}'{nearest(environment, known)}", where=str(source), expected=f"one of {', '.join(written)}"
         )
+
+
+def _environments(source: Path) -> Iterator[str]:
+    """Yield the environments: folders, and the folders in those that hold nothing else (`ablations/ema`)."""
+    for folder in (folder for folder in source.iterdir() if folder.is_dir() and not folder.name.startswith(".")):
+        inside = [child for child in folder.iterdir() if not child.name.startswith(".")]
+        if inside and all(child.is_dir() for child in inside):
+            yield from (f"{folder.name}/{child.name}" for child in inside)
+        else:
+            yield folder.name
 
 
 def _folders(loader: AbstractConfigLoader) -> list[Path]:

@@ -11,6 +11,7 @@ import click
 from kedro.framework.hooks import hook_impl
 
 from semantic_ids.hooks.stages import path_of
+from semantic_ids.hooks.torchrun import is_helper
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
@@ -55,6 +56,8 @@ class SummaryHooks:
     @hook_impl(trylast=True)
     def after_pipeline_run(self, catalog: DataCatalog) -> None:
         """Print metrics, seconds and paths."""
+        if is_helper():
+            return
         rows = {
             "metrics": {name: _number(value) for name, value in headlines(self._metrics)},
             "seconds": {name: f"{seconds:.1f}" for name, seconds in self._stages.seconds.items()},

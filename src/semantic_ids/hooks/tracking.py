@@ -9,6 +9,7 @@ import atexit
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ from semantic_ids.hooks.git import describe_commit
 from semantic_ids.hooks.logs import command, dataset_name
 from semantic_ids.hooks.server import limit_waiting, unanswered
 from semantic_ids.hooks.stages import path_of
+from semantic_ids.hooks.torchrun import is_helper
+from semantic_ids.parameters import flatten
+from semantic_ids.progress import heard_by
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,6 +50,8 @@ class TrackingHooks:
         self._configuration, self._stages = configuration, stages
         self._run: TrackedRun | None = None
         self._fingerprints: dict[str, str] = {}
+        self._heard: set[str] = set()
+        self._listening = ExitStack()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -65,7 +71,7 @@ class TrackingHooks:
         """
         self._end("KILLED")
         self._catalog, self._fingerprints, self._is_broken = catalog, {}, False
-        if not self._configuration.parameters.tracking.enabled:
+        if not self._configuration.parameters.tracking.enabled or is_helper():
             return
         try:
             self._start(run_params, pipeline, catalog)
@@ -85,7 +91,7 @@ class TrackingHooks:
         self._note_fingerprint(dataset_name, data)
         if dataset_name == "metrics":
             self._attempt(lambda run: run.log_metrics([(name, value, 0) for name, value in numbers(data)]))
-        elif dataset_name == "training_history":
+        elif dataset_name == "training_history" and "training" not in self._heard:
             self._attempt(lambda run: run.log_metrics(list(history(data))))
         if dataset_name in ARTIFACTS or dataset_name.startswith("figure_"):
             self._attempt(lambda run: run.log_files(path_of(dataset_name, self._catalog), _folder_of(dataset_name)))
@@ -115,7 +121,8 @@ class TrackingHooks:
         run = TrackedRun(context, self._name(), run_params, pipeline, catalog)
         if run.run_id is None:
             return
-        self._run = run
+        self._run, self._heard = run, set()
+        self._listening.enter_context(heard_by(self._hear))
         # Registered after MLflow's own, so it comes before it: Kedro calls no hook for Ctrl-C, SIGTERM and exits.
         atexit.register(self._end, "KILLED")
         run.log(self._parameters(), self._tags(run_params) | process_tags())
@@ -136,6 +143,11 @@ class TrackingHooks:
             "kedro_command": command(),  # kedro-mlflow's own leaves out --params and --env
             **describe_commit(self._configuration.context.project_path),
         }
+
+    def _hear(self, what: str, row: Mapping[str, Any], step: int) -> None:
+        """Record what a step of long work came to as soon as it is over: `training.loss` of an epoch."""
+        self._heard.add(what)
+        self._attempt(lambda run: run.log_metrics([(f"{what}.{name}", value, step) for name, value in numbers(row) if name != "epoch"]))
 
     def _note_fingerprint(self, name: str, data: object) -> None:
         """Tag the run with the fingerprint of an artifact."""
@@ -165,6 +177,7 @@ class TrackingHooks:
     def _end(self, status: str) -> None:
         """End the run, if there is one, also where tracking broke before: the server may be back."""
         run, self._run = self._run, None
+        self._listening.close()
         if run is None:
             return
         atexit.unregister(self._end)
@@ -180,15 +193,6 @@ def tracking_uri(context: KedroContext) -> str:
     """Return the tracking URI of `mlflow.yml`, without asking MLflow; empty where it is left to the surroundings."""
     context.config_loader.config_patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])
     return (context.config_loader["mlflow"].get("server") or {}).get("mlflow_tracking_uri") or ""
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted name, value) of every leaf of nested mappings."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -22,6 +22,7 @@ from semantic_ids.artifacts import Provenance
 from semantic_ids.codes import check_sizes
 from semantic_ids.contract import Assign
 from semantic_ids.errors import BadInput, nearest
+from semantic_ids.tokenizers.checkpoints import Checkpoints
 from semantic_ids.tokenizers.devices import full_precision, resolve
 from semantic_ids.tokenizers.kinds import CONFIG_FILE, MODEL_FILE
 from semantic_ids.tokenizers.preprocessing import Preprocessing, PreprocessOptions
@@ -63,6 +64,7 @@ class ResidualTokenizer(ABC):
         self.preprocess_options = _options(PreprocessOptions, preprocess or {})
         self.options = _options(self.options_class, options or {})
         self.dim = 0
+        self.checkpoints: Checkpoints | None = None
         self.history: list[dict[str, Any]] = []
         self.report: dict[str, Any] = {}
         self.provenance: Provenance | None = None
@@ -135,17 +137,19 @@ class ResidualTokenizer(ABC):
         rows: np.ndarray | None = None,
         monitor_rows: np.ndarray | None = None,
         assign: Assign | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> Self:
         """Fit on `rows` of `vectors` (n, D), all if None.
 
-        `monitor_rows` are watched by kinds that train in epochs; kinds that can are refined against the codes that `assign` makes unique.
+        Kinds that train in epochs watch `monitor_rows` and keep `checkpoints`; kinds that can are refined against the codes that `assign`
+        makes unique.
 
         Raises:
             BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, or more dimensions to keep than there are.
         """
         rows = np.arange(len(vectors)) if rows is None else np.asarray(rows)
         check_sizes(len(rows), self.codebook_sizes, unique=False)
-        self.dim = int(vectors.shape[1])
+        self.dim, self.checkpoints = int(vectors.shape[1]), checkpoints
         watched = rows if monitor_rows is None or not len(monitor_rows) else np.asarray(monitor_rows)
         with full_precision(self.device):
             fitted = Preprocessing.fit(vectors, rows[:PREPROCESS_ROWS], self.preprocess_options, self.device)

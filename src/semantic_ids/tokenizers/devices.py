@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,7 +18,7 @@ def resolve(device: str) -> torch.device:
         BadInput: There is no CUDA device.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _own("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadInput(
             "there is no CUDA device that this PyTorch can use",
@@ -25,7 +26,15 @@ def resolve(device: str) -> torch.device:
             expected="a CUDA device and a CUDA build of PyTorch",
             do="take --params=tokenizer.device=auto",
         )
-    return torch.device(device)
+    return _own(device)
+
+
+def _own(device: str) -> torch.device:
+    """Return the device of this process: of several that `torchrun` started on a machine, each has a GPU of its own."""
+    found = torch.device(device)
+    if found.type == "cuda" and "LOCAL_RANK" in os.environ:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    return found
 
 
 @contextmanager

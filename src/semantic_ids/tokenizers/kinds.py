@@ -15,6 +15,7 @@ from semantic_ids.errors import BadInput, nearest
 
 if TYPE_CHECKING:
     from semantic_ids.tokenizers.base import ResidualTokenizer
+    from semantic_ids.tokenizers.checkpoints import Checkpoints
 
 KINDS = {"rq_kmeans": ("rq_kmeans", "RQKMeans"), "rq_vae": ("rq_vae", "RQVAE")}
 """Kind → module and class."""
@@ -42,6 +43,7 @@ def fit_tokenizer(
     rows: np.ndarray | None = None,
     monitor_rows: np.ndarray | None = None,
     assign: Assign | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> ResidualTokenizer:
     """Fit a tokenizer.
 
@@ -56,6 +58,7 @@ def fit_tokenizer(
         rows: Ascending row numbers to fit on; every row if None.
         monitor_rows: Rows that rq_vae watches to stop early; the rows fitted on if None or empty.
         assign: What makes codes unique in the end; where rq_kmeans is fitted on all rows, it then refines its codebooks for them.
+        checkpoints: Where rq_vae keeps its state while it trains, to go on from if it is killed.
 
     Raises:
         BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, a device that is not there, a zero vector to normalise, more
@@ -64,7 +67,7 @@ def fit_tokenizer(
     tokenizer = tokenizer_class(kind)(
         codebook_sizes=codebook_sizes, seed=seed, device=device, preprocess=preprocess or {}, options=options or {}
     )
-    return tokenizer.fit(vectors, rows=rows, monitor_rows=monitor_rows, assign=assign)
+    return tokenizer.fit(vectors, rows=rows, monitor_rows=monitor_rows, assign=assign, checkpoints=checkpoints)
 
 
 def load_tokenizer(directory: str | Path, device: str = "auto") -> ResidualTokenizer:

@@ -5,82 +5,149 @@ x → encoder → z → residual codes → ẑ → decoder → x̂
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import ClassVar, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from semantic_ids.contract import Assign
+from semantic_ids.errors import BadInput
 from semantic_ids.tokenizers.base import ResidualTokenizer
-from semantic_ids.tokenizers.ema import EMAResidualQuantizer
+from semantic_ids.tokenizers.kmeans import kmeans
+from semantic_ids.tokenizers.networks import Network
+from semantic_ids.tokenizers.quantizer import Start, residual_kmeans
 from semantic_ids.tokenizers.residual import ResidualQuantizer
+from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans, RQKMeansOptions
 from semantic_ids.tokenizers.training import Trainer
+
+AS_IT_IS = {"normalize": False, "center": False, "scale": False}
+"""Preprocessing of latent vectors before codebooks are fitted to them."""
 
 
 @dataclass(frozen=True)
 class RQVAEOptions:
-    """Described in `parameters.RQVAEParameters`; the defaults are those of `conf/base`."""
+    """Described in `parameters.RQVAEParameters`; the defaults are those of `conf/base`.
 
-    hidden: Sequence[int] = (512,)
-    latent: int = 128
-    activation: str = "silu"
-    epochs: int = 100
-    batch_rows: int = 1024
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
-    warmup_epochs: int = 5
-    clip: float = 1.0
-    commitment: float = 0.25
-    decay: float = 0.95
-    init_rows: int = 16384
-    reset_below: float = 0.25
-    patience: int = 20
-
-
-class Network(nn.Module):
-    """Encoder, quantiser and decoder.
-
-    Args:
-        width: Width W of the prepared vectors.
-        sizes: Size of each level's codebook.
-        options: The kind's options.
+    Raises:
+        BadInput: Two options exclude each other.
     """
 
-    def __init__(self, width: int, sizes: Sequence[int], options: RQVAEOptions) -> None:
-        super().__init__()
-        widths = [width, *options.hidden, options.latent]
-        self.encoder = mlp(widths, options.activation)
-        self.decoder = mlp(widths[::-1], options.activation)
-        self.quantizer = EMAResidualQuantizer(sizes, options.latent, options.decay, options.reset_below)
+    architecture: str = "residual"
+    hidden: Sequence[int] = (1024,)
+    latent: int = 128
+    activation: str = "silu"
+    bias: bool = True
+    layer_norm: bool = False
+    dropout: float = 0.1
+    quantizer: str = "end_to_end"
+    joint: bool = True
+    beam_size: int = 5
+    init: str = "rq_kmeans"
+    init_rows: int = 16384
+    gradient: str = "straight_through"
+    temperature: float = 1.0
+    final_temperature: float = 0.1
+    sampling: float = 0.0
+    decay: float = 0.95
+    smoothing: float = 1e-5
+    reset_below: float = 0.02
+    masking: float = 0.0
+    sinkhorn: float | None = None
+    sinkhorn_iterations: int = 50
+    reconstruction: str = "mse"
+    commitment: float = 1.0
+    codebook_weight: float = 0.0
+    epochs: int = 40
+    batch_rows: int = 512
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    encoder_rate: float = 0.1
+    codebook_rate: float = 1.0
+    weight_decay: float = 1e-4
+    schedule: str = "cosine"
+    warmup_epochs: int = 1
+    plain_epochs: int = 0
+    clip: float | None = None
+    precision: str = "auto"
+    compile: bool = False
+    patience: int | None = None
+    burn_in: int = 0
+    catalogue_every: int = 1
+    catalogue_rows: int = 65536
+    collision_tolerance: float = 0.01
+    collapse_below: float = 0.1
+    start: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        if self.gradient == "gumbel" and (self.sampling > 0 or self.sinkhorn is not None):
+            other = f"sampling {self.sampling:g}" if self.sampling > 0 else f"sinkhorn {self.sinkhorn:g}"
+            raise BadInput(
+                f"gradient gumbel and {other}: Gumbel-softmax draws its codes itself",
+                where="tokenizer.rq_vae",
+                expected="one of the two",
+                do="take sampling 0 and sinkhorn null, or another gradient",
+            )
 
-def mlp(widths: Sequence[int], activation: str) -> nn.Sequential:
-    """Linear layers of the given widths with an activation between them."""
-    layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), nn.SiLU() if activation == "silu" else nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+    @property
+    def draws(self) -> bool:
+        """Whether the quantiser draws at random while training."""
+        return self.gradient == "gumbel" or self.sampling > 0 or self.masking > 0
+
+    @property
+    def encodes(self) -> bool:
+        """Whether there is an encoder: a residual one that does not learn would lead every vector to itself."""
+        return self.architecture != "residual" or self.encoder_rate > 0
+
+    def latent_width(self, width: int) -> int:
+        """Dimensions of what is quantised, for prepared vectors of a width."""
+        return width if self.architecture == "residual" else self.latent
 
 
 class RQVAE(ResidualTokenizer):
-    """Residual codes of an encoder's latent vector, decoded by an MLP."""
+    """Residual codes of an encoder's latent vector, decoded by a network."""
 
     kind: ClassVar[str] = "rq_vae"
     options_class: ClassVar[type] = RQVAEOptions
 
+    @property
+    def beam_size(self) -> int:
+        """Width of the beam that `encode` follows."""
+        return self.options.beam_size
+
     def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None) -> ResidualQuantizer:
-        with torch.random.fork_rng():
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
             torch.manual_seed(self.seed)
             self.network = Network(self.width, self.codebook_sizes, self.options).to(self.device)
-            trainer = Trainer(self.network, self.options, self.seed, self._prepared)
+            trainer = Trainer(
+                self.network,
+                self.codebook_sizes,
+                self.options,
+                self.seed,
+                self.preprocessing.apply,
+                self.width,
+                self._start(),
+                self.checkpoints,
+            )
             trainer.fit(vectors, rows, monitor_rows)
         self.network.eval()
         self.history, self.report = trainer.history, trainer.report
-        return ResidualQuantizer([codebook.data.clone() for codebook in self.network.quantizer.codebooks])
+        return ResidualQuantizer([codebook.detach().clone() for codebook in self.network.quantizer.codebooks])
+
+    def _start(self) -> Start:
+        """Return what makes codebooks for latent vectors: plain k-means level by level, or all that `rq_kmeans` does."""
+        if self.options.init == "kmeans":
+            generator = torch.Generator().manual_seed(self.seed)
+            rows = max(self.options.init_rows, LEAST_INIT_ROWS_A_CODE * max(self.codebook_sizes))
+            return Start(rows, lambda z: residual_kmeans(z, self.codebook_sizes, lambda rest, size: kmeans(rest, size, generator)))
+        options = replace(RQKMeansOptions(**(self.options.start or {})), beam_size=self.options.beam_size, balance=None)
+        tokenizer = RQKMeans(self.codebook_sizes, self.seed, self.device.type, AS_IT_IS, vars(options))
+        rows = max(self.codebook_sizes) * options.max_points_per_centroid
+        return Start(rows, lambda z: tokenizer.fit(z.cpu().numpy()).quantizer.codebooks)
 
     def _to_latent(self, x: Tensor) -> Tensor:
         return self.network.encoder(x)

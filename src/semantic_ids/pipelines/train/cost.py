@@ -39,7 +39,7 @@ def tell_cost(
 
     on_gpu = resolve(tokenizer.device).type != "cpu"
     job = job_of(embeddings, split, tokenizer, identify, evaluate, forecast, on_gpu=on_gpu)
-    beam, anneals = job.options.get("beam_size", 1), "anneal_rounds" in job.options
+    beam, anneals = job.options["beam_size"], job.kind == "rq_kmeans" or job.start is not None
     speed = Speed(**speeds(job.width, job.codebook_sizes, beam=beam, anneals=anneals, device=tokenizer.device))
     found = estimate(job, speed, memory.resident())
     short = found.shortage(memory.room())
@@ -70,7 +70,7 @@ def job_of(
         watched_items=held_out or fit_items,
         codebook_sizes=tokenizer.codebook_sizes,
         kind=tokenizer.kind,
-        options=getattr(tokenizer, tokenizer.kind).model_dump(),
+        options=tokenizer.options,
         width=min(axes or embeddings.dim, embeddings.dim),
         rotates=PreprocessOptions(**tokenizer.preprocess.model_dump()).rotates(embeddings.dim),
         strategy=identify.strategy,

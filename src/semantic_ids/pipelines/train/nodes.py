@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semantic_ids.artifacts import Embeddings, Provenance, Split, require_made_from
+from semantic_ids.artifacts import CheckpointPlace, Embeddings, Provenance, Split, require_made_from
 from semantic_ids.codes import capacity, check_sizes
 from semantic_ids.contract import Tokenizer
 from semantic_ids.errors import BadInput
-from semantic_ids.parameters import AdviceParameters, EvaluateParameters, IdentifyParameters, TokenizerParameters
+from semantic_ids.parameters import AdviceParameters, EvaluateParameters, IdentifyParameters, TokenizerParameters, flatten
 from semantic_ids.pipelines.train.cost import tell_cost
+
+if TYPE_CHECKING:
+    from semantic_ids.tokenizers.checkpoints import Checkpoints
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +30,7 @@ def train(
     identify: IdentifyParameters,
     evaluate: EvaluateParameters,
     advice: AdviceParameters,
+    checkpoints: CheckpointPlace,
 ) -> tuple[Tokenizer, Any, dict[str, Any]]:
     """Fit the tokenizer; return it, its history (a pyarrow table) and its results."""
     import pyarrow as pa
@@ -36,8 +42,10 @@ def train(
     _require_directions(embeddings, tokenizer)
     forecast = foretell(embeddings, tokenizer, identify, advice) if advice.pilot_items else None
     cost = tell_cost(embeddings, split, tokenizer, identify, evaluate, forecast) if forecast else None
-    fitted = fit(embeddings, tokenizer, identify, split.rows(tokenizer.fit_on), split.validation_rows)
-    inputs = {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint, **_refined_for(fitted, identify)}
+    inputs = {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint}
+    kept = checkpoints_of(tokenizer, checkpoints, inputs)
+    fitted = fit(embeddings, tokenizer, identify, split.rows(tokenizer.fit_on), split.validation_rows, kept)
+    inputs |= _refined_for(fitted, identify)
     fitted.provenance = Provenance("tokenizer", inputs, tokenizer.in_use())
     results = {**training_results(fitted, embeddings, tokenizer), "forecast": forecast, "estimate": cost}
     logger.info("%s fitted on %s items in %.1f s", fitted.kind, f"{fitted.report['rows']:,}", fitted.report["seconds"])
@@ -77,6 +85,7 @@ def fit(
     identify: IdentifyParameters,
     rows: np.ndarray | None,
     monitor_rows: np.ndarray | None,
+    checkpoints: Checkpoints | None = None,
 ) -> Tokenizer:
     """Fit a tokenizer on some rows (all if None), watching others. For what it raises see `tokenizers.fit_tokenizer`."""
     from semantic_ids.identifiers import unique_codes
@@ -89,11 +98,24 @@ def fit(
         seed=parameters.seed,
         device=parameters.device,
         preprocess=parameters.preprocess.model_dump(),
-        options=getattr(parameters, parameters.kind).model_dump(),
+        options=parameters.options,
         rows=rows,
         monitor_rows=monitor_rows,
         assign=partial(unique_codes, candidates=identify.candidates) if identify.strategy == "reassign" else None,
+        checkpoints=checkpoints,
     )
+
+
+def checkpoints_of(parameters: TokenizerParameters, place: CheckpointPlace, inputs: Mapping[str, str]) -> Checkpoints | None:
+    """Return where a training keeps its state; None for one that keeps none. The device is of no account."""
+    if parameters.kind != "rq_vae" or not parameters.checkpoints.every:
+        return None
+    from semantic_ids.tokenizers.checkpoints import Checkpoints
+
+    given = parameters.checkpoints
+    used = {name: value for name, value in flatten(parameters.in_use()) if name != "device"}
+    resume = given.resume if given.resume in ("auto", "never") else str(place.root / Path(given.resume).expanduser())
+    return Checkpoints(place.folder, {**inputs, **used}, every=given.every, keep=given.keep, resume=resume)
 
 
 def _require_directions(embeddings: Embeddings, parameters: TokenizerParameters) -> None:

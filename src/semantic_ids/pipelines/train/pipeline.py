@@ -13,7 +13,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 train,
-                inputs=["embeddings", "split", "params:tokenizer", "params:identify", "params:evaluate", "params:advice"],
+                inputs=["embeddings", "split", "params:tokenizer", "params:identify", "params:evaluate", "params:advice", "checkpoints"],
                 outputs=["tokenizer", "training_history", "training_results"],
                 name="train",
             )
