@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CONF = Path(__file__).parents[1] / "conf"
 
+WATCHED_ROWS = 8192
+
 Encode = Callable[[np.ndarray], np.ndarray]
 
 
@@ -161,7 +163,7 @@ class Ours(System):
         return {**{f"preprocess.{name}": value for name, value in values["preprocess"].items()}, **values[self.kind]}
 
     def fit(self, vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int) -> Fitted:
-        """Fit as the stage `train` does for `reassign`; no rows but those it is fitted on are watched."""
+        """Fit as the stage `train` does for `reassign`; an rq_vae watches a few of the rows that it is fitted on, and no others."""
         from semantic_ids.identifiers import unique_codes
         from semantic_ids.tokenizers import fit_tokenizer
 
@@ -178,6 +180,7 @@ class Ours(System):
             device="cpu",
             preprocess=preprocess,
             options=options,
+            monitor_rows=np.arange(min(len(vectors), WATCHED_ROWS)),
             assign=assign,
         )
         return Fitted(tokenizer.encode, lambda: tokenizer, tokenizer.decode, tokenizer.report.get("epochs"))

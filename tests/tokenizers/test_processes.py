@@ -264,4 +264,4 @@ def test_two_processes_that_were_killed_go_on_to_the_same_bits_and_the_first_alo
     for key, value in whole.items():
         assert again[key].tobytes() == value.tobytes(), key
     assert timeless(history) == timeless(expected)
-    assert len(list((folder / "checkpoints").glob("*/epoch-*"))) == 2
+    assert [place.name for place in (folder / "checkpoints").glob("*/epoch-*")] == ["epoch-00002"]
