@@ -30,6 +30,7 @@ from semantic_ids import pipeline_registry
 from semantic_ids.artifacts import Provenance
 from semantic_ids.errors import BadInput
 from semantic_ids.parameters import EvaluateParameters, TokenizerParameters
+from semantic_ids.progress import tell
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,6 +83,8 @@ def train(embeddings: SimpleNamespace, tokenizer: TokenizerParameters) -> tuple[
     if action == "sleep":
         Path("asleep").touch()
         time.sleep(300)
+    if action == "tell":
+        tell("training", {"epoch": 7, "loss": 0.125, "note": "x"}, 7)
     history = pa.table({"epoch": [1, 2], "loss": [0.5, None], "phase": ["a", "b"]})
     return "bad" if action == "bad-save" else "good", history
 

@@ -68,3 +68,23 @@ def test_a_terminal_without_tqdm_gets_lines(monkeypatch) -> None:
 def test_an_error_passes_through() -> None:
     with pytest.raises(ValueError, match="stop"), Progress("encode", total=1):
         raise ValueError("stop")
+
+
+def test_work_with_lines_of_its_own_has_only_a_bar(caplog, clock) -> None:
+    caplog.set_level(logging.INFO, logger="semantic_ids.progress")
+    with Progress("train", total=10, lines=False) as bar:
+        clock[0] += 99
+        bar.advance(5)
+    assert caplog.records == [] and bar.done == 5
+
+
+def test_steps_are_heard_by_whoever_listens_and_no_longer_than_that() -> None:
+    first, second = [], []
+    progress.tell("training", {"loss": 9.0}, 1)
+    with progress.heard_by(lambda *step: first.append(step)):
+        with progress.heard_by(lambda *step: second.append(step)):
+            progress.tell("training", {"loss": 0.5}, 2)
+        progress.tell("training", {"loss": 0.25}, 3)
+    progress.tell("training", {"loss": 0.1}, 4)
+    assert first == [("training", {"loss": 0.5}, 2), ("training", {"loss": 0.25}, 3)]
+    assert second == first[:1]

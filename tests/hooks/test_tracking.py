@@ -17,6 +17,7 @@ from semantic_ids.hooks.parameters import known_parameters
 from semantic_ids.hooks.tracked_run import TrackedRun
 from semantic_ids.hooks.tracking import history, numbers
 from semantic_ids.parameters import RUNTIME_PATHS, flatten
+from semantic_ids.progress import tell
 
 LEAVES = {name for name in known_parameters() if not any(other.startswith(f"{name}.") for other in known_parameters())}
 DEAD = "server: {mlflow_tracking_uri: 'http://127.0.0.1:9'}"
@@ -66,6 +67,22 @@ def test_a_run_records_metrics_history_tags_and_small_files(in_project: Project)
     assert (tags["environment"], tags["pipelines"], tags["pid"]) == ("local", "tokenize", str(os.getpid()))
     assert {file.name for file in (in_project.folder / "mlartifacts" / run_id).rglob("*.*")} == {"metrics.json", "dot.png", "config.json"}
     assert not list(in_project.folder.rglob("mlruns"))
+
+
+def test_epochs_are_recorded_while_it_trains_and_once(in_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROBE", "tell")
+    in_project.session()
+    assert in_project.ask("SELECT key, value, step FROM metrics WHERE key LIKE 'training.%'") == [("training.loss", 0.125, 7)]
+    monkeypatch.setenv("PROBE", "")
+    in_project.session()
+    assert sorted(in_project.ask("SELECT value, step FROM metrics WHERE key = 'training.loss'")) == [(0.125, 7), (0.5, 1)]
+
+
+def test_what_is_told_outside_of_a_run_is_nobodys(in_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_project.session()
+    before = in_project.ask("SELECT COUNT(*) FROM metrics")
+    tell("training", {"loss": 1.0}, 1)
+    assert in_project.ask("SELECT COUNT(*) FROM metrics") == before
 
 
 def test_a_failed_run_keeps_what_was_made_before(in_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

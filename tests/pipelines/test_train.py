@@ -20,7 +20,9 @@ from semantic_ids.hashing import vector_hash
 from semantic_ids.parameters import AdviceParameters, EvaluateParameters, IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.train import nodes
 from semantic_ids.pipelines.train.cost import job_of
+from semantic_ids.pipelines.train.nodes import checkpoints_of
 from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
+from semantic_ids.tokenizers.training import Trainer
 from tests.conftest import clustered
 from tests.pipelines.small import SMALL
 
@@ -222,3 +224,74 @@ def test_who_is_fitted_on_and_who_is_watched(embeddings, split):
 def test_axes_that_are_kept_are_what_is_worked_on(embeddings, split, dimensions, whiten, width, rotates):
     found = job(embeddings, split, preprocess={**SMALL["preprocess"], "dimensions": dimensions, "whiten": whiten})
     assert (found.width, found.rotates) == (width, rotates)
+
+
+# ---- checkpoints ------------------------------------------------------------------------------------------------------------------------
+
+
+def place_in(folder):
+    return CheckpointPlace(folder / "06_models" / "checkpoints", folder)
+
+
+def vae(checkpoints=None, **changes):
+    kept = {"every": 1, "keep": 9, "resume": "auto", **(checkpoints or {})}
+    return parameters(kind="rq_vae", rq_vae={**SMALL["rq_vae"], **changes}, checkpoints=kept)
+
+
+def test_a_training_that_was_stopped_goes_on_with_the_same_command(embeddings, split, tmp_path, monkeypatch, caplog):
+    whole = train(embeddings, split, vae(), place=place_in(tmp_path / "whole"))[0]
+    epoch = Trainer._epoch
+
+    def stopping(trainer, number):
+        if number == 3:
+            raise KeyboardInterrupt
+        return epoch(trainer, number)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_epoch", stopping)
+        train(embeddings, split, vae(), place=place_in(tmp_path))
+    with caplog.at_level(logging.INFO, "semantic_ids"):
+        again = train(embeddings, split, vae(), place=place_in(tmp_path))[0]
+    assert "going on from the checkpoint of epoch 2" in caplog.text
+    np.testing.assert_array_equal(again.decode(again.encode(VECTORS)), whole.decode(whole.encode(VECTORS)))
+    assert again.provenance == whole.provenance
+
+
+@pytest.mark.parametrize("change", [{"checkpoints": {"every": 0}}, {"kind": "rq_kmeans"}])
+def test_where_none_are_wanted_none_are_written(embeddings, split, tmp_path, change):
+    if "kind" in change:
+        train(embeddings, split, parameters(checkpoints={"every": 1, "keep": 1, "resume": "auto"}), place=place_in(tmp_path))
+    else:
+        train(embeddings, split, vae(**change), place=place_in(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_tokenizer_does_not_depend_on_its_checkpoints(embeddings, split, tmp_path):
+    a, b = (train(embeddings, split, vae({"every": n}), place=place_in(tmp_path))[0].provenance for n in (0, 1))
+    assert a.fingerprint == b.fingerprint
+
+
+@pytest.mark.parametrize("change", [{"epochs": 4}, {"learning_rate": 0.5}, {"hidden": [8]}])
+def test_other_parameters_have_checkpoints_of_their_own_and_those_named_are_refused(embeddings, split, tmp_path, change):
+    train(embeddings, split, vae(), place=place_in(tmp_path))
+    (folder,) = place_in(tmp_path).folder.iterdir()
+    (name,) = change
+    resume = {"resume": str(folder.relative_to(tmp_path))}  # a relative path starts at the root of the project
+    with pytest.raises(BadInput, match=rf"of another training: rq_vae.{name} was .*, is "):
+        train(embeddings, split, vae(resume, **change), place=place_in(tmp_path))
+    train(embeddings, split, vae(**change), place=place_in(tmp_path))
+    assert len(list(place_in(tmp_path).folder.iterdir())) == 2
+
+
+def test_other_data_have_checkpoints_of_their_own_and_those_named_are_refused(embeddings, split, tmp_path):
+    train(embeddings, split, vae(), place=place_in(tmp_path))
+    (folder,) = place_in(tmp_path).folder.iterdir()
+    other = replace(embeddings, provenance=Provenance("embeddings", content="y"))
+    of_other = replace(split, provenance=Provenance("split", {"embeddings": other.provenance.fingerprint}))
+    with pytest.raises(BadInput, match="of another training: embeddings was "):
+        train(other, of_other, vae({"resume": str(folder)}), place=place_in(tmp_path))
+
+
+def test_the_device_is_of_no_account_to_a_checkpoint(embeddings, split, tmp_path):
+    made = [checkpoints_of(vae().model_copy(update={"device": device}), place_in(tmp_path), {}) for device in ("cpu", "auto")]
+    assert made[0].folder == made[1].folder

@@ -1,6 +1,6 @@
 """Several processes that `torchrun` has started: all of them train, and the first alone writes.
 
-torchrun --nproc-per-node=4 -m semantic_ids run --pipelines=train --env=rq_vae_gpu
+torchrun --nproc-per-node=4 -m semantic_ids --pipelines=train --env=rq_vae_gpu
 """
 
 from __future__ import annotations
