@@ -234,7 +234,11 @@ def table(rows: Sequence[Row]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
-    asked = arguments(words)
+    carry_out(arguments(words), measure, table)
+
+
+def carry_out(asked: argparse.Namespace, measure: Callable[..., Iterator[Any]], table: Callable[[Sequence[Any]], str]) -> None:
+    """Say where it is measured, make vectors, measure, print and write."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if asked.device == "auto" else torch.device(asked.device)
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     about = {key: value for key, value in vars(asked).items() if key not in ("folder", "out")}

@@ -9,14 +9,11 @@ Needs torch, numpy and safetensors alone, so it runs on a bare GPU machine. Ever
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +24,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.gpu import make_vectors  # noqa: E402
-from benchmarks.machine import commit, machine, today  # noqa: E402
+from benchmarks.gpu import carry_out  # noqa: E402
 from semantic_ids.arrays import map_rows, read_rows  # noqa: E402
 from semantic_ids.tokenizers import fit_tokenizer  # noqa: E402
 from semantic_ids.tokenizers.networks import Network  # noqa: E402
@@ -192,20 +188,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
-    asked = arguments(words)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if asked.device == "auto" else torch.device(asked.device)
-    about = {key: value for key, value in vars(asked).items() if key not in ("folder", "out")}
-    about |= {"device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU", "machine": machine()}
-    about |= {"python": platform.python_version(), "torch": torch.__version__, "commit": commit(), "date": today()}
-    about |= {"threads": torch.get_num_threads()}
-    print("\n".join(f"{key}: {value}" for key, value in about.items()), flush=True)
-    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        paths = make_vectors(Path(folder), asked.items, asked.dim, asked.seed)
-        rows = list(measure(asked, paths, device))
-    print(table(rows))
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps({"about": about, "rows": [asdict(row) for row in rows]}, indent=2) + "\n", encoding="utf-8")
-    print(f"written to {asked.out}")
+    carry_out(arguments(words), measure, table)
 
 
 if __name__ == "__main__":

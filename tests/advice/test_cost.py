@@ -75,9 +75,9 @@ def test_it_is_said_in_a_sentence():
     )
 
 
-@pytest.mark.parametrize(("kind", "at_most"), [("rq_kmeans", False), ("rq_vae", True)])
-def test_training_that_may_stop_early_takes_at_most_so_long(make_job, speed, kind, at_most):
-    found = estimate(make_job(kind), speed, 1000)
+@pytest.mark.parametrize(("kind", "more", "at_most"), [("rq_kmeans", {}, False), ("rq_vae", {}, False), ("rq_vae", {"patience": 5}, True)])
+def test_training_that_may_stop_early_takes_at_most_so_long(make_job, speed, kind, more, at_most):
+    found = estimate(make_job(kind, more), speed, 1000)
     assert found.at_most == at_most and found.in_words().startswith("estimate: at most about " if at_most else "estimate: about ")
     assert list(found.seconds) == list(found.held) == list(STAGES) == list(LESS)
     assert found.resident == 1000 and found.products == speed.products

@@ -295,3 +295,9 @@ def test_other_data_have_checkpoints_of_their_own_and_those_named_are_refused(em
 def test_the_device_is_of_no_account_to_a_checkpoint(embeddings, split, tmp_path):
     made = [checkpoints_of(vae().model_copy(update={"device": device}), place_in(tmp_path), {}) for device in ("cpu", "auto")]
     assert made[0].folder == made[1].folder
+
+
+def test_a_checkpoint_that_is_not_there_is_refused_before_any_work(embeddings, split, tmp_path, monkeypatch):
+    monkeypatch.setattr(nodes, "foretell", lambda *_: pytest.fail("there was work before"))
+    with pytest.raises(BadInput, match=r"resume=.*/nowhere: there is no checkpoint"):
+        train(embeddings, split, vae({"resume": "nowhere"}), place=place_in(tmp_path), pilot_items=100)

@@ -144,5 +144,6 @@ def pretend_gpu(monkeypatch: Any) -> Iterator[None]:
     """Let tokenizers find a GPU."""
     monkeypatch.setattr("semantic_ids.tokenizers.base.resolve", torch.device)
     monkeypatch.setattr("semantic_ids.tokenizers.streaming.Lane", LateLane)
+    monkeypatch.setattr("semantic_ids.tokenizers.batches.Lane", LateLane)
     with _Factories():
         yield

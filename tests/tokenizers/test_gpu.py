@@ -83,6 +83,21 @@ def test_the_way_over_a_gpu_ends_where_that_over_a_cpu_does(kind, preprocess, op
         assert_alike(everything(tokenizer.to("cpu"), vectors, codes), expected)
 
 
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+@pytest.mark.parametrize("options", [{}, {"architecture": "residual", "quantizer": "end_to_end", "joint": True, "beam_size": 3}])
+def test_a_training_reads_from_the_map_over_a_gpu_as_over_a_cpu(options, vectors, monkeypatch, small_chunks):
+    """Rows that are not held are sent window by window, each while the network works on the one before."""
+    monkeypatch.setattr("semantic_ids.tokenizers.batches.HELD_BYTES", 0)
+    monkeypatch.setattr("semantic_ids.tokenizers.batches.BUFFER_ROWS", 200)
+    monkeypatch.setattr("semantic_ids.tokenizers.batches.BLOCK_ROWS", 50)
+    on_cpu = fit(vectors, "rq_vae", "cpu", None, options)
+    with pretend_gpu(monkeypatch):
+        tokenizer = fit(vectors, "rq_vae", GPU, None, options)
+        assert (tokenizer.encode(vectors) == on_cpu.encode(vectors)).mean() > 0.99
+        for found, expected in zip(tokenizer.quantizer.codebooks, on_cpu.quantizer.codebooks, strict=True):
+            torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3)
+
+
 def test_unique_codes_are_refined_for_on_a_gpu_as_on_a_cpu(vectors, monkeypatch, small_chunks):
     def assign(codes, tokenizer, x):
         return unique_codes(codes, tokenizer, x, candidates=4)

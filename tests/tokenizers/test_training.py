@@ -476,6 +476,15 @@ def test_no_encoder_learns_at_no_rate_and_vectors_are_quantised_as_they_are(vect
     assert torch.equal(tokenizer._to_latent(x), x)
 
 
+def test_where_nothing_can_be_compiled_it_says_so_before_it_trains(vectors, monkeypatch):
+    def no_compiler(*_, **__):
+        raise RuntimeError("no compiler\nand a long trace")
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", no_compiler)
+    with pytest.raises(BadInput, match=r"torch.compile does not work here: no compiler; expected a C\+\+ compiler"):
+        vae(vectors, {"compile": True, "epochs": 2})
+
+
 # ---- a training that was killed goes on --------------------------------------------------------------------------------------------------
 
 

@@ -81,7 +81,7 @@ class Estimate:
 
 def estimate(job: Job, speed: Speed, resident: int) -> Estimate:
     """Estimate seconds and memory of the stages that come; `resident`: bytes in memory already."""
-    return Estimate(seconds(job, speed), held(job, speed.threads), resident, speed.products, job.kind == "rq_vae")
+    return Estimate(seconds(job, speed), held(job, speed.threads), resident, speed.products, job.options.get("patience") is not None)
 
 
 def duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from semantic_ids.arrays import ahead, chunks, read_rows
-from semantic_ids.tokenizers.streaming import streamed
+from semantic_ids.tokenizers.streaming import Lane, streamed
 
 HELD_BYTES = 512 << 20
 """Prepared rows up to this size are held in memory."""
@@ -80,16 +80,20 @@ class Rows:
             for window in windows:
                 yield from (self.at(batch) for batch in window)
             return
-        with closing(ahead((window, self._read(np.concatenate(window))) for window in windows)) as read:
-            for window, found in read:
-                there = self._sent(found)
+        lane = None if self.device.type == "cpu" else Lane(self.device)
+        with closing(ahead((window, *self._sent(window, lane)) for window in windows)) as arriving:
+            for window, rows, copied in arriving:
+                there = lane.receive(rows, copied) if lane and copied else rows
                 for batch in there.split([len(batch) for batch in window]):
-                    yield self.prepare(batch.to(self.device, non_blocking=True))
+                    yield self.prepare(batch)
 
-    def _sent(self, found: np.ndarray) -> Tensor:
-        """Page-lock rows that go to a GPU, so that sending them waits for nobody."""
-        rows = torch.from_numpy(found)
-        return rows.pin_memory() if self.device.type == "cuda" else rows
+    def _sent(self, window: list[np.ndarray], lane: Lane | None) -> tuple[Tensor, torch.cuda.Event | None]:
+        """Read the rows of a window and begin to send them, on a GPU from page-locked memory beside its computations."""
+        found = torch.from_numpy(self._read(np.concatenate(window)))
+        if lane is None:
+            return found, None
+        buffer = lane.buffer(len(found), found.shape[1], found.dtype)
+        return lane.send(buffer.copy_(found))
 
     def _read(self, positions: np.ndarray) -> np.ndarray:
         """Read rows in the order of the file, and give them back in that of the positions: (m,) → (m, D) float32."""

@@ -73,7 +73,11 @@ class Checkpoints:
         if self.resume == "never":
             return None
         if self.resume != "auto":
-            return self._named(Path(self.resume))
+            place = self.check()
+            try:
+                return self._read(place)
+            except UNREADABLE as error:
+                raise self._unreadable(place, error) from error
         for place in reversed(_of(self.folder)):
             try:
                 return self._read(place)
@@ -102,7 +106,9 @@ class Checkpoints:
         for old in found[: max(0, made - self.keep)] + found[made:]:  # later ones are of a training that was begun anew
             shutil.rmtree(old, ignore_errors=True)
 
-    def _named(self, place: Path) -> Checkpoint:
+    def check(self) -> Path:
+        """Return where the checkpoint lies that `resume` names, having read no more than whose it is; for what it raises see `latest`."""
+        place = Path(self.resume)
         if not (place / MANIFEST).exists():
             found = _of(place)
             if not found:
@@ -114,22 +120,23 @@ class Checkpoints:
                 )
             place = found[-1]
         try:
-            manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-            if other := _differences(manifest["made_from"], self.made_from):
-                more = f" and {len(other) - NAMED_DIFFERENCES} more" if len(other) > NAMED_DIFFERENCES else ""
-                raise BadInput(
-                    f"this checkpoint is of another training: {', '.join(other[:NAMED_DIFFERENCES])}{more}",
-                    where=f"tokenizer.checkpoints.resume={place}",
-                    expected="a checkpoint of the same data and parameters",
-                    do="give the same data, --env and --params as then, or begin anew with tokenizer.checkpoints.resume=never",
-                )
-            return self._read(place)
+            other = _differences(json.loads((place / MANIFEST).read_text(encoding="utf-8"))["made_from"], self.made_from)
         except UNREADABLE as error:
-            if isinstance(error, BadInput):
-                raise
+            raise self._unreadable(place, error) from error
+        if other:
+            more = f" and {len(other) - NAMED_DIFFERENCES} more" if len(other) > NAMED_DIFFERENCES else ""
             raise BadInput(
-                f"this checkpoint cannot be read: {error}", where=f"tokenizer.checkpoints.resume={place}", do="take an earlier one, or auto"
-            ) from error
+                f"this checkpoint is of another training: {', '.join(other[:NAMED_DIFFERENCES])}{more}",
+                where=f"tokenizer.checkpoints.resume={place}",
+                expected="a checkpoint of the same data and parameters",
+                do="give the same data, --env and --params as then, or begin anew with tokenizer.checkpoints.resume=never",
+            )
+        return place
+
+    def _unreadable(self, place: Path, error: Exception) -> BadInput:
+        return BadInput(
+            f"this checkpoint cannot be read: {error}", where=f"tokenizer.checkpoints.resume={place}", do="take an earlier one, or auto"
+        )
 
     def _read(self, place: Path) -> Checkpoint:
         manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))

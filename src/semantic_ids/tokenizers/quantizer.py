@@ -18,7 +18,7 @@ from semantic_ids.tokenizers import processes
 from semantic_ids.tokenizers.gradients import gumbel_noise, relative_errors, rotate, soft_choice, straight_through
 from semantic_ids.tokenizers.kmeans import nearest, totals
 from semantic_ids.tokenizers.refinement import encode
-from semantic_ids.tokenizers.residual import ResidualQuantizer, sums
+from semantic_ids.tokenizers.residual import ResidualQuantizer
 from semantic_ids.tokenizers.sinkhorn import balanced_choice
 
 if TYPE_CHECKING:
@@ -172,12 +172,16 @@ class LearntQuantizer(nn.Module):
         """Give the codes' vectors a gradient for the encoder, and one for the codebooks where they learn from the reconstruction."""
         if self.training and self.options.masking > 0:
             kept = self._mask(z)
-            vectors = sum(book[codes[:, level]] * kept[:, level, None] for level, book in enumerate(self.codebooks))
+            vectors = sum((found * kept[:, level, None] for level, found in enumerate(self._vectors(codes))), torch.zeros_like(z))
         else:
-            vectors = sums(list(self.codebooks), codes)
+            vectors = sum(self._vectors(codes), torch.zeros_like(z))
         pass_on = rotate if self.options.gradient == "rotation" else straight_through
         value = pass_on(z, vectors.detach())
         return value + (vectors - vectors.detach()) if self.options.quantizer == "end_to_end" else value
+
+    def _vectors(self, codes: Tensor) -> list[Tensor]:
+        """Look the codes' vectors up: (m, L) → L of (m, d). As `embedding`, whose gradient is reproducible on a GPU."""
+        return [nn.functional.embedding(code, book) for code, book in zip(codes.unbind(1), self.codebooks, strict=True)]
 
     def _mask(self, z: Tensor) -> Tensor:
         """Draw which levels of each item count, (m, L) of 0 and 1: all, or with the probability `masking` only the first few."""
@@ -196,11 +200,10 @@ class LearntQuantizer(nn.Module):
         """
         frozen = z.detach()
         if self.options.joint:
-            vectors = sums(list(self.codebooks), codes)
+            vectors = sum(self._vectors(codes), torch.zeros_like(z))
             return ((z - vectors.detach()) ** 2).sum(1), ((frozen - vectors) ** 2).sum(1)
         commitment, codebook, before = z.new_zeros(len(z)), z.new_zeros(len(z)), torch.zeros_like(frozen)
-        for level, book in enumerate(self.codebooks):
-            vectors = book[codes[:, level]]
+        for vectors in self._vectors(codes):
             codebook = codebook + ((frozen - before - vectors) ** 2).sum(1)
             before = before + vectors.detach()
             commitment = commitment + ((z - before) ** 2).sum(1)

@@ -92,8 +92,7 @@ class Trainer:
         options, began = self.options, time.perf_counter()
         self.network.rough = _computes_roughly(options.precision, self.device)
         if options.compile:
-            self.network.encoder.compile()
-            self.network.decoder.compile()
+            self._compile()
         self.optimizer = make_optimizer(self.network, options)
         first, seconds = self._resume()
         began -= seconds
@@ -117,6 +116,24 @@ class Trainer:
             "epochs": self.history[-1]["epoch"],
             "best_epoch": best.epoch if best else self.history[-1]["epoch"],
         }
+
+    def _compile(self) -> None:
+        """Compile the two networks, and see that it works here.
+
+        Raises:
+            BadInput: It does not: there is no compiler, for one.
+        """
+        try:
+            for part, width in ((self.network.encoder, self.width), (self.network.decoder, self.network.latent)):
+                part.compile()
+                part(torch.zeros((2, width), device=self.device))
+        except Exception as error:
+            raise BadInput(
+                f"torch.compile does not work here: {str(error).strip().partition(chr(10))[0]}",
+                where="tokenizer.rq_vae.compile",
+                expected="a C++ compiler, and Triton on a GPU",
+                do="take --params=tokenizer.rq_vae.compile=false",
+            ) from error
 
     # ---- the beginning and the end ------------------------------------------------------------------------------------------------
 

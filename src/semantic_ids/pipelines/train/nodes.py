@@ -40,10 +40,10 @@ def train(
     check_sizes(len(embeddings), tokenizer.codebook_sizes, unique=identify.strategy == "reassign")
     require_made_from(split.provenance, embeddings=embeddings.provenance)
     _require_directions(embeddings, tokenizer)
-    forecast = foretell(embeddings, tokenizer, identify, advice) if advice.pilot_items else None
-    cost = tell_cost(embeddings, split, tokenizer, identify, evaluate, forecast) if forecast else None
     inputs = {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint}
     kept = checkpoints_of(tokenizer, checkpoints, inputs)
+    forecast = foretell(embeddings, tokenizer, identify, advice) if advice.pilot_items else None
+    cost = tell_cost(embeddings, split, tokenizer, identify, evaluate, forecast) if forecast else None
     fitted = fit(embeddings, tokenizer, identify, split.rows(tokenizer.fit_on), split.validation_rows, kept)
     inputs |= _refined_for(fitted, identify)
     fitted.provenance = Provenance("tokenizer", inputs, tokenizer.in_use())
@@ -107,15 +107,23 @@ def fit(
 
 
 def checkpoints_of(parameters: TokenizerParameters, place: CheckpointPlace, inputs: Mapping[str, str]) -> Checkpoints | None:
-    """Return where a training keeps its state; None for one that keeps none. The device is of no account."""
+    """Return where a training keeps its state; None for one that keeps none. The device is of no account.
+
+    Raises:
+        BadInput: There is no checkpoint where one was named, or it is of another training.
+    """
     if parameters.kind != "rq_vae" or not parameters.checkpoints.every:
         return None
     from semantic_ids.tokenizers.checkpoints import Checkpoints
 
     given = parameters.checkpoints
     used = {name: value for name, value in flatten(parameters.in_use()) if name != "device"}
-    resume = given.resume if given.resume in ("auto", "never") else str(place.root / Path(given.resume).expanduser())
-    return Checkpoints(place.folder, {**inputs, **used}, every=given.every, keep=given.keep, resume=resume)
+    named = given.resume not in ("auto", "never")
+    resume = str(place.root / Path(given.resume).expanduser()) if named else given.resume
+    kept = Checkpoints(place.folder, {**inputs, **used}, every=given.every, keep=given.keep, resume=resume)
+    if named:
+        kept.check()
+    return kept
 
 
 def _require_directions(embeddings: Embeddings, parameters: TokenizerParameters) -> None:
