@@ -225,6 +225,10 @@ class RQVAEParameters(Group):
     plain_epochs: int = Field(
         ge=0, description="Epochs at the beginning in which the network learns as a plain autoencoder. Only then do the codebooks start."
     )
+    unique_epochs: int = Field(
+        ge=0,
+        description="Epochs at the end in which every item has the codes of its unique ID, which are made anew before each; the last of them is kept. Only with identify.strategy reassign, and where the latent vectors of all items fitted on take at most 512 MB.",
+    )
     clip: Annotated[Annotated[float, Field(gt=0.0)] | None, BeforeValidator(_nothing_from_text)] = Field(
         description="Gradients are clipped to this norm; null leaves them."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -174,7 +176,9 @@ def test_batches_hold_the_prepared_rows_of_their_positions(subset, source, held,
     assert (rows.held is not None) == held and len(rows) == len(wanted)
     windows = windows_of(len(wanted), 17, seed=5)
     positions = [batch for window in windows for batch in window]
-    found = list(rows.batches(iter(windows)))
+    positions, found = zip(*rows.batches(iter(windows)), strict=True)
+    for batch, told in zip(itertools.chain(*windows), positions, strict=True):
+        np.testing.assert_array_equal(told, batch)
     for batch, x in zip(positions, found, strict=True):
         np.testing.assert_array_equal(x.numpy(), expected[batch])
     np.testing.assert_array_equal(torch.cat(list(rows.in_order(slice(None)))).numpy(), expected)
@@ -196,7 +200,7 @@ def test_a_batch_without_rows_is_no_trouble(small, monkeypatch):
     vectors = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     for held in (True, False):
         rows = Rows(vectors, np.arange(40), lambda x: x, CPU, 3, hold=held)
-        shares = list(rows.batches(own_share(iter(windows_of(40, 1)), slice(1, None, 2))))
+        shares = [x for _, x in rows.batches(own_share(iter(windows_of(40, 1)), slice(1, None, 2)))]
         assert [x.shape for x in shares] == [(0, 3)] * 40
 
 
@@ -218,7 +222,7 @@ def test_a_large_map_is_read_in_long_runs(counted, monkeypatch, tmp_path):
     array = written(np.arange(2.0 * count, dtype=np.float32).reshape(count, 2), tmp_path)
     monkeypatch.setattr(batches, "HELD_BYTES", 0)
     rows = Rows(array, np.arange(count), lambda x: x, CPU, 2)
-    seen = np.concatenate([x[:, 0].numpy() for x in rows.batches(shuffled(count, 500, torch.Generator().manual_seed(0)))])
+    seen = np.concatenate([x[:, 0].numpy() for _, x in rows.batches(shuffled(count, 500, torch.Generator().manual_seed(0)))])
     np.testing.assert_array_equal(np.sort(seen), np.arange(0, 2 * count, 2))
     blocks = -(-count // batches.BLOCK_ROWS)
     assert len(counted) <= blocks + 8  # a block at a time at most: only where a window ends is one cut in two

@@ -19,6 +19,7 @@ import torch
 
 from semantic_ids.arrays import map_rows
 from semantic_ids.errors import BadInput
+from semantic_ids.identifiers import unique_codes
 from semantic_ids.tokenizers.checkpoints import Checkpoints
 from semantic_ids.tokenizers.monitoring import catalogue_row
 from semantic_ids.tokenizers.networks import Network
@@ -89,16 +90,17 @@ def residual(vectors):
 def test_the_history_has_a_row_an_epoch_with_all_columns(trained):
     assert [row["epoch"] for row in trained.history] == list(range(1, 13))
     for row in trained.history:
-        expected = {"epoch"} | LOSSES | VALIDATION
+        expected = {"epoch", "step"} | LOSSES | VALIDATION
         assert set(row) == (expected | CATALOGUE if row["epoch"] > 2 else expected)
-    assert all(np.isfinite(value) for row in trained.history for value in row.values())
+        assert row["step"] == ("train" if row["epoch"] > 2 else "plain")
+    assert all(np.isfinite(value) for row in trained.history for name, value in row.items() if name != "step")
 
 
 def test_with_codebooks_from_the_beginning_it_begins_with_the_network_before_any_step(residual):
     assert [row["epoch"] for row in residual.history] == list(range(5))
     assert set(residual.history[0]) == {"epoch"} | VALIDATION | CATALOGUE
     for row in residual.history[1:]:
-        assert set(row) == {"epoch"} | LOSSES | VALIDATION | CATALOGUE
+        assert set(row) == {"epoch", "step"} | LOSSES | VALIDATION | CATALOGUE
 
 
 @pytest.mark.parametrize(("quantizer", "counts"), [("ema", False), ("gradient", True), ("end_to_end", True), ("none", False)], ids=str)
@@ -113,8 +115,8 @@ def test_nothing_is_quantised_in_the_plain_epochs_and_after_them_all_is(vectors,
     """Neither in the history, nor does the decoder see anything but what the encoder has made."""
     seen, forward = [], Network.forward
 
-    def watched(network, x):
-        passed = forward(network, x)
+    def watched(network, x, codes=None):
+        passed = forward(network, x, codes)
         if network.training:
             seen.append(torch.equal(passed.quantized.value, network.encoder(x)))
         return passed
@@ -483,6 +485,60 @@ def test_where_nothing_can_be_compiled_it_says_so_before_it_trains(vectors, monk
     monkeypatch.setattr(torch.nn.Linear, "forward", no_compiler)
     with pytest.raises(BadInput, match=r"torch.compile does not work here: no compiler; expected a C\+\+ compiler"):
         vae(vectors, {"compile": True, "epochs": 2})
+
+
+# ---- the codes of unique IDs ---------------------------------------------------------------------------------------------------------
+
+
+def made_unique(codes, tokenizer, x):
+    return unique_codes(codes, tokenizer, x, candidates=4)
+
+
+@pytest.mark.parametrize("options", [{}, RESIDUAL], ids=["mlp", "residual"])
+def test_in_the_last_epochs_items_have_the_codes_of_their_unique_ids(vectors, options, monkeypatch):
+    asked, seen, forward = [], [], Network.forward
+
+    def assign(codes, tokenizer, x):
+        found = made_unique(codes, tokenizer, x)
+        asked.append((codes, found, tokenizer.encode(x)))
+        return found
+
+    def watched(network, x, codes=None):
+        if network.training:
+            seen.append(None if codes is None else codes.numpy())
+        return forward(network, x, codes)
+
+    monkeypatch.setattr(Network, "forward", watched)
+    tokenizer = vae(vectors, options | {"epochs": 5, "unique_epochs": 2}, sizes=(8, 5, 9), rows=FEW, assign=assign)
+    steps = len(seen) // 5
+    assert [codes is None for codes in seen] == [True] * 3 * steps + [False] * 2 * steps
+    assert [row["step"] for row in tokenizer.history if row["epoch"]][-3:] == ["train", "unique", "unique"]
+    assert tokenizer.report["best_epoch"] == 5 and len(asked) == 2
+    for epoch, (codes, unique, encoded) in enumerate(asked):
+        np.testing.assert_array_equal(codes, encoded)  # those that the codebooks of that moment give
+        assert len(np.unique(unique, axis=0)) == len(FEW) > len(np.unique(codes, axis=0))
+        used = np.concatenate(seen[(3 + epoch) * steps : (4 + epoch) * steps])
+        np.testing.assert_array_equal(np.unique(used, axis=0), np.unique(unique, axis=0))
+
+
+def test_unique_ids_are_better_reconstructed_for_it(vectors):
+    errors = []
+    for epochs in (0, 10):
+        options = RESIDUAL | {"epochs": 30, "unique_epochs": epochs, "learning_rate": 3e-3, "encoder_rate": 0.0}
+        tokenizer = vae(vectors, options, sizes=(8, 8, 12), assign=made_unique)
+        unique = made_unique(tokenizer.encode(vectors), tokenizer, vectors)
+        errors.append(((tokenizer.decode(unique) - vectors) ** 2).sum())
+    assert errors[1] < 0.99 * errors[0]
+
+
+@pytest.mark.parametrize("why", ["no unique IDs are wanted", "no epochs for them", "the latent vectors are too many"])
+def test_otherwise_no_epoch_is_for_them(vectors, why, monkeypatch):
+    if why == "the latent vectors are too many":
+        monkeypatch.setattr("semantic_ids.tokenizers.training.UNIQUE_BYTES", len(FEW) * 12 * 4 - 1)
+    more = {} if why == "no unique IDs are wanted" else {"assign": made_unique}
+    epochs = 0 if why == "no epochs for them" else 3
+    tokenizer = vae(vectors, RESIDUAL | {"epochs": 4, "unique_epochs": epochs}, rows=FEW, **more)
+    assert {row.get("step") for row in tokenizer.history} == {None, "train"}
 
 
 # ---- a training that was killed goes on --------------------------------------------------------------------------------------------------

@@ -74,18 +74,18 @@ class Rows:
             return self.held[torch.from_numpy(positions).to(self.device)]
         return self.prepare(torch.from_numpy(self._read(positions)).to(self.device))
 
-    def batches(self, windows: Iterator[list[np.ndarray]]) -> Iterator[Tensor]:
-        """Yield the rows of each batch; those of a window are read together, while the batches of the one before are worked on."""
+    def batches(self, windows: Iterator[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Yield the positions and rows of each batch; those of a window are read together, while the ones before are worked on."""
         if self.held is not None:
             for window in windows:
-                yield from (self.at(batch) for batch in window)
+                yield from ((batch, self.at(batch)) for batch in window)
             return
         lane = None if self.device.type == "cpu" else Lane(self.device)
         with closing(ahead((window, *self._sent(window, lane)) for window in windows)) as arriving:
             for window, rows, copied in arriving:
                 there = lane.receive(rows, copied) if lane and copied else rows
-                for batch in there.split([len(batch) for batch in window]):
-                    yield self.prepare(batch)
+                for batch, x in zip(window, there.split([len(batch) for batch in window]), strict=True):
+                    yield batch, self.prepare(x)
 
     def _sent(self, window: list[np.ndarray], lane: Lane | None) -> tuple[Tensor, torch.cuda.Event | None]:
         """Read the rows of a window and begin to send them, on a GPU from page-locked memory beside its computations."""

@@ -50,11 +50,16 @@ class Network(nn.Module):
         self.rough = False
         """Whether encoder and decoder may compute in bfloat16."""
 
-    def forward(self, x: Tensor) -> Passed:
-        """Lead prepared vectors through all of it: (m, W). The quantiser always computes in float32."""
+    def forward(self, x: Tensor, codes: Tensor | None = None) -> Passed:
+        """Lead prepared vectors through all of it: (m, W). The quantiser always computes in float32.
+
+        Args:
+            x: The vectors.
+            codes: Codes (m, L) that they are to have; those that the quantiser finds if None.
+        """
         with self._precision(x):
             z = self.encoder(x)
-        quantized = self.quantizer(z.float())
+        quantized = self.quantizer(z.float(), codes)
         with self._precision(x):
             decoded = self.decoder(quantized.value)
         return Passed(decoded.float(), quantized)

@@ -106,15 +106,15 @@ class LearntQuantizer(nn.Module):
         self.initialized.fill_(True)
         self.started = True
 
-    def forward(self, z: Tensor) -> Quantized:
-        """Quantise (m, d); while training, averages and codes that are hardly used move a step."""
+    def forward(self, z: Tensor, codes: Tensor | None = None) -> Quantized:
+        """Quantise (m, d), with codes (m, L) where they are given; while training, averages and codes that are hardly used move a step."""
         if not self.started:
             nothing = z.new_zeros(len(z))
             return Quantized(z, torch.zeros((len(z), len(self.codebooks)), dtype=torch.int64, device=z.device), nothing, nothing)
-        if self.training and self.options.gradient == "gumbel":
+        if codes is None and self.training and self.options.gradient == "gumbel":
             value, codes = self._mixed(z)
         else:
-            codes = self._chosen(z.detach())
+            codes = self._chosen(z.detach()) if codes is None else codes
             value = self._passed(z, codes)
         commitment, codebook = self._distances(z, codes)
         if self.training:
@@ -123,12 +123,13 @@ class LearntQuantizer(nn.Module):
 
     # ---- which codes --------------------------------------------------------------------------------------------------------------
 
-    def _tables(self) -> ResidualQuantizer:
+    def tables(self) -> ResidualQuantizer:
+        """Return the codebooks as they are, with the tables of their products."""
         return ResidualQuantizer([codebook.detach() for codebook in self.codebooks])
 
     def codes(self, z: Tensor) -> Tensor:
         """Choose codes as `encode` will: (m, d) → (m, L) int64."""
-        return encode(z, self._tables(), 1, self.options.beam_size)[0][:, 0]
+        return encode(z, self.tables(), 1, self.options.beam_size)[0][:, 0]
 
     @torch.no_grad()
     def _chosen(self, z: Tensor) -> Tensor:
@@ -138,7 +139,7 @@ class LearntQuantizer(nn.Module):
         else:
             codes = self.codes(z)
         if self.training and self.options.sinkhorn is not None and len(z):
-            errors = self._tables().last_level_costs(z, codes[:, :-1])
+            errors = self.tables().last_level_costs(z, codes[:, :-1])
             codes[:, -1] = balanced_choice(errors, self.options.sinkhorn, self.options.sinkhorn_iterations)
         return codes
 

@@ -196,13 +196,13 @@ class RQKMeans(ResidualTokenizer):
         choose = self._chosen(sample)
 
         def unique(quantizer: ResidualQuantizer) -> Tensor:
-            tokenizer: Any = self._over_prepared(quantizer)
+            tokenizer: Any = self.over_prepared(quantizer)
             codes = assign(choose(quantizer).cpu().numpy().astype(np.int32), tokenizer, sample.cpu().numpy())
             return torch.from_numpy(codes.astype(np.int64)).to(sample.device)
 
         return unique
 
-    def _over_prepared(self, quantizer: ResidualQuantizer) -> RQKMeans:
+    def over_prepared(self, quantizer: ResidualQuantizer) -> RQKMeans:
         """Return a tokenizer with these codebooks that takes prepared vectors."""
         tokenizer = copy.copy(self)
         tokenizer.dim, tokenizer.quantizer = quantizer.codebooks[0].shape[1], quantizer

@@ -21,7 +21,7 @@ from semantic_ids.tokenizers.networks import Network
 from semantic_ids.tokenizers.quantizer import Start, residual_kmeans
 from semantic_ids.tokenizers.residual import ResidualQuantizer
 from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans, RQKMeansOptions
-from semantic_ids.tokenizers.training import Trainer
+from semantic_ids.tokenizers.training import Trainer, Unique
 
 AS_IT_IS = {"normalize": False, "center": False, "scale": False}
 """Preprocessing of latent vectors before codebooks are fitted to them."""
@@ -71,6 +71,7 @@ class RQVAEOptions:
     schedule: str = "cosine"
     warmup_epochs: int = 1
     plain_epochs: int = 0
+    unique_epochs: int = 20
     clip: float | None = None
     precision: str = "auto"
     compile: bool = False
@@ -125,12 +126,12 @@ class RQVAE(ResidualTokenizer):
             self.network = Network(self.width, self.codebook_sizes, self.options).to(self.device)
             trainer = Trainer(
                 self.network,
-                self.codebook_sizes,
                 self.options,
                 self.seed,
                 self.preprocessing.apply,
                 self.width,
                 self._start(),
+                self._unique(assign) if self.options.unique_epochs else None,
                 self.checkpoints,
             )
             trainer.fit(vectors, rows, monitor_rows)
@@ -144,10 +145,26 @@ class RQVAE(ResidualTokenizer):
             generator = torch.Generator().manual_seed(self.seed)
             rows = max(self.options.init_rows, LEAST_INIT_ROWS_A_CODE * max(self.codebook_sizes))
             return Start(rows, lambda z: residual_kmeans(z, self.codebook_sizes, lambda rest, size: kmeans(rest, size, generator)))
-        options = replace(RQKMeansOptions(**(self.options.start or {})), beam_size=self.options.beam_size, balance=None)
-        tokenizer = RQKMeans(self.codebook_sizes, self.seed, self.device.type, AS_IT_IS, vars(options))
-        rows = max(self.codebook_sizes) * options.max_points_per_centroid
+        tokenizer = self._over_latents()
+        rows = max(self.codebook_sizes) * tokenizer.options.max_points_per_centroid
         return Start(rows, lambda z: tokenizer.fit(z.cpu().numpy()).quantizer.codebooks)
+
+    def _over_latents(self) -> RQKMeans:
+        """Return an rq_kmeans for latent vectors."""
+        options = replace(RQKMeansOptions(**(self.options.start or {})), beam_size=self.options.beam_size, balance=None)
+        return RQKMeans(self.codebook_sizes, self.seed, self.device.type, AS_IT_IS, vars(options))
+
+    def _unique(self, assign: Assign | None) -> Unique | None:
+        """Return what gives latent vectors unique codes."""
+        if assign is None:
+            return None
+
+        def unique(z: Tensor, quantizer: ResidualQuantizer, codes: Tensor) -> Tensor:
+            tokenizer: Any = self._over_latents().over_prepared(quantizer)
+            found = assign(codes.cpu().numpy().astype(np.int32), tokenizer, z.cpu().numpy())
+            return torch.from_numpy(found.astype(np.int64)).to(z.device)
+
+        return unique
 
     def _to_latent(self, x: Tensor) -> Tensor:
         return self.network.encoder(x)

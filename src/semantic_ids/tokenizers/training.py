@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from semantic_ids.tokenizers.monitoring import Validation, catalogue_row
 from semantic_ids.tokenizers.networks import Passed
 from semantic_ids.tokenizers.optimisation import make_optimizer, set_rates, temperature
 from semantic_ids.tokenizers.quantizer import Start
+from semantic_ids.tokenizers.residual import ResidualQuantizer
 from semantic_ids.tokenizers.selection import Candidate, Selection, refuse_collapse
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 ORDER, DRAWS = 0, 1
 """What a seed of an epoch is for: the order of the rows, the same in all processes, and all that each process draws."""
+UNIQUE_BYTES = 512 << 20
+"""Latent vectors up to this size are held to make their codes unique."""
+Unique = Callable[[Tensor, ResidualQuantizer, Tensor], Tensor]
+"""Makes codes unique: latent vectors (n, d), the codebooks, the vectors' codes (n, L) → unique codes (n, L)."""
 SCORES = {"mse": "validation_squared_error", "cosine": "validation_cosine_error"}
 """Reconstruction loss → the column that epochs are judged by."""
 
@@ -41,12 +46,12 @@ class Trainer:
 
     Args:
         network: Encoder, quantiser, decoder, on their device.
-        sizes: Size of each level's codebook.
         options: The kind's options.
         seed: Seed of everything random.
         prepare: Prepares rows that are on the device.
         width: Width W of prepared rows.
         start: What the codebooks start from.
+        unique: Makes codes unique, for the last epochs; None where they are not to be.
         checkpoints: Where the state is kept, if it is.
 
     Attributes:
@@ -57,17 +62,18 @@ class Trainer:
     def __init__(
         self,
         network: Network,
-        sizes: Sequence[int],
         options: RQVAEOptions,
         seed: int,
         prepare: Prepare,
         width: int,
         start: Start,
+        unique: Unique | None = None,
         checkpoints: Checkpoints | None = None,
     ) -> None:
-        self.network, self.sizes, self.options, self.seed = network, tuple(sizes), options, seed
+        self.network, self.options, self.seed = network, options, seed
+        self.sizes = [len(codebook) for codebook in network.quantizer.codebooks]
         self.prepare, self.width, self.start = prepare, width, start
-        self.checkpoints = checkpoints
+        self.unique, self.checkpoints = unique, checkpoints
         self.device = next(network.parameters()).device
         self.selection = Selection(options.collision_tolerance)
         self.history: list[dict[str, Any]] = []
@@ -189,18 +195,20 @@ class Trainer:
         self.network.train()
         sizes = batch_sizes(len(self.rows), self.options.batch_rows)
         windows = own_share(shuffled(len(self.rows), self.options.batch_rows, order), self.share)
-        model = self._model()
+        model, unique = self._model(), self._unique_codes() if self._is_for_unique(epoch) else None
         sums, rate = torch.zeros(3, dtype=torch.float64, device=self.device), 0.0
-        for number, (size, x) in enumerate(zip(sizes.tolist(), self.rows.batches(windows), strict=True)):
+        for number, (size, (batch, x)) in enumerate(zip(sizes.tolist(), self.rows.batches(windows), strict=True)):
             step = (epoch - 1) * len(sizes) + number
             rate = set_rates(self.optimizer, self.options, step, len(sizes))
             self.network.quantizer.temperature = temperature(self.options, step, self.options.epochs * len(sizes))
-            sums += self._step(model, x, size)
+            codes = None if unique is None else unique[torch.from_numpy(batch).to(self.device)]
+            sums += self._step(model, x, codes, size)
         processes.add_up(sums)
         reconstruction, commitment, codebook = (sums / len(self.rows)).cpu().tolist()
         seconds = time.perf_counter() - started
         row = {
             "epoch": epoch,
+            "step": "unique" if unique is not None else "train" if self.network.quantizer.started else "plain",
             "learning_rate": rate,
             "loss": float(self._loss(reconstruction, commitment, codebook)),
             "reconstruction": reconstruction,
@@ -219,12 +227,17 @@ class Trainer:
             )
         return row
 
-    def _step(self, model: nn.Module, x: Tensor, size: int) -> Tensor:
-        """Take one step with this process's part of a batch of so many rows; return the sums of its three losses."""
+    def _step(self, model: nn.Module, x: Tensor, codes: Tensor | None, size: int) -> Tensor:
+        """Take one step with this process's part of a batch of so many rows; return the sums of its three losses.
+
+        With codes, these are the ones that the rows are to have.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for part in x.tensor_split(self.options.accumulate):
-            passed = model(part)
+        parts = self.options.accumulate
+        given = [None] * parts if codes is None else codes.tensor_split(parts)
+        for part, wanted in zip(x.tensor_split(parts), given, strict=True):
+            passed = model(part, wanted)
             losses = [self._reconstruction(part, passed), passed.quantized.commitment, passed.quantized.codebook]
             totals = [loss.sum() for loss in losses]
             (self._loss(*totals) * (processes.count() / size)).backward()  # processes take the mean of their gradients
@@ -233,6 +246,21 @@ class Trainer:
             nn.utils.clip_grad_norm_([p for group in self.optimizer.param_groups for p in group["params"]], self.options.clip)
         self.optimizer.step()
         return sums
+
+    def _is_for_unique(self, epoch: int) -> bool:
+        """Whether this epoch is one of the last, in which rows have the codes of their unique IDs."""
+        last = self.options.epochs - max(self._first_quantised, 1) + 1
+        held = len(self.rows) * self.network.latent * 4 <= UNIQUE_BYTES
+        return self.unique is not None and held and epoch > self.options.epochs - min(self.options.unique_epochs, last)
+
+    @torch.no_grad()
+    def _unique_codes(self) -> Tensor:
+        """Unique codes of all rows fitted on, as they would be now: (n, L)."""
+        self.network.eval()
+        z = torch.cat([self.network.encoder(x) for x in self.rows.in_order(slice(None))])
+        codes = self.network.quantizer.codes(z)
+        self.network.train()
+        return self.unique(z, self.network.quantizer.tables(), codes) if self.unique else codes
 
     def _reconstruction(self, x: Tensor, passed: Passed) -> Tensor:
         """Reconstruction loss of each item: (m,)."""
@@ -286,6 +314,8 @@ class Trainer:
             return
         if "collision_rate" in row:
             refuse_collapse({"epoch": epoch, **row}, self.sizes, len(self.catalogue), self.options.collapse_below)
+        if self._is_for_unique(epoch):  # an epoch before it was not taught what it is to be judged by
+            self.selection.restore([])
         self.selection.offer(epoch, row[SCORES[self.options.reconstruction]], row.get("collision_rate", 0.0), self.network.state_dict())
 
     def _catalogue_codes(self) -> np.ndarray:

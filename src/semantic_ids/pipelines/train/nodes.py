@@ -41,7 +41,7 @@ def train(
     require_made_from(split.provenance, embeddings=embeddings.provenance)
     _require_directions(embeddings, tokenizer)
     inputs = {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint}
-    kept = checkpoints_of(tokenizer, checkpoints, inputs)
+    kept = checkpoints_of(tokenizer, checkpoints, inputs | _unique_for(tokenizer, identify))
     forecast = foretell(embeddings, tokenizer, identify, advice) if advice.pilot_items else None
     cost = tell_cost(embeddings, split, tokenizer, identify, evaluate, forecast) if forecast else None
     fitted = fit(embeddings, tokenizer, identify, split.rows(tokenizer.fit_on), split.validation_rows, kept)
@@ -53,10 +53,19 @@ def train(
     return fitted, history.cast(with_provenance(history.schema, fitted.provenance)), results
 
 
+def _unique_for(tokenizer: TokenizerParameters, identify: IdentifyParameters) -> dict[str, str]:
+    """Note which unique IDs a training in epochs ends with, where it does."""
+    unique = tokenizer.kind == "rq_vae" and tokenizer.rq_vae.unique_epochs and identify.strategy == "reassign"
+    return _unique_ids(identify) if unique else {}
+
+
 def _refined_for(fitted: Tokenizer, identify: IdentifyParameters) -> dict[str, str]:
     """Note which unique IDs the codebooks were refined for, if they were; such a tokenizer serves any strategy."""
-    refined = any(row.get("step") == "unique" for row in fitted.history)
-    return {"unique IDs": f"{identify.strategy}, {identify.candidates} candidates"} if refined else {}
+    return _unique_ids(identify) if any(row.get("step") == "unique" for row in fitted.history) else {}
+
+
+def _unique_ids(identify: IdentifyParameters) -> dict[str, str]:
+    return {"unique IDs": f"{identify.strategy}, {identify.candidates} candidates"}
 
 
 def foretell(
