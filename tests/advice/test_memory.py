@@ -8,9 +8,9 @@ import sys
 import pytest
 import torch
 
-from semantic_ids.advice import memory
+from semantic_ids.advice import job, memory
 from semantic_ids.identifiers import placement
-from semantic_ids.tokenizers import batches, residual, threads
+from semantic_ids.tokenizers import batches, residual, threads, training
 
 STAGES = ("train", "encode", "deduplicate", "evaluate")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has /proc")
@@ -87,7 +87,8 @@ def test_constants_that_mirror_others_are_still_theirs():
     assert memory.WORKER == threads.WORKER_ROWS
     assert memory.SEARCH == 4 * 4 * residual.BEAM_CELLS
     assert memory.COSTS_AT_A_TIME == placement.COSTS_AT_A_TIME
-    assert memory.IN_MEMORY == batches.HELD_BYTES
+    assert memory.IN_MEMORY == batches.HELD_BYTES and memory.BUFFER_ROWS == batches.BUFFER_ROWS
+    assert job.LATENT_BYTES == training.UNIQUE_BYTES
 
 
 @linux

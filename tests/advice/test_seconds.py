@@ -80,6 +80,17 @@ def test_each_round_of_a_fit_takes_as_long(make_job, speed, name):
     assert two - one == pytest.approx(three - two) and two > one
 
 
+@pytest.mark.parametrize(
+    ("fit_items", "strategy", "counted"), [(100_000, "reassign", True), (100_000, "suffix", False), (1_000_000, "reassign", False)]
+)
+def test_epochs_for_unique_ids_count_where_the_latent_vectors_are_held(make_job, speed, fit_items, strategy, counted):
+    seconds_of = [
+        seconds.train(make_job("rq_vae", {"unique_epochs": n}, strategy=strategy, fit_items=fit_items), speed, fit_items) for n in (0, 1, 2)
+    ]
+    assert (seconds_of[1] > seconds_of[0]) == counted
+    assert seconds_of[2] - seconds_of[1] == pytest.approx(seconds_of[1] - seconds_of[0], abs=1e-9)
+
+
 def test_each_epoch_takes_as_long(make_job, speed):
     hundred, two, three = (seconds.train(make_job("rq_vae", {"epochs": n}), speed, 100_000) for n in (100, 200, 300))
     assert two - hundred == pytest.approx(three - two) and 1.5 * hundred < two < 2 * hundred

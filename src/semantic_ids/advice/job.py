@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any
 
+LATENT_BYTES = 512 << 20
+"""Latent vectors up to this size are held to make their codes unique: `tokenizers.training.UNIQUE_BYTES`."""
+
 
 @dataclass(frozen=True)
 class Speed:
@@ -121,6 +124,11 @@ class Job:
     def start_rows(self, items: int) -> int:
         """Of so many items to fit on, how many the codebooks start from."""
         return min(self.fit_rows(items), max(self.options["init_rows"], 32 * max(self.codebook_sizes)))
+
+    def unique_epochs(self, items: int) -> int:
+        """Of so many items to fit on, in how many epochs of an rq_vae they have the codes of their unique IDs."""
+        wanted = self.kind == "rq_vae" and self.strategy == "reassign" and items * self.latent * 4 <= LATENT_BYTES
+        return min(self.options["unique_epochs"], self.options["epochs"]) if wanted else 0
 
     @property
     def overfull_rate(self) -> float:

@@ -68,7 +68,8 @@ def train(job: Job, items: int, threads: int) -> float:
         vectors = sum(part for part in (items * job.width * 4, job.watched_items * job.width * 4) if part <= IN_MEMORY)
         buffered = 3 * BUFFER_ROWS * job.dim * 4 if items * job.width * 4 > IN_MEMORY else 0
         network = WEIGHT_COPIES * 4 * (job.encoder + job.decoder) / 2
-        return work + TRAINING + network + (0 if job.on_gpu else vectors) + max(buffered, _started(job, items, threads))
+        unique = items * job.latent * 4 + deduplicate(job, items) if job.unique_epochs(items) else 0
+        return work + TRAINING + network + (0 if job.on_gpu else vectors) + max(buffered, _started(job, items, threads), unique)
     rows = job.fit_rows(items)
     unique = job.strategy == "reassign" and rows == items and job.options["unique_rounds"] > 0
     fitted = rows * job.width * 4

@@ -104,7 +104,8 @@ def _network(job: Job, speed: Speed, items: int) -> float:
     catalogue = seen * (job.encoder / speed.products + looked_up + speed.search + job.dim * READ / speed.passes)
     epoch = TRAINING * (trained + tables) + watched + catalogue
     read = (items + job.watched_items) * job.dim * READ / speed.passes
-    return _started(job, speed, items) + options["epochs"] * (epoch + read)
+    unique = job.unique_epochs(items) * (items * (job.encoder / speed.products + looked_up + speed.search) + _reassign(job, speed, items))
+    return _started(job, speed, items) + options["epochs"] * (epoch + read) + unique
 
 
 def _started(job: Job, speed: Speed, items: int) -> float:
