@@ -30,7 +30,7 @@ from tests.tokenizers.conftest import OPTIONS, RESIDUAL, SIZES, fitted
 ROWS, WATCHED = np.arange(600), np.arange(600, 700)
 END_TO_END = RESIDUAL | {"encoder_rate": 0.5}
 LOSSES = {"loss", "reconstruction", "commitment", "codebook", "learning_rate", "resets", "seconds", "items_per_second"}
-VALIDATION = {f"validation_{name}" for name in ("squared_error", "commitment", "codebook", "relative_mse", "cosine")}
+VALIDATION = {f"validation_{name}" for name in ("reconstruction", "commitment", "codebook", "relative_mse", "cosine")}
 CATALOGUE = {"unique_rate", "collision_rate"} | {f"{name}.{level}" for name in ("usage", "dead", "perplexity") for level in (1, 2, 3)}
 
 
@@ -166,11 +166,11 @@ def test_the_epoch_kept_is_the_best_within_the_tolerance_and_its_figures_are_tho
     tokenizer = vae(vectors, options | {"collision_tolerance": tolerance}, rows=ROWS, monitor_rows=WATCHED)
     looked = [row for row in tokenizer.history if "collision_rate" in row]
     near = min(row["collision_rate"] for row in looked) + tolerance
-    best = min((row for row in looked if row["collision_rate"] <= near), key=lambda row: row["validation_squared_error"])
+    best = min((row for row in looked if row["collision_rate"] <= near), key=lambda row: row["validation_reconstruction"])
     assert tokenizer.report["best_epoch"] == best["epoch"]
     assert relative_mse(tokenizer, vectors[WATCHED]) == pytest.approx(best["validation_relative_mse"], rel=1e-4)
     x, decoded = prepared(tokenizer, vectors[WATCHED]), prepared(tokenizer, tokenizer.decode(tokenizer.encode(vectors[WATCHED])))
-    assert ((x - decoded) ** 2).sum(1).mean() == pytest.approx(best["validation_squared_error"], rel=1e-4)
+    assert ((x - decoded) ** 2).sum(1).mean() == pytest.approx(best["validation_reconstruction"], rel=1e-4)
     cosines = (x * decoded).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(decoded, axis=1)
     assert cosines.mean() == pytest.approx(best["validation_cosine"], rel=1e-4)
     found = catalogue_row(tokenizer.encode(vectors), SIZES)
@@ -190,7 +190,7 @@ def test_with_the_loss_of_cosines_epochs_are_judged_by_cosines(vectors):
         }
         tokenizer = vae(vectors, options, rows=ROWS, monitor_rows=WATCHED)
         looked = [row for row in tokenizer.history if "collision_rate" in row]
-        by_error = min(looked, key=lambda row: row["validation_squared_error"])["epoch"]
+        by_error = min(looked, key=lambda row: row["validation_relative_mse"])["epoch"]
         by_cosine = max(looked, key=lambda row: row["validation_cosine"])["epoch"]
         kept[reconstruction] = tokenizer.report["best_epoch"], {"mse": by_error, "cosine": by_cosine}
     assert all(best == expected[reconstruction] for reconstruction, (best, expected) in kept.items())
@@ -203,7 +203,7 @@ def test_epochs_of_the_burn_in_are_neither_kept_nor_judged(vectors):
     tokenizer = vae(vectors, options | {"burn_in": 4})
     looked = [row for row in tokenizer.history if row["epoch"] >= 4]
     near = min(row["collision_rate"] for row in looked) + 0.01
-    best = min((row for row in looked if row["collision_rate"] <= near), key=lambda row: row["validation_squared_error"])
+    best = min((row for row in looked if row["collision_rate"] <= near), key=lambda row: row["validation_reconstruction"])
     assert tokenizer.report["best_epoch"] == best["epoch"] >= 4
     same = np.repeat(vectors[:2], 350, axis=0)
     with pytest.raises(BadInput, match=r"collapsed in epoch 3:"):
@@ -232,8 +232,8 @@ def test_without_a_quantiser_it_is_a_plain_autoencoder_with_codebooks_in_the_end
     with torch.no_grad():
         latent = tokenizer._to_latent(x)
         plain = tokenizer._from_latent(latent)
-    assert float(((plain - x)[WATCHED] ** 2).sum(1).mean()) == pytest.approx(best["validation_squared_error"], rel=1e-4)
-    assert best["validation_squared_error"] == min(row["validation_squared_error"] for row in tokenizer.history)
+    assert float(((plain - x)[WATCHED] ** 2).sum(1).mean()) == pytest.approx(best["validation_reconstruction"], rel=1e-4)
+    assert best["validation_reconstruction"] == min(row["validation_reconstruction"] for row in tokenizer.history)
     errors = tokenizer.quantizer.errors(latent, torch.from_numpy(tokenizer.encode(vectors).astype(np.int64)))
     assert float(errors.mean()) < 0.6 * float(latent.var(0, correction=0).sum())
     assert len(np.unique(tokenizer.encode(vectors)[:, 0])) == SIZES[0]

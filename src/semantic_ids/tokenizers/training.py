@@ -37,8 +37,6 @@ UNIQUE_BYTES = 512 << 20
 """Latent vectors up to this size are held to make their codes unique."""
 Unique = Callable[[Tensor, ResidualQuantizer, Tensor], Tensor]
 """Makes codes unique: latent vectors (n, d), the codebooks, the vectors' codes (n, L) → unique codes (n, L)."""
-SCORES = {"mse": "validation_squared_error", "cosine": "validation_cosine_error"}
-"""Reconstruction loss → the column that epochs are judged by."""
 
 
 class Trainer:
@@ -297,8 +295,9 @@ class Trainer:
         validation = Validation(self.width, self.device)
         for x in self.watched.in_order(self.share):
             validation.add(x, self.network(x))
-        row = validation.row()
-        row |= {"validation_cosine_error": 1 - row["validation_cosine"]}
+        found = validation.row()
+        squared_error, cosine_error = found.pop("validation_squared_error"), 1 - found["validation_cosine"]
+        row = {"validation_reconstruction": squared_error if self.options.reconstruction == "mse" else cosine_error, **found}
         quantised = self.network.quantizer.started
         due = epoch % self.options.catalogue_every == 0 or epoch == self.options.epochs
         if quantised and due:
@@ -316,7 +315,7 @@ class Trainer:
             refuse_collapse({"epoch": epoch, **row}, self.sizes, len(self.catalogue), self.options.collapse_below)
         if self._is_for_unique(epoch):  # an epoch before it was not taught what it is to be judged by
             self.selection.restore([])
-        self.selection.offer(epoch, row[SCORES[self.options.reconstruction]], row.get("collision_rate", 0.0), self.network.state_dict())
+        self.selection.offer(epoch, row["validation_reconstruction"], row.get("collision_rate", 0.0), self.network.state_dict())
 
     def _catalogue_codes(self) -> np.ndarray:
         """Codes of the items of the catalogue, (n, L): each process finds those of its chunks."""
@@ -326,7 +325,6 @@ class Trainer:
 
     def _note(self, row: dict[str, Any], seconds: float) -> None:
         """Write a row of the history, and say it."""
-        row.pop("validation_cosine_error", None)
         self.history.append(row)
         logger.info(_line(row, self.options.epochs, seconds))
         tell("training", row, row["epoch"])
