@@ -100,12 +100,17 @@ def totals(points: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
     On a GPU the sums are products with the one-hot matrix: a scattered addition is not reproducible there.
     """
-    sums = torch.zeros((size, points.shape[1]), device=points.device)
-    with one_thread():
-        counts = torch.bincount(codes, minlength=size).to(points.dtype)
-        if points.device.type == "cpu":
+    sums, counts = torch.zeros((size, points.shape[1]), device=points.device), uses(codes, size)
+    if points.device.type == "cpu":
+        with one_thread():
             return sums.index_add_(0, codes, points), counts
     return _add_products(sums, points, codes), counts
+
+
+def uses(codes: Tensor, size: int) -> Tensor:
+    """Count how often each code is used: (n,) → (K,) float32."""
+    with one_thread():
+        return torch.bincount(codes, minlength=size).float()
 
 
 def _add_products(sums: Tensor, points: Tensor, codes: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from semantic_ids.tokenizers import processes
 from semantic_ids.tokenizers.gradients import gumbel_noise, relative_errors, rotate, soft_choice, straight_through
-from semantic_ids.tokenizers.kmeans import nearest, totals
+from semantic_ids.tokenizers.kmeans import nearest, totals, uses
 from semantic_ids.tokenizers.refinement import encode
 from semantic_ids.tokenizers.residual import ResidualQuantizer
 from semantic_ids.tokenizers.sinkhorn import balanced_choice
@@ -97,12 +97,10 @@ class LearntQuantizer(nn.Module):
             for codebook, made in zip(self.codebooks, make(z), strict=True):
                 codebook.copy_(made)
         processes.from_first(*(codebook.data for codebook in self.codebooks))
-        codes = self.codes(z)
-        for level, target in self._targets(z, codes):
-            counts = totals(target, codes[:, level], len(self.codebooks[level]))[1]
-            self._uses(level).copy_(counts * (batch_rows / len(z)))
+        for level, (codebook, code) in enumerate(zip(self.codebooks, self.codes(z).unbind(1), strict=True)):
+            self._uses(level).copy_(uses(code, len(codebook)) * (batch_rows / len(z)))
             if self.averaged:
-                self._sums(level).copy_(self.codebooks[level] * self._uses(level)[:, None])
+                self._sums(level).copy_(codebook * self._uses(level)[:, None])
         self.initialized.fill_(True)
         self.started = True
 
@@ -218,13 +216,15 @@ class LearntQuantizer(nn.Module):
         rows = processes.total(len(z), z.device)
         decay = self.options.decay ** (1 / self.options.accumulate)  # a batch comes in so many parts
         for level, target in self._targets(z, codes):
-            codebook, uses = self.codebooks[level], self._uses(level)
-            added, counts = totals(target, codes[:, level], len(codebook))
-            processes.add_up(added, counts)
-            uses.mul_(decay).add_(counts, alpha=1 - decay)
+            codebook, used = self.codebooks[level], self._uses(level)
+            counts = uses(codes[:, level], len(codebook))
+            processes.add_up(counts)
+            used.mul_(decay).add_(counts, alpha=1 - decay)
             if self.averaged:
+                added = totals(target, codes[:, level], len(codebook))[0]
+                processes.add_up(added)
                 self._sums(level).mul_(decay).add_(added, alpha=1 - decay)
-                smoothed = (uses + self.options.smoothing) / (uses.sum() + self.options.smoothing * len(uses)) * uses.sum()
+                smoothed = (used + self.options.smoothing) / (used.sum() + self.options.smoothing * len(used)) * used.sum()
                 codebook.copy_(self._sums(level) / smoothed.clamp(min=1e-12)[:, None])
             self._reset(level, target, codes[:, level], rows / len(codebook))
 

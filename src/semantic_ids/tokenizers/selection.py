@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +59,7 @@ class Selection:
 
     def restore(self, candidates: Sequence[Candidate]) -> None:
         """Go on from candidates of a checkpoint."""
-        self.candidates = copy.copy(list(candidates))
+        self.candidates = list(candidates)
 
 
 def refuse_collapse(row: Mapping[str, Any], sizes: Sequence[int], items: int, least: float) -> None:
