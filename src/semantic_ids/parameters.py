@@ -33,6 +33,9 @@ def _names_from_text(value: Any) -> Any:
 
 Sizes = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_list_from_text)]
 
+CountOrNothing = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_nothing_from_text)]
+PositiveOrNothing = Annotated[Annotated[float, Field(gt=0.0)] | None, BeforeValidator(_nothing_from_text)]
+
 
 class Group(BaseModel):
     """A group of parameters: no unknown keys, no defaults, not changed after it was read."""
@@ -51,9 +54,7 @@ class IngestParameters(Group):
     on_invalid: Literal["raise", "drop"] = Field(
         description="What to do with an invalid row: stop with its place and reason, or write it to 02_intermediate/rejected.parquet and go on."
     )
-    max_items: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_nothing_from_text)] = Field(
-        description="Take only this many items, the first by item hash: for a quick try. null takes all."
-    )
+    max_items: CountOrNothing = Field(description="Take only this many items, the first by item hash: for a quick try. null takes all.")
 
 
 class SampleParameters(Group):
@@ -86,7 +87,7 @@ class PreprocessParameters(Group):
     scale: bool = Field(
         description="Divide by one number, so that the mean squared value of a dimension is 1. Distances keep their proportions; learning rates mean the same on all data."
     )
-    dimensions: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_nothing_from_text)] = Field(
+    dimensions: CountOrNothing = Field(
         description="Keep only this many principal axes, those of most variance of the items fitted on (of the same rows as the mean). decode leads back into the full space, with the mean on the axes cut off. null keeps all."
     )
     whiten: float = Field(
@@ -192,7 +193,7 @@ class RQVAEParameters(Group):
         le=1.0,
         description="Share of the items of a batch that are decoded from their first few codes only, as many as are drawn, so that prefixes mean more. 0 masks nothing.",
     )
-    sinkhorn: Annotated[Annotated[float, Field(gt=0.0)] | None, BeforeValidator(_nothing_from_text)] = Field(
+    sinkhorn: PositiveOrNothing = Field(
         description="While training, share the codes of the last level out evenly over each batch, by optimal transport with this much entropy (a share of the range of the errors; 0.003 is usual). null for not."
     )
     sinkhorn_iterations: int = Field(ge=1, description="With sinkhorn: its iterations.")
@@ -229,9 +230,7 @@ class RQVAEParameters(Group):
         ge=0,
         description="Epochs at the end in which every item has the codes of its unique ID, which are made anew before each; the last of them is kept. Only with identify.strategy reassign, and where the latent vectors of all items fitted on take at most 512 MB.",
     )
-    clip: Annotated[Annotated[float, Field(gt=0.0)] | None, BeforeValidator(_nothing_from_text)] = Field(
-        description="Gradients are clipped to this norm; null leaves them."
-    )
+    clip: PositiveOrNothing = Field(description="Gradients are clipped to this norm; null leaves them.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         description="What encoder and decoder compute in while training; the quantiser always in float32. auto: bfloat16 on a GPU that has it."
     )
@@ -239,7 +238,7 @@ class RQVAEParameters(Group):
         description="Compile encoder and decoder (torch.compile). It takes a minute and a C++ compiler, and pays for long trainings on a GPU."
     )
 
-    patience: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_nothing_from_text)] = Field(
+    patience: CountOrNothing = Field(
         description="Stop after this many epochs without a better one to keep; null never stops: with a falling learning rate the best epochs come last."
     )
     burn_in: int = Field(ge=0, description="Epochs at the beginning that are neither kept nor judged to have collapsed.")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from semantic_ids.arrays import ahead, chunks, read_rows
-from semantic_ids.tokenizers.streaming import Lane, streamed
+from semantic_ids.tokenizers.streaming import Lane, held, streamed
 
 HELD_BYTES = 512 << 20
 """Prepared rows up to this size are held in memory."""
@@ -50,11 +50,7 @@ class Rows:
         self.vectors, self.rows, self.prepare, self.device = vectors, rows, prepare, device
         self.held: Tensor | None = None
         if hold and len(rows) * width * 4 <= _room(device):
-            self.held = torch.empty((len(rows), width), device=device)
-            parts = list(chunks(len(rows)))
-            with closing(streamed(vectors, [rows[part] for part in parts], device)) as read:
-                for part, x in zip(parts, read, strict=True):
-                    self.held[part] = prepare(x)
+            self.held = held(vectors, rows, prepare, device, width)
 
     def __len__(self) -> int:
         return len(self.rows)

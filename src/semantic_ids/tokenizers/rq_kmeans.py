@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,7 +27,7 @@ from semantic_ids.tokenizers.kmeans import kmeans, nearest, progressive, random_
 from semantic_ids.tokenizers.preprocessing import Preprocessing, principal_axes
 from semantic_ids.tokenizers.refinement import Choose, Round, anneal, encode, refine
 from semantic_ids.tokenizers.residual import ResidualQuantizer
-from semantic_ids.tokenizers.streaming import streamed
+from semantic_ids.tokenizers.streaming import held
 
 EARLY_VARIANCE = 0.95
 """Annealing and the first rounds of refinement work on the principal axes that hold this share of the variance: the others decide hardly
@@ -87,20 +86,11 @@ class RQKMeans(ResidualTokenizer):
         sampled = rows[: max(self.codebook_sizes) * self.options.max_points_per_centroid]
         self.history = []
         with torch.no_grad():
-            sample, axes, kept = self._along_axes(self._sample(vectors, sampled))
+            sample, axes, kept = self._along_axes(held(vectors, sampled, self.preprocessing.apply, self.device, self.width))
             found = self._refined(sample, kept, assign if len(sampled) == len(rows) else None)
             quantizer = ResidualQuantizer([c @ axes.T for c in found.codebooks], found.prices)
         self.report = {"rows": len(sampled), "seconds": time.perf_counter() - started}
         return quantizer
-
-    def _sample(self, vectors: np.ndarray, rows: np.ndarray) -> Tensor:
-        """Prepared vectors of the rows that are fitted on, in memory: (s, W) float32."""
-        sample = torch.empty((len(rows), self.width), device=self.device)
-        parts = list(chunks(len(rows)))
-        with closing(streamed(vectors, [rows[part] for part in parts], self.device)) as read:
-            for part, x in zip(parts, read, strict=True):
-                sample[part] = self.preprocessing.apply(x)
-        return sample
 
     def _along_axes(self, sample: Tensor) -> tuple[Tensor, Tensor, int]:
         """Turn the sample, in place, to the axes of its first rows; return it, the axes (W, W), and how many hold `EARLY_VARIANCE`."""
@@ -196,13 +186,17 @@ class RQKMeans(ResidualTokenizer):
         choose = self._chosen(sample)
 
         def unique(quantizer: ResidualQuantizer) -> Tensor:
-            tokenizer: Any = self.over_prepared(quantizer)
-            codes = assign(choose(quantizer).cpu().numpy().astype(np.int32), tokenizer, sample.cpu().numpy())
-            return torch.from_numpy(codes.astype(np.int64)).to(sample.device)
+            return self.made_unique(sample, quantizer, choose(quantizer), assign)
 
         return unique
 
-    def over_prepared(self, quantizer: ResidualQuantizer) -> RQKMeans:
+    def made_unique(self, z: Tensor, quantizer: ResidualQuantizer, codes: Tensor, assign: Assign) -> Tensor:
+        """Make the codes of prepared vectors unique: (n, W), (n, L) → (n, L) int64."""
+        tokenizer: Any = self._over_prepared(quantizer)
+        found = assign(codes.cpu().numpy().astype(np.int32), tokenizer, z.cpu().numpy())
+        return torch.from_numpy(found.astype(np.int64)).to(z.device)
+
+    def _over_prepared(self, quantizer: ResidualQuantizer) -> RQKMeans:
         """Return a tokenizer with these codebooks that takes prepared vectors."""
         tokenizer = copy.copy(self)
         tokenizer.dim, tokenizer.quantizer = quantizer.codebooks[0].shape[1], quantizer

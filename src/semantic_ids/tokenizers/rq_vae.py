@@ -158,13 +158,7 @@ class RQVAE(ResidualTokenizer):
         """Return what gives latent vectors unique codes."""
         if assign is None:
             return None
-
-        def unique(z: Tensor, quantizer: ResidualQuantizer, codes: Tensor) -> Tensor:
-            tokenizer: Any = self._over_latents().over_prepared(quantizer)
-            found = assign(codes.cpu().numpy().astype(np.int32), tokenizer, z.cpu().numpy())
-            return torch.from_numpy(found.astype(np.int64)).to(z.device)
-
-        return unique
+        return lambda z, quantizer, codes: self._over_latents().made_unique(z, quantizer, codes, assign)
 
     def _to_latent(self, x: Tensor) -> Tensor:
         return self.network.encoder(x)

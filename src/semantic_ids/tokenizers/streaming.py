@@ -87,6 +87,16 @@ def streamed(
         yield from sent_ahead(array, parts, Lane(device), dtype)
 
 
+def held(array: np.ndarray, rows: np.ndarray, prepare: Callable[[Tensor], Tensor], device: torch.device, width: int) -> Tensor:
+    """Prepare rows and hold them on the device: (m,) row numbers → (m, W) float32."""
+    kept = torch.empty((len(rows), width), device=device)
+    parts = list(chunks(len(rows)))
+    with closing(streamed(array, [rows[part] for part in parts], device)) as read:
+        for part, x in zip(parts, read, strict=True):
+            kept[part] = prepare(x)
+    return kept
+
+
 def sent_ahead(array: np.ndarray, parts: Sequence[Rows], lane: Lane, dtype: torch.dtype) -> Generator[Tensor, None, None]:
     """Yield the rows of each part, read and sent by a thread that is one part ahead."""
     if len(parts) < 2:  # there is nothing to send it beside

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -366,8 +366,8 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _numbers(tensors: dict[str, Tensor], prefix: str) -> Iterator[int]:
-    return iter(sorted({int(name.split("/")[1]) for name in tensors if name.startswith(prefix)}))
+def _numbers(tensors: dict[str, Tensor], prefix: str) -> list[int]:
+    return sorted({int(name.split("/")[1]) for name in tensors if name.startswith(prefix)})
 
 
 def _computes_roughly(precision: str, device: torch.device) -> bool:
