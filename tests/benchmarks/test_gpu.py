@@ -18,19 +18,24 @@ from tests.tokenizers.test_bare_machine import WITHOUT_THE_REST
 RUN = WITHOUT_THE_REST + "import runpy\nsys.argv.pop(0)\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
 
 
-def test_it_measures_and_writes_with_numpy_torch_and_safetensors_alone(tmp_path, root):
-    out = tmp_path / "made" / "gpu.json"
-    words = ["--items=900", "--dim=12", "--sizes=6x4x5", "--beams", "1", "3", "--device=cpu", "--repeats=3", f"--folder={tmp_path}"]
+def ran_bare(script, words, root, folder):
+    """Run a benchmark where nothing is installed but numpy, torch and safetensors; return its run and what it wrote."""
+    out = folder / "made" / "figures.json"
     ran = subprocess.run(
-        [sys.executable, "-c", RUN, str(root / "benchmarks/gpu.py"), *words, f"--out={out}"],
+        [sys.executable, "-c", RUN, str(root / "benchmarks" / script), *words, f"--folder={folder}", f"--out={out}"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(root / "src")},
-        cwd=tmp_path,
+        cwd=folder,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    found = json.loads(out.read_text())
+    return ran, json.loads(out.read_text())
+
+
+def test_it_measures_and_writes_with_numpy_torch_and_safetensors_alone(tmp_path, root):
+    words = ["--items=900", "--dim=12", "--sizes=6x4x5", "--beams", "1", "3", "--device=cpu", "--repeats=3"]
+    ran, found = ran_bare("gpu.py", words, root, tmp_path)
     rows = {row["what"]: row for row in found["rows"]}
     kinds = ("float32", "float16")
     encoded = [f"encode {kind}, beam {beam}" for kind in kinds for beam in (1, 3)]

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import torch
 from benchmarks.training import DECAY, PlainQuantizer
 
 from semantic_ids.tokenizers.quantizer import LearntQuantizer
 from semantic_ids.tokenizers.rq_vae import RQVAEOptions
-from tests.benchmarks.test_gpu import RUN
+from tests.benchmarks.test_gpu import ran_bare
 from tests.conftest import clustered
 
 
 def test_it_measures_and_writes_with_numpy_torch_and_safetensors_alone(tmp_path, root):
-    out = tmp_path / "made" / "training.json"
     words = ["--items=700", "--dim=12", "--sizes=6x4", "--hidden", "16", "--latent=5", "--batch=100", "--epochs=2", "--device=cpu"]
-    ran = subprocess.run(
-        [sys.executable, "-c", RUN, str(root / "benchmarks/training.py"), *words, f"--folder={tmp_path}", f"--out={out}"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(root / "src")},
-        cwd=tmp_path,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    found = json.loads(out.read_text())
+    ran, found = ran_bare("training.py", words, root, tmp_path)
     rows = {row["what"]: row for row in found["rows"]}
     assert next(iter(rows)) == "plain loop with a DataLoader" and len(rows) == 6 and found["about"]["batch"] == 100
     for name, row in rows.items():

@@ -111,10 +111,12 @@ class LearntQuantizer(nn.Module):
             return Quantized(z, torch.zeros((len(z), len(self.codebooks)), dtype=torch.int64, device=z.device), nothing, nothing)
         if codes is None and self.training and self.options.gradient == "gumbel":
             value, codes = self._mixed(z)
+            vectors = self._vectors(codes)
         else:
             codes = self._chosen(z.detach()) if codes is None else codes
-            value = self._passed(z, codes)
-        commitment, codebook = self._distances(z, codes)
+            vectors = self._vectors(codes)
+            value = self._passed(z, vectors)
+        commitment, codebook = self._distances(z, vectors)
         if self.training:
             self._follow(z.detach(), codes)
         return Quantized(value, codes, commitment, codebook)
@@ -167,13 +169,12 @@ class LearntQuantizer(nn.Module):
             total, rest = total + mixed * kept[:, level, None], rest - mixed
         return total, torch.stack(codes, 1)
 
-    def _passed(self, z: Tensor, codes: Tensor) -> Tensor:
+    def _passed(self, z: Tensor, found: Sequence[Tensor]) -> Tensor:
         """Give the codes' vectors a gradient for the encoder, and one for the codebooks where they learn from the reconstruction."""
         if self.training and self.options.masking > 0:
             kept = self._mask(z)
-            vectors = sum((found * kept[:, level, None] for level, found in enumerate(self._vectors(codes))), torch.zeros_like(z))
-        else:
-            vectors = sum(self._vectors(codes), torch.zeros_like(z))
+            found = [vector * kept[:, level, None] for level, vector in enumerate(found)]
+        vectors = sum(found, torch.zeros_like(z))
         pass_on = rotate if self.options.gradient == "rotation" else straight_through
         value = pass_on(z, vectors.detach())
         return value + (vectors - vectors.detach()) if self.options.quantizer == "end_to_end" else value
@@ -191,7 +192,7 @@ class LearntQuantizer(nn.Module):
         kept = torch.where(draws[0] < self.options.masking, 1 + (draws[1] * (levels - 1)).long(), levels)
         return (torch.arange(levels, device=z.device) < kept[:, None]).to(z.dtype)
 
-    def _distances(self, z: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def _distances(self, z: Tensor, found: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Squared distance of vectors and codes twice, with a gradient for the encoder and for the codebooks: two of (m,).
 
         Where codebooks are `joint`, between the vector and the sum of its codes; else summed over the levels, of what the levels before
@@ -199,10 +200,10 @@ class LearntQuantizer(nn.Module):
         """
         frozen = z.detach()
         if self.options.joint:
-            vectors = sum(self._vectors(codes), torch.zeros_like(z))
+            vectors = sum(found, torch.zeros_like(z))
             return ((z - vectors.detach()) ** 2).sum(1), ((frozen - vectors) ** 2).sum(1)
         commitment, codebook, before = z.new_zeros(len(z)), z.new_zeros(len(z)), torch.zeros_like(frozen)
-        for vectors in self._vectors(codes):
+        for vectors in found:
             codebook = codebook + ((frozen - before - vectors) ** 2).sum(1)
             before = before + vectors.detach()
             commitment = commitment + ((z - before) ** 2).sum(1)
