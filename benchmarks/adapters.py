@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from semantic_ids.contract import Assign
+from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
-from semantic_ids.tokenizers.residual import ResidualQuantizer
 
 Map = Callable[[Tensor], Tensor]
 AS_IT_IS = {"normalize": False, "center": False, "scale": False}

@@ -31,10 +31,10 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.machine import commit, machine, today  # noqa: E402
 from semantic_ids.arrays import chunks, map_rows, read_rows  # noqa: E402
+from semantic_ids.compute.streaming import streamed  # noqa: E402
+from semantic_ids.compute.threads import chunk_rows  # noqa: E402
 from semantic_ids.tokenizers import fit_tokenizer  # noqa: E402
 from semantic_ids.tokenizers.base import ResidualTokenizer  # noqa: E402
-from semantic_ids.tokenizers.streaming import streamed  # noqa: E402
-from semantic_ids.tokenizers.threads import chunk_rows  # noqa: E402
 
 CLUSTERS, NOISE = 2000, 0.7
 MADE_ROWS = 1 << 16

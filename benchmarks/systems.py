@@ -263,7 +263,7 @@ class RQVAE(Ours):
     kind = "rq_vae"
     name = environment = "rq_vae"
     title = "**Semantic IDs, rq_vae**"
-    modules = ("torch", "semantic_ids.tokenizers.rq_vae")
+    modules = ("torch", "semantic_ids.tokenizers.rq_vae.model")
     network = True
     environment: ClassVar[str]
 

@@ -26,6 +26,12 @@ def clustered(n: int, dim: int, seed: int = 0, clusters: int = 20) -> np.ndarray
     return (centres[rng.integers(0, clusters, n)] + 0.5 * rng.normal(size=(n, dim))).astype(np.float32)
 
 
+@pytest.fixture(scope="session")
+def vectors() -> np.ndarray:
+    """Small clustered vectors that the tests of several rooms share."""
+    return clustered(700, 12, seed=1)
+
+
 @pytest.fixture
 def root() -> Path:
     """The project's folder."""

@@ -12,9 +12,9 @@ from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.io import DatasetError
 
+from semantic_ids.app.explain import explain
 from semantic_ids.cli import cli, run
 from semantic_ids.errors import BadInput
-from semantic_ids.explain import explain
 from tests.probe import Project
 
 UNTRACKED = "tracking.enabled=false"

@@ -16,7 +16,7 @@ from semantic_ids import parameters as p
 from semantic_ids.pipeline_registry import register_pipelines
 from semantic_ids.tokenizers.preprocessing import PreprocessOptions
 from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
-from semantic_ids.tokenizers.rq_vae import RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
 
 ROOT = Path(__file__).parents[1]
 

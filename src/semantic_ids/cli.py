@@ -14,9 +14,9 @@ import yaml
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import LOGGING
 
-from semantic_ids.explain import explain
-from semantic_ids.hooks.configuration import refuse_parallel
-from semantic_ids.resolvers import project_root
+from semantic_ids.app.explain import explain
+from semantic_ids.app.hooks.configuration import refuse_parallel
+from semantic_ids.app.resolvers import project_root
 
 
 class RunCommand(click.Command):

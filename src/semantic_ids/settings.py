@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 
-from semantic_ids.hooks import HOOKS  # noqa: F401 - read by Kedro
-from semantic_ids.resolvers import RESOLVERS
+from semantic_ids.app.hooks import HOOKS  # noqa: F401 - read by Kedro
+from semantic_ids.app.resolvers import RESOLVERS
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

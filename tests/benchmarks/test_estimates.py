@@ -41,7 +41,7 @@ def on_the_terminal(messages):
 
 def in_the_file(messages):
     days = {"23": "2026-11-21", "00": "2026-11-22"}
-    return "".join(f"{days[at[:2]]} {at} INFO    {PLACES.get(text, 'semantic_ids.hooks.stages')}: {text}\n" for at, text in messages)
+    return "".join(f"{days[at[:2]]} {at} INFO    {PLACES.get(text, 'semantic_ids.app.hooks.stages')}: {text}\n" for at, text in messages)
 
 
 @pytest.mark.parametrize("written", [on_the_terminal, in_the_file])

@@ -51,7 +51,7 @@ def test_it_measures_and_writes_with_numpy_torch_and_safetensors_alone(tmp_path,
 
 
 def test_it_measures_the_way_over_a_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr("semantic_ids.tokenizers.threads.GPU_ROWS", 200)
+    monkeypatch.setattr("semantic_ids.compute.threads.GPU_ROWS", 200)
     asked = arguments(["--items=500", "--dim=6", "--sizes=4x4", "--repeats=1", "--beams=1"])
     with pretend_gpu(monkeypatch):
         rows = list(measure(asked, make_vectors(tmp_path, 500, 6, seed=3), GPU, anneal_rounds=1))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from benchmarks.training import DECAY, PlainQuantizer
 
-from semantic_ids.tokenizers.quantizer import LearntQuantizer
-from semantic_ids.tokenizers.rq_vae import RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.quantizer import LearntQuantizer
 from tests.benchmarks.test_gpu import ran_bare
 from tests.conftest import clustered
 

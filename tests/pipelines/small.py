@@ -7,7 +7,7 @@ from dataclasses import asdict
 from semantic_ids.parameters import RQVAEParameters
 from semantic_ids.tokenizers.preprocessing import PreprocessOptions
 from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
-from semantic_ids.tokenizers.rq_vae import RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
 
 _VAE = {name: value for name, value in asdict(RQVAEOptions()).items() if name in RQVAEParameters.model_fields}
 SMALL = {

@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from semantic_ids.advice import memory
 from semantic_ids.artifacts import CheckpointPlace, Embeddings, Provenance, Split
 from semantic_ids.datasets.table import made_from
 from semantic_ids.errors import BadInput
+from semantic_ids.forecast import memory
 from semantic_ids.hashing import vector_hash
 from semantic_ids.parameters import AdviceParameters, EvaluateParameters, IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.train import nodes
 from semantic_ids.pipelines.train.cost import job_of
 from semantic_ids.pipelines.train.nodes import checkpoints_of
 from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
-from semantic_ids.tokenizers.training import Trainer
+from semantic_ids.tokenizers.rq_vae.training import Trainer
 from tests.conftest import clustered
 from tests.pipelines.small import SMALL
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from semantic_ids.tokenizers import fit_tokenizer
-from tests.conftest import clustered
 
 SIZES = (8, 5, 7)  # neither equal nor powers of two
 OPTIONS = {
@@ -58,11 +57,6 @@ PREPROCESS = [pytest.param({}, id="as_they_are"), pytest.param(AXES, id="axes")]
 def fitted(kind: str, vectors: np.ndarray, sizes=SIZES, preprocess=None, options=None, **more):
     options = {**OPTIONS[kind], **(options or {})}
     return fit_tokenizer(vectors, kind=kind, codebook_sizes=sizes, device="cpu", preprocess=preprocess, options=options, **more)
-
-
-@pytest.fixture(scope="session")
-def vectors() -> np.ndarray:
-    return clustered(700, 12, seed=1)
 
 
 @pytest.fixture(scope="session", params=PREPROCESS)

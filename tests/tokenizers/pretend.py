@@ -143,7 +143,7 @@ class LateLane:
 def pretend_gpu(monkeypatch: Any) -> Iterator[None]:
     """Let tokenizers find a GPU."""
     monkeypatch.setattr("semantic_ids.tokenizers.base.resolve", torch.device)
-    monkeypatch.setattr("semantic_ids.tokenizers.streaming.Lane", LateLane)
-    monkeypatch.setattr("semantic_ids.tokenizers.batches.Lane", LateLane)
+    monkeypatch.setattr("semantic_ids.compute.streaming.Lane", LateLane)
+    monkeypatch.setattr("semantic_ids.learning.batches.Lane", LateLane)
     with _Factories():
         yield

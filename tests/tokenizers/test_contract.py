@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from semantic_ids.codes import keys
 from semantic_ids.errors import BadInput
 from semantic_ids.tokenizers import fit_tokenizer, load_tokenizer
-from semantic_ids.tokenizers.kinds import tokenizer_class
+from semantic_ids.tokenizers.registry import tokenizer_class
 from tests.tokenizers.conftest import KINDS, SIZES, fitted
 
 ALL_CODES = np.array(list(itertools.product(*map(range, SIZES))), dtype=np.int32)

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from semantic_ids.arrays import map_rows
+from semantic_ids.compute.streaming import streamed
 from semantic_ids.identifiers import unique_codes
+from semantic_ids.quantization.kmeans import totals
+from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers import fit_tokenizer, load_tokenizer
-from semantic_ids.tokenizers.kmeans import totals
-from semantic_ids.tokenizers.residual import ResidualQuantizer
-from semantic_ids.tokenizers.streaming import streamed
 from tests.conftest import clustered
 from tests.tokenizers.conftest import AXES, KINDS, OPTIONS, SIZES
 from tests.tokenizers.pretend import GPU, pretend_gpu
@@ -53,8 +53,8 @@ def assert_alike(found, expected):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr("semantic_ids.tokenizers.threads.GPU_ROWS", 300)
-    monkeypatch.setattr("semantic_ids.tokenizers.residual.GPU_BEAM_CELLS", 400_000)
+    monkeypatch.setattr("semantic_ids.compute.threads.GPU_ROWS", 300)
+    monkeypatch.setattr("semantic_ids.quantization.residual.GPU_BEAM_CELLS", 400_000)
 
 
 # ---- on a GPU that is pretended ---------------------------------------------------------------------------------------------------------
@@ -87,9 +87,9 @@ def test_the_way_over_a_gpu_ends_where_that_over_a_cpu_does(kind, preprocess, op
 @pytest.mark.parametrize("options", [{}, {"architecture": "residual", "quantizer": "end_to_end", "joint": True, "beam_size": 3}])
 def test_a_training_reads_from_the_map_over_a_gpu_as_over_a_cpu(options, vectors, monkeypatch, small_chunks):
     """Rows that are not held are sent window by window, each while the network works on the one before."""
-    monkeypatch.setattr("semantic_ids.tokenizers.batches.HELD_BYTES", 0)
-    monkeypatch.setattr("semantic_ids.tokenizers.batches.BUFFER_ROWS", 200)
-    monkeypatch.setattr("semantic_ids.tokenizers.batches.BLOCK_ROWS", 50)
+    monkeypatch.setattr("semantic_ids.learning.batches.HELD_BYTES", 0)
+    monkeypatch.setattr("semantic_ids.learning.batches.BUFFER_ROWS", 200)
+    monkeypatch.setattr("semantic_ids.learning.batches.BLOCK_ROWS", 50)
     on_cpu = fit(vectors, "rq_vae", "cpu", None, options)
     with pretend_gpu(monkeypatch):
         tokenizer = fit(vectors, "rq_vae", GPU, None, options)

@@ -20,14 +20,14 @@ from torch import Tensor
 
 from semantic_ids.artifacts import Provenance
 from semantic_ids.codes import check_sizes
+from semantic_ids.compute.devices import full_precision, resolve
+from semantic_ids.compute.streaming import Work, transform_rows
 from semantic_ids.contract import Assign
 from semantic_ids.errors import BadInput, nearest
-from semantic_ids.tokenizers.checkpoints import Checkpoints
-from semantic_ids.tokenizers.devices import full_precision, resolve
-from semantic_ids.tokenizers.kinds import CONFIG_FILE, MODEL_FILE
+from semantic_ids.learning.checkpoints import Checkpoints
+from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.preprocessing import Preprocessing, PreprocessOptions
-from semantic_ids.tokenizers.residual import ResidualQuantizer
-from semantic_ids.tokenizers.streaming import Work, transform_rows
+from semantic_ids.tokenizers.registry import CONFIG_FILE, MODEL_FILE
 
 FORMAT = 1
 PREPROCESS_ROWS = 1 << 18

@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 from semantic_ids.arrays import chunks
+from semantic_ids.compute.streaming import held
 from semantic_ids.contract import Assign
 from semantic_ids.progress import Progress
-from semantic_ids.tokenizers.balance import FOLLOWED_ROUNDS, SETTLED_ROUNDS, Prices, alternate, settle
+from semantic_ids.quantization.balance import FOLLOWED_ROUNDS, SETTLED_ROUNDS, Prices, alternate, settle
+from semantic_ids.quantization.kmeans import kmeans, nearest, progressive, random_points, spread_points
+from semantic_ids.quantization.refinement import Choose, Round, anneal, encode, refine
+from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
-from semantic_ids.tokenizers.kmeans import kmeans, nearest, progressive, random_points, spread_points
 from semantic_ids.tokenizers.preprocessing import Preprocessing, principal_axes
-from semantic_ids.tokenizers.refinement import Choose, Round, anneal, encode, refine
-from semantic_ids.tokenizers.residual import ResidualQuantizer
-from semantic_ids.tokenizers.streaming import held
 
 EARLY_VARIANCE = 0.95
 """Annealing and the first rounds of refinement work on the principal axes that hold this share of the variance: the others decide hardly

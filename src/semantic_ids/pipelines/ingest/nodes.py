@@ -26,7 +26,7 @@ def ingest(
     from semantic_ids.ingestion.stream import open_stream
 
     if tokenizer.device == "cuda":
-        from semantic_ids.tokenizers.devices import resolve
+        from semantic_ids.compute.devices import resolve
 
         resolve(tokenizer.device)  # a device that is not there is refused now
     options = IngestOptions(

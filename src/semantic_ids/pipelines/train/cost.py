@@ -10,7 +10,7 @@ from semantic_ids.artifacts import Embeddings, Split
 from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, TokenizerParameters
 
 if TYPE_CHECKING:
-    from semantic_ids.advice import Job
+    from semantic_ids.forecast import Job
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +33,9 @@ def tell_cost(
         evaluate: Queries, and whether a twin is fitted.
         forecast: Expected `collision_rate` and `spilled_rate`.
     """
-    from semantic_ids.advice import Speed, estimate, memory
-    from semantic_ids.tokenizers.devices import resolve
-    from semantic_ids.tokenizers.probe import speeds
+    from semantic_ids.compute.devices import resolve
+    from semantic_ids.forecast import Speed, estimate, memory
+    from semantic_ids.forecast.probe import speeds
 
     on_gpu = resolve(tokenizer.device).type != "cpu"
     job = job_of(embeddings, split, tokenizer, identify, evaluate, forecast, on_gpu=on_gpu)
@@ -58,7 +58,7 @@ def job_of(
     on_gpu: bool,
 ) -> Job:
     """Return the `advice.Job` of a run; for the arguments see `tell_cost`."""
-    from semantic_ids.advice import Job
+    from semantic_ids.forecast import Job
     from semantic_ids.tokenizers.preprocessing import PreprocessOptions
 
     held_out, axes = len(split.validation_rows), tokenizer.preprocess.dimensions

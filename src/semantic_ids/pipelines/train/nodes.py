@@ -18,7 +18,7 @@ from semantic_ids.parameters import AdviceParameters, EvaluateParameters, Identi
 from semantic_ids.pipelines.train.cost import tell_cost
 
 if TYPE_CHECKING:
-    from semantic_ids.tokenizers.checkpoints import Checkpoints
+    from semantic_ids.learning.checkpoints import Checkpoints
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +72,8 @@ def foretell(
     embeddings: Embeddings, tokenizer: TokenizerParameters, identify: IdentifyParameters, advice: AdviceParameters
 ) -> dict[str, Any]:
     """Say, and return as JSON-like values, how full the ID space will be, who will share codes, and which sizes would do."""
-    from semantic_ids.advice import forecast
-    from semantic_ids.tokenizers.pilot import pilot_codes
+    from semantic_ids.forecast import forecast
+    from semantic_ids.forecast.pilot import pilot_codes
 
     codes, pilot_sizes = pilot_codes(
         embeddings.vectors,
@@ -123,7 +123,7 @@ def checkpoints_of(parameters: TokenizerParameters, place: CheckpointPlace, inpu
     """
     if parameters.kind != "rq_vae" or not parameters.checkpoints.every:
         return None
-    from semantic_ids.tokenizers.checkpoints import Checkpoints
+    from semantic_ids.learning.checkpoints import Checkpoints
 
     given = parameters.checkpoints
     used = {name: value for name, value in flatten(parameters.in_use()) if name != "device"}

@@ -1,0 +1,104 @@
+"""What the stages that come will take: seconds and memory, and how to say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from semantic_ids.forecast.job import Job, Speed
+from semantic_ids.forecast.memory import held
+from semantic_ids.forecast.seconds import seconds
+
+STAGES = {"train": "train", "encode": "encode", "deduplicate": "de-duplicate", "evaluate": "evaluate"}
+"""Name → what the log calls it; those that an estimate is made of."""
+LESS = {
+    "train": "a smaller tokenizer.rq_kmeans.max_points_per_centroid",
+    "encode": "fewer items (ingest.max_items)",
+    "deduplicate": "fewer items (ingest.max_items)",
+    "evaluate": "fewer evaluate.queries",
+}
+"""What makes a stage take less memory."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds and memory of the stages that come.
+
+    Attributes:
+        seconds: Name of the stage → seconds.
+        held: Name of the stage → bytes that it holds beside what is in memory already.
+        resident: Bytes in memory already.
+        products: Operations a second that the probe has measured.
+        at_most: Whether training may well stop earlier.
+    """
+
+    seconds: Mapping[str, float]
+    held: Mapping[str, float]
+    resident: int
+    products: float
+    at_most: bool
+
+    @property
+    def total(self) -> float:
+        """Seconds of all stages together."""
+        return sum(self.seconds.values())
+
+    @property
+    def peak(self) -> float:
+        """Largest memory of the process, in bytes."""
+        return self.resident + max(self.held.values())
+
+    def in_words(self) -> str:
+        """Say it in a sentence."""
+        stages = ", ".join(f"{STAGES[name]} {duration(seconds)}" for name, seconds in self.seconds.items())
+        return (
+            f"estimate: {'at most ' if self.at_most else ''}about {duration(self.total)} ({stages}), about {gigabytes(self.peak)} of memory"
+            f" at most; this machine: {self.products / 1e9:,.0f} GFLOP/s"
+        )
+
+    def shortage(self, room: float) -> str:
+        """Say that there is not memory enough, where it is so; `room`: bytes that the process may grow to."""
+        if self.peak <= room:
+            return ""
+        largest = max(self.held, key=lambda name: self.held[name])
+        return (
+            f"That is more memory than there is: {gigabytes(room)} can be had. {STAGES[largest].capitalize()} takes most of it; it takes"
+            f" less with {LESS[largest]}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-like dict, for training_results.json."""
+        return {
+            "seconds": dict(self.seconds),
+            "total_seconds": self.total,
+            "bytes": {name: round(self.resident + held) for name, held in self.held.items()},
+            "peak_bytes": round(self.peak),
+            "at_most": self.at_most,
+            "operations_per_second": self.products,
+        }
+
+
+def estimate(job: Job, speed: Speed, resident: int) -> Estimate:
+    """Estimate seconds and memory of the stages that come; `resident`: bytes in memory already."""
+    return Estimate(seconds(job, speed), held(job, speed.threads), resident, speed.products, job.options.get("patience") is not None)
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as it is said: `0.4 s`, `35 s`, `1 min 30 s`, `12 min`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s" if seconds < 0.95 else f"{seconds:.0f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    if seconds < 595:
+        tens = round(seconds / 10)
+        return f"{tens // 6} min" + (f" {tens % 6 * 10} s" if tens % 6 else "")
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+
+
+def gigabytes(size: float) -> str:
+    """Write a number of bytes as gigabytes (10⁹ bytes) with two digits that count."""
+    return f"{size / 1e9:.{0 if size >= 9.95e9 else 1}f} GB"

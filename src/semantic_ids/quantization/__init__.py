@@ -1,0 +1,1 @@
+"""Residual quantisation on tensors: k-means, beam search, refinement, balance. It knows nothing of items or files."""

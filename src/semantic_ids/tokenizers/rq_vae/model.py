@@ -1,0 +1,183 @@
+"""RQ-VAE: an autoencoder around a residual quantiser (Rajput et al., "Recommender systems with generative retrieval", arXiv:2305.05065).
+
+x → encoder → z → residual codes → ẑ → decoder → x̂
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semantic_ids.contract import Assign
+from semantic_ids.errors import BadInput
+from semantic_ids.quantization.kmeans import kmeans
+from semantic_ids.quantization.residual import ResidualQuantizer
+from semantic_ids.tokenizers.base import ResidualTokenizer
+from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans, RQKMeansOptions
+from semantic_ids.tokenizers.rq_vae.networks import Network
+from semantic_ids.tokenizers.rq_vae.quantizer import Start, residual_kmeans
+from semantic_ids.tokenizers.rq_vae.training import Trainer, Unique
+
+AS_IT_IS = {"normalize": False, "center": False, "scale": False}
+"""Preprocessing of latent vectors before codebooks are fitted to them."""
+
+
+@dataclass(frozen=True)
+class RQVAEOptions:
+    """Described in `parameters.RQVAEParameters`; the defaults are those of `conf/base`.
+
+    Raises:
+        BadInput: Two options exclude each other.
+    """
+
+    architecture: str = "residual"
+    hidden: Sequence[int] = (1024,)
+    latent: int = 128
+    activation: str = "silu"
+    bias: bool = True
+    layer_norm: bool = False
+    dropout: float = 0.1
+    quantizer: str = "end_to_end"
+    joint: bool = True
+    beam_size: int = 5
+    init: str = "rq_kmeans"
+    init_rows: int = 16384
+    gradient: str = "straight_through"
+    temperature: float = 1.0
+    final_temperature: float = 0.1
+    sampling: float = 0.0
+    decay: float = 0.95
+    smoothing: float = 1e-5
+    reset_below: float = 0.02
+    masking: float = 0.0
+    sinkhorn: float | None = None
+    sinkhorn_iterations: int = 50
+    reconstruction: str = "mse"
+    commitment: float = 1.0
+    codebook_weight: float = 0.0
+    epochs: int = 40
+    batch_rows: int = 512
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    encoder_rate: float = 0.1
+    codebook_rate: float = 1.0
+    weight_decay: float = 1e-4
+    schedule: str = "cosine"
+    warmup_epochs: int = 1
+    plain_epochs: int = 0
+    unique_epochs: int = 20
+    clip: float | None = None
+    precision: str = "auto"
+    compile: bool = False
+    patience: int | None = None
+    burn_in: int = 0
+    catalogue_every: int = 1
+    catalogue_rows: int = 65536
+    collision_tolerance: float = 0.01
+    collapse_below: float = 0.1
+    start: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.gradient == "gumbel" and (self.sampling > 0 or self.sinkhorn is not None):
+            other = f"sampling {self.sampling:g}" if self.sampling > 0 else f"sinkhorn {self.sinkhorn:g}"
+            raise BadInput(
+                f"gradient gumbel and {other}: Gumbel-softmax draws its codes itself",
+                where="tokenizer.rq_vae",
+                expected="one of the two",
+                do="take sampling 0 and sinkhorn null, or another gradient",
+            )
+
+    @property
+    def draws(self) -> bool:
+        """Whether the quantiser draws at random while training."""
+        return self.gradient == "gumbel" or self.sampling > 0 or self.masking > 0
+
+    @property
+    def encodes(self) -> bool:
+        """Whether there is an encoder: a residual one that does not learn would lead every vector to itself."""
+        return self.architecture != "residual" or self.encoder_rate > 0
+
+    def latent_width(self, width: int) -> int:
+        """Dimensions of what is quantised, for prepared vectors of a width."""
+        return width if self.architecture == "residual" else self.latent
+
+
+class RQVAE(ResidualTokenizer):
+    """Residual codes of an encoder's latent vector, decoded by a network."""
+
+    kind: ClassVar[str] = "rq_vae"
+    options_class: ClassVar[type] = RQVAEOptions
+
+    @property
+    def beam_size(self) -> int:
+        """Width of the beam that `encode` follows."""
+        return self.options.beam_size
+
+    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None) -> ResidualQuantizer:
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(self.seed)
+            self.network = Network(self.width, self.codebook_sizes, self.options).to(self.device)
+            trainer = Trainer(
+                self.network,
+                self.options,
+                self.seed,
+                self.preprocessing.apply,
+                self.width,
+                self._start(),
+                self._unique(assign) if self.options.unique_epochs else None,
+                self.checkpoints,
+            )
+            trainer.fit(vectors, rows, monitor_rows)
+        self.network.eval()
+        self.history, self.report = trainer.history, trainer.report
+        return ResidualQuantizer([codebook.detach().clone() for codebook in self.network.quantizer.codebooks])
+
+    def _start(self) -> Start:
+        """Return what makes codebooks for latent vectors: plain k-means level by level, or all that `rq_kmeans` does."""
+        if self.options.init == "kmeans":
+            generator = torch.Generator().manual_seed(self.seed)
+            rows = max(self.options.init_rows, LEAST_INIT_ROWS_A_CODE * max(self.codebook_sizes))
+            return Start(rows, lambda z: residual_kmeans(z, self.codebook_sizes, lambda rest, size: kmeans(rest, size, generator)))
+        tokenizer = self._over_latents()
+        rows = max(self.codebook_sizes) * tokenizer.options.max_points_per_centroid
+        return Start(rows, lambda z: tokenizer.fit(z.cpu().numpy()).quantizer.codebooks)
+
+    def _over_latents(self) -> RQKMeans:
+        """Return an rq_kmeans for latent vectors."""
+        options = replace(RQKMeansOptions(**(self.options.start or {})), beam_size=self.options.beam_size, balance=None)
+        return RQKMeans(self.codebook_sizes, self.seed, self.device.type, AS_IT_IS, vars(options))
+
+    def _unique(self, assign: Assign | None) -> Unique | None:
+        """Return what gives latent vectors unique codes."""
+        if assign is None:
+            return None
+        return lambda z, quantizer, codes: self._over_latents().made_unique(z, quantizer, codes, assign)
+
+    def _to_latent(self, x: Tensor) -> Tensor:
+        return self.network.encoder(x)
+
+    def _from_latent(self, z: Tensor) -> Tensor:
+        return self.network.decoder(z)
+
+    def _weights(self) -> dict[str, Tensor]:
+        state = self.network.state_dict()
+        return {name: tensor for name, tensor in state.items() if name.startswith(("encoder.", "decoder."))}
+
+    def _load_weights(self, weights: dict[str, Tensor]) -> None:
+        self.network = Network(self.width, self.codebook_sizes, self.options).to(self.device).eval()
+        own = {name: tensor for name, tensor in weights.items() if name.startswith(("encoder.", "decoder."))}
+        self.network.load_state_dict(own, strict=False)
+
+    def to(self, device: str) -> Self:
+        """Move to `auto`, `cpu` or `cuda`."""
+        super().to(device)
+        if self.dim:
+            self.network = self.network.to(self.device)
+        return self

@@ -1,0 +1,66 @@
+"""What an epoch came to: over all the rows watched, and over the catalogue; nothing is a mean of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semantic_ids.codes import keys
+from semantic_ids.learning import distributed
+from semantic_ids.tokenizers.rq_vae.networks import Passed
+
+
+class Validation:
+    """Sums over chunks of prepared vectors (m, W), in float64, which all processes add up in the end.
+
+    Args:
+        width: Width W.
+        device: Where the sums are kept.
+    """
+
+    def __init__(self, width: int, device: torch.device) -> None:
+        self.sums = torch.zeros(6, dtype=torch.float64, device=device)
+        self.total = torch.zeros(width, dtype=torch.float64, device=device)
+
+    def add(self, x: Tensor, passed: Passed) -> None:
+        """Take a chunk in."""
+        decoded, quantized = passed.decoded, passed.quantized
+        cosine = torch.nn.functional.cosine_similarity(decoded, x)
+        parts = [((decoded - x) ** 2), quantized.commitment, quantized.codebook, x * x, cosine, torch.ones_like(cosine)]
+        self.sums += torch.stack([part.sum(dtype=torch.float64) for part in parts])
+        self.total += x.sum(0, dtype=torch.float64)
+
+    def row(self) -> dict[str, float]:
+        """Return the columns that a validation adds to the history; distances and losses are means over the items."""
+        distributed.add_up(self.sums, self.total)
+        error, commitment, codebook, squares, cosine, count = self.sums.cpu().tolist()
+        spread = squares - float(self.total @ self.total) / count
+        return {
+            "validation_squared_error": error / count,
+            "validation_commitment": commitment / count,
+            "validation_codebook": codebook / count,
+            "validation_relative_mse": error / spread if spread > 0 else 0.0,
+            "validation_cosine": cosine / count,
+        }
+
+
+def catalogue_row(codes: np.ndarray, sizes: Sequence[int]) -> dict[str, Any]:
+    """Return the columns that a look at the catalogue adds to the history: codes (n, L) of its items, or of a fixed sample of them.
+
+    `unique_rate` is different codes / items, `collision_rate` the share of items that share their codes. For each level: `usage` (share of
+    the codes that are used), `dead` (codes that are not) and `perplexity` (2 to the entropy of their use: by how many codes, evenly used,
+    the same would be said).
+    """
+    counts = np.unique(keys(codes, sizes), return_counts=True)[1]
+    row: dict[str, Any] = {"unique_rate": len(counts) / len(codes), "collision_rate": float(counts[counts > 1].sum() / len(codes))}
+    for level, size in enumerate(sizes, start=1):
+        uses = np.bincount(codes[:, level - 1], minlength=size)
+        share = uses[uses > 0] / len(codes)
+        row[f"usage.{level}"] = float((uses > 0).mean())
+        row[f"dead.{level}"] = int((uses == 0).sum())
+        row[f"perplexity.{level}"] = float(np.exp(-(share * np.log(share)).sum()))
+    return row

@@ -1,0 +1,94 @@
+"""Encoder and decoder of an RQ-VAE, and the whole of it: x → encoder → z → codes → ẑ → decoder → x̂."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from semantic_ids.tokenizers.rq_vae.quantizer import LearntQuantizer, Quantized
+
+if TYPE_CHECKING:
+    from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
+
+
+@dataclass
+class Passed:
+    """What a batch became.
+
+    Attributes:
+        decoded: Shape (m, W).
+        quantized: What the quantiser made of it.
+    """
+
+    decoded: Tensor
+    quantized: Quantized
+
+
+class Network(nn.Module):
+    """Encoder, quantiser and decoder.
+
+    Args:
+        width: Width W of the prepared vectors.
+        sizes: Size of each level's codebook.
+        options: The kind's options.
+    """
+
+    def __init__(self, width: int, sizes: Sequence[int], options: RQVAEOptions) -> None:
+        super().__init__()
+        self.latent = options.latent_width(width)
+        widths = [width, *options.hidden, self.latent]
+        make = Residual if options.architecture == "residual" else mlp
+        self.encoder: nn.Module = make(widths, options) if options.encodes else nn.Identity()
+        self.decoder: nn.Module = make(widths[::-1], options)
+        self.quantizer = LearntQuantizer(sizes, self.latent, options)
+        self.rough = False
+        """Whether encoder and decoder may compute in bfloat16."""
+
+    def forward(self, x: Tensor, codes: Tensor | None = None) -> Passed:
+        """Lead prepared vectors through all of it: (m, W). The quantiser always computes in float32.
+
+        Args:
+            x: The vectors.
+            codes: Codes (m, L) that they are to have; those that the quantiser finds if None.
+        """
+        with self._precision(x):
+            z = self.encoder(x)
+        quantized = self.quantizer(z.float(), codes)
+        with self._precision(x):
+            decoded = self.decoder(quantized.value)
+        return Passed(decoded.float(), quantized)
+
+    def _precision(self, x: Tensor) -> AbstractContextManager[object]:
+        return torch.autocast(x.device.type, torch.bfloat16) if self.rough else nullcontext()
+
+
+class Residual(nn.Module):
+    """x + MLP(x), which is x at first: the last layer starts at zero."""
+
+    def __init__(self, widths: Sequence[int], options: RQVAEOptions) -> None:
+        super().__init__()
+        self.change = mlp(widths, options)
+        for parameter in self.change[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(m, W) → (m, W)."""
+        return x + self.change(x)
+
+
+def mlp(widths: Sequence[int], options: RQVAEOptions) -> nn.Sequential:
+    """Linear layers of the given widths; after each but the last: layer norm and dropout where they are wanted, and an activation."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers.append(nn.Linear(before, after, bias=options.bias))
+        layers += [nn.LayerNorm(after)] if options.layer_norm else []
+        layers.append(nn.SiLU() if options.activation == "silu" else nn.ReLU())
+        layers += [nn.Dropout(options.dropout)] if options.dropout > 0 else []
+    ends = 1 + options.layer_norm + (options.dropout > 0)
+    return nn.Sequential(*layers[:-ends])

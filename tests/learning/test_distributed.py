@@ -1,0 +1,269 @@
+"""Several processes that train together: what they tell each other, and that two of them make what one makes.
+
+A script is started once, as two processes, by torchrun's module; what each process ended with is compared with one process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import clustered
+from tests.tokenizers.conftest import OPTIONS, RESIDUAL, SIZES
+
+from semantic_ids.learning import distributed
+from semantic_ids.tokenizers import fit_tokenizer
+
+N, WATCHED = 701, np.arange(600, 701)
+ROWS = np.arange(650)  # in batches of 46 and 47: shares of different sizes
+TRAININGS = {
+    "ema": OPTIONS["rq_vae"] | {"epochs": 6, "reset_below": 0.5},
+    "end_to_end": OPTIONS["rq_vae"] | RESIDUAL | {"reset_below": 0.0, "clip": 1.0},
+    "gradient": OPTIONS["rq_vae"] | {"quantizer": "gradient", "epochs": 5, "accumulate": 2, "gradient": "rotation"},
+    "none": OPTIONS["rq_vae"] | {"quantizer": "none", "epochs": 4},
+    "single rows": OPTIONS["rq_vae"]
+    | {"batch_rows": 1, "epochs": 1, "warmup_epochs": 1, "plain_epochs": 0, "reset_below": 0.0, "burn_in": 1},
+    "drawn": OPTIONS["rq_vae"] | RESIDUAL | {"dropout": 0.1, "sampling": 0.1, "masking": 0.3, "reset_below": 0.5, "burn_in": 3},
+    "gumbel": OPTIONS["rq_vae"] | {"quantizer": "gradient", "gradient": "gumbel", "epochs": 4},
+}
+DRAWN = ("drawn", "gumbel")
+"""Each process draws for itself, so with them two processes end elsewhere than one."""
+
+SCRIPT = """
+import json, os, sys
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+root, folder, trainings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+sys.path[:0] = [root + "/src", root]
+from semantic_ids.learning import distributed
+from semantic_ids.learning.checkpoints import Checkpoints
+from semantic_ids.tokenizers.rq_vae.training import Trainer
+from tests.learning.test_distributed import fit
+
+rank = int(os.environ["RANK"])
+
+
+def keep(name, tokenizer):
+    arrays = {f"codebook.{i}": book for i, book in enumerate(tokenizer.quantizer.codebooks)} | tokenizer._weights()
+    np.savez(f"{folder}/{name} {rank}.npz", **{key: value.detach().numpy() for key, value in arrays.items()})
+    open(f"{folder}/{name} {rank}.json", "w").write(json.dumps([tokenizer.history, tokenizer.report]))
+
+
+class Killed(BaseException):
+    pass
+
+
+def told():
+    a, b = torch.tensor([1.0 + rank, 10.0]), torch.tensor(rank)
+    distributed.add_up(a, b)
+    c = torch.full((2,), float(rank + 5))
+    distributed.from_first(c)
+    uneven = torch.arange(6).reshape(3, 2)[: 3 - 2 * rank] + 100 * rank
+    none = torch.zeros((0 if rank == 0 else 2, 3)) + 7
+    found = {"count": distributed.count(), "number": distributed.number(), "sums": a.tolist(), "sum": b.item(), "first": c.tolist()}
+    found |= {"uneven": distributed.gathered(uneven).tolist(), "none": distributed.gathered(none).tolist()}
+    distributed.join(torch.device("cpu"))  # has been done before
+    return found | {"still joined": dist.is_initialized()}
+
+
+def killed(trainer, number):
+    if number == 4:
+        raise Killed
+    return epoch(trainer, number)
+
+
+def checkpoints():
+    return Checkpoints(folder + "/checkpoints", {"x": 1}, every=2)
+
+
+assert distributed.count() == 1 and distributed.number() == 0 and distributed.wanted() == 2
+if len(trainings) == 1:  # nobody has joined them: the training does
+    [(name, options)] = trainings.items()
+    keep(name, fit(options))
+    sys.exit()
+distributed.join(torch.device("cpu"))
+found = told()
+for name, options in trainings.items():
+    keep(name, fit(options))
+epoch = Trainer._epoch
+Trainer._epoch = killed
+try:
+    fit(trainings["drawn"], checkpoints())
+except Killed:
+    pass
+Trainer._epoch = epoch
+keep("again", fit(trainings["drawn"], checkpoints()))
+with open(f"{folder}/told {rank}.json", "w") as file:
+    json.dump(found, file)
+"""
+
+
+def fit(options, checkpoints=None):
+    vectors = clustered(N, 12, seed=1)
+    rows = ROWS[:60] if options["batch_rows"] == 1 else ROWS
+    return fit_tokenizer(
+        vectors,
+        kind="rq_vae",
+        codebook_sizes=SIZES,
+        device="cpu",
+        options=options,
+        rows=rows,
+        monitor_rows=WATCHED,
+        checkpoints=checkpoints,
+    )
+
+
+def start(folder: Path, trainings: dict) -> Path:
+    """Run the script as two processes."""
+    (folder / "script.py").write_text(SCRIPT)
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", str(folder / "script.py")]
+    done = subprocess.run(
+        [*run, str(Path(__file__).parents[2]), str(folder), json.dumps(trainings)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return made.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Where two processes left what they ended with."""
+    return start(tmp_path_factory.mktemp("two"), TRAININGS)
+
+
+def left(folder: Path, name: str, rank: int):
+    """Weights, history and report of a process."""
+    with np.load(folder / f"{name} {rank}.npz") as file:
+        arrays = dict(file)
+    return arrays, *json.loads((folder / f"{name} {rank}.json").read_text())
+
+
+def timeless(history):
+    return [{name: value for name, value in row.items() if name not in ("seconds", "items_per_second")} for row in history]
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# ---- one process ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_one_process_alone_tells_nobody_anything(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert distributed.wanted() == 1
+    distributed.join(torch.device("cpu"))
+    assert not torch.distributed.is_initialized()
+    assert distributed.count() == 1 and distributed.number() == 0
+    rows = torch.arange(6.0).reshape(3, 2)
+    assert distributed.gathered(rows) is rows
+    distributed.add_up(rows)
+    distributed.from_first(rows)
+    assert torch.equal(rows, torch.arange(6.0).reshape(3, 2))
+
+
+def test_torchrun_says_how_many_there_are(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert distributed.wanted() == 4
+
+
+# ---- two processes ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_sums_the_first_ones_and_all_rows_are_the_same_in_both(folder):
+    both = [json.loads((folder / f"told {rank}.json").read_text()) for rank in (0, 1)]
+    assert [told.pop("number") for told in both] == [0, 1]
+    assert both[0] == both[1]
+    assert both[0] == {
+        "count": 2,
+        "sums": [3.0, 20.0],
+        "sum": 1,
+        "first": [5.0, 5.0],
+        "uneven": [[0, 1], [2, 3], [4, 5], [100, 101]],
+        "none": [[7.0] * 3] * 2,
+        "still joined": True,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*TRAININGS, "again"])
+def test_both_processes_end_with_the_same_bits_and_the_same_history(folder, name):
+    (first, history, report), (second, other, reported) = (left(folder, name, rank) for rank in (0, 1))
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        assert value.tobytes() == second[key].tobytes(), key
+    assert timeless(history) == timeless(other) and report["best_epoch"] == reported["best_epoch"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in TRAININGS if name not in DRAWN])
+def test_two_processes_make_what_one_makes_of_the_same_batches(folder, name, one_thread):
+    found, history, report = left(folder, name, 0)
+    single = fit(TRAININGS[name])
+    arrays = {f"codebook.{i}": book for i, book in enumerate(single.quantizer.codebooks)} | single._weights()
+    assert arrays.keys() == found.keys()
+    for key, value in arrays.items():
+        np.testing.assert_allclose(found[key], value.detach().numpy(), rtol=1e-4, atol=1e-4, err_msg=key)
+    assert report["best_epoch"] == single.report["best_epoch"] and len(history) == len(single.history)
+    for row, expected in zip(timeless(history), timeless(single.history), strict=True):
+        assert row.pop("step", None) == expected.pop("step", None)
+        assert row == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    vectors = clustered(N, 12, seed=1)
+    codes = single.encode(vectors)
+    for level, book in enumerate(single.quantizer.codebooks):
+        book.copy_(torch.from_numpy(found[f"codebook.{level}"]))
+    single.quantizer.__post_init__()
+    single.network.load_state_dict({key: torch.from_numpy(value) for key, value in found.items() if "coder" in key}, strict=False)
+    assert (single.encode(vectors) == codes).mean() > 0.99
+
+
+@pytest.mark.slow
+def test_a_training_joins_the_processes_where_nobody_has(folder, tmp_path):
+    start(tmp_path, {"end_to_end": TRAININGS["end_to_end"]})
+    (found, history, _), (expected, same, _) = left(tmp_path, "end_to_end", 1), left(folder, "end_to_end", 0)
+    for key, value in expected.items():
+        assert found[key].tobytes() == value.tobytes(), key
+    assert timeless(history) == timeless(same)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DRAWN)
+def test_where_much_is_drawn_two_processes_end_about_as_good_as_one(folder, name, one_thread):
+    found, history, _ = left(folder, name, 0)
+    single = fit(TRAININGS[name])
+    assert history[-1]["validation_relative_mse"] == pytest.approx(single.history[-1]["validation_relative_mse"], rel=0.1)
+    assert not np.array_equal(found["codebook.0"], single.quantizer.codebooks[0].numpy())
+
+
+@pytest.mark.slow
+def test_two_processes_that_were_killed_go_on_to_the_same_bits_and_the_first_alone_wrote(folder):
+    (again, history, _), (whole, expected, _) = left(folder, "again", 0), left(folder, "drawn", 0)
+    for key, value in whole.items():
+        assert again[key].tobytes() == value.tobytes(), key
+    assert timeless(history) == timeless(expected)
+    assert [place.name for place in (folder / "checkpoints").glob("*/epoch-*")] == ["epoch-00002"]

@@ -1,0 +1,98 @@
+"""The mechanics against brute force in float64."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from semantic_ids.quantization.residual import ResidualQuantizer
+
+
+def quantizer(sizes, dim, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return ResidualQuantizer([torch.randn(k, dim, generator=generator) / (level + 1) for level, k in enumerate(sizes)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 6), st.integers(1, 12), st.booleans(), st.integers(0, 999))
+def test_best_codes_are_those_of_an_exhaustive_search(sizes, dim, t, distinct, seed):
+    q = quantizer(sizes, dim, seed)
+    z = torch.randn(9, dim, generator=torch.Generator().manual_seed(seed + 1))
+    every = np.array(list(itertools.product(*map(range, sizes))))
+    sums = sum(c.double().numpy()[every[:, level]] for level, c in enumerate(q.codebooks))
+    costs = ((z.double().numpy()[:, None] - sums) ** 2).sum(-1)
+    if distinct:
+        costs = costs.reshape(len(z), -1, sizes[-1]).min(2)
+    expected = np.sort(costs, axis=1)[:, :t]
+    codes, found = q.best_codes(z, t, distinct)
+    there = expected.shape[1]
+    np.testing.assert_allclose(found[:, :there], expected, rtol=1e-4, atol=1e-4)
+    assert torch.isinf(found[:, there:]).all() and (codes[:, there:] == -1).all()
+
+
+def test_the_beam_is_at_least_as_good_as_the_greedy_code_where_it_cannot_be_exhaustive():
+    q = quantizer((64, 64, 64, 64), 8)
+    z = torch.randn(200, 8, generator=torch.Generator().manual_seed(1))
+    codes, costs = q.best_codes(z, 8)
+    greedy = q.encode(z)
+    own = ((z - q.decode(greedy)) ** 2).sum(1)
+    assert (costs[:, 0] <= own + 1e-4).all() and (costs[:, 0] < own - 1e-3).any()
+    np.testing.assert_allclose(((z[:, None] - q.decode(codes.reshape(-1, 4)).reshape(200, 8, 8)) ** 2).sum(-1), costs, atol=1e-3)
+
+
+def test_the_search_does_not_depend_on_how_many_rows_are_searched_at_once(monkeypatch):
+    q = quantizer((16, 16, 16), 8)
+    z = torch.randn(300, 8, generator=torch.Generator().manual_seed(1))
+    whole = q.best_codes(z, 5)
+    monkeypatch.setattr("semantic_ids.quantization.residual.BEAM_CELLS", 1)
+    parts = q.best_codes(z, 5)
+    assert torch.equal(whole[0], parts[0]) and torch.equal(whole[1], parts[1])
+
+
+def test_equal_codes_are_chosen_and_listed_in_the_order_of_their_numbers():
+    q = ResidualQuantizer([torch.zeros(3, 2), torch.zeros(4, 2)])
+    z = torch.ones(2, 2)
+    assert q.encode(z).tolist() == [[0, 0], [0, 0]]
+    codes, costs = q.best_codes(z, 12)
+    assert codes[0].tolist() == [[a, b] for a in range(3) for b in range(4)] and (costs == 2).all()
+
+
+def test_small_distances_far_from_the_origin_keep_their_order():
+    """What is left over is what counts, not the length of the vector."""
+    centre = torch.full((1, 16), 30.0)
+    offsets = 0.05 * torch.randn(8, 16, generator=torch.Generator().manual_seed(2))
+    q = ResidualQuantizer([centre, offsets])
+    z = centre + offsets
+    costs = q.last_level_costs(z, torch.zeros(8, 1, dtype=torch.int64))
+    assert costs.argmin(1).tolist() == list(range(8)) and costs.diagonal().max() < 1e-3
+
+
+@pytest.mark.parametrize("width", [0, 1, 2, 3])
+def test_decode_sums_the_levels_given(width):
+    q = quantizer((4, 3, 2), 5)
+    codes = torch.tensor([[3, 2, 1], [0, 1, 0]])[:, :width]
+    expected = torch.zeros(2, 5)
+    for level in range(width):
+        expected += q.codebooks[level][codes[:, level]]
+    torch.testing.assert_close(q.decode(codes), expected)
+
+
+@pytest.mark.parametrize("sizes", [(6, 5, 4), (7, 3), (5,)])
+@pytest.mark.parametrize("distinct", [False, True])
+def test_closed_prefixes_are_looked_up_as_they_are_searched_for(sizes, distinct, monkeypatch):
+    q = quantizer(sizes, 6)
+    z = torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
+    prefixes = int(np.prod(sizes[:-1]))
+    closed = torch.arange(0, prefixes, 2)
+    looked_up = q.best_codes(z, 7, distinct, closed)
+    monkeypatch.setattr("semantic_ids.quantization.residual.LARGEST_TABLE", 0)
+    searched = q.best_codes(z, 7, distinct, closed)
+    assert torch.equal(looked_up[0], searched[0]) and torch.equal(looked_up[1], searched[1])
+    keys = looked_up[0][:, :, 0] * (sizes[1] if len(sizes) > 2 else 1) + (looked_up[0][:, :, 1] if len(sizes) > 2 else 0)
+    found = torch.isfinite(looked_up[1])
+    assert (keys[found] % 2 == 1).all() and found.any() == (prefixes > 1)
