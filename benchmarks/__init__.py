@@ -1,1 +1,4 @@
-"""Side-by-side measurements against peers: the same data, the same split, the same de-duplication, one run. `make bench`."""
+"""Side-by-side measurements against peers.
+
+The same data, the same split, the same de-duplication, one run. `make bench`.
+"""

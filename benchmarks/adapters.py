@@ -1,4 +1,5 @@
-"""Codebooks of any system as one of our tokenizers, so that everyone is de-duplicated and measured by the same code.
+"""Codebooks of any system as one of our tokenizers, so that everyone is de-duplicated and measured
+by the same code.
 
 Importing this module imports torch; a process whose memory is measured does so only afterwards.
 """
@@ -27,7 +28,8 @@ class NoOptions:
 
 
 class Given(ResidualTokenizer):
-    """Given codebooks in the space of the vectors, or in a latent space between an encoder and a decoder.
+    """Given codebooks in the space of the vectors, or in a latent space between an encoder and a
+    decoder.
 
     Args:
         codebooks: L arrays (K_l, d).
@@ -40,15 +42,27 @@ class Given(ResidualTokenizer):
     options_class: ClassVar[type] = NoOptions
 
     def __init__(
-        self, codebooks: Sequence[np.ndarray], *, encoder: Map | None = None, decoder: Map | None = None, dim: int | None = None
+        self,
+        codebooks: Sequence[np.ndarray],
+        *,
+        encoder: Map | None = None,
+        decoder: Map | None = None,
+        dim: int | None = None,
     ) -> None:
         sizes = [len(codebook) for codebook in codebooks]
         super().__init__(sizes, device="cpu", preprocess=AS_IT_IS)
-        self._given = [torch.from_numpy(np.array(codebook, dtype=np.float32, order="C")) for codebook in codebooks]
+        self._given = [
+            torch.from_numpy(np.array(codebook, dtype=np.float32, order="C"))
+            for codebook in codebooks
+        ]
         self._encoder, self._decoder = encoder, decoder
-        self.fit(np.zeros((max(sizes), dim or self._given[0].shape[1]), dtype=np.float32))  # nothing is learnt from it
+        self.fit(
+            np.zeros((max(sizes), dim or self._given[0].shape[1]), dtype=np.float32)
+        )  # nothing is learnt from it
 
-    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None) -> ResidualQuantizer:
+    def _fit(
+        self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None
+    ) -> ResidualQuantizer:
         return ResidualQuantizer(self._given)
 
     def _to_latent(self, x: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""The data sets of the benchmark, ingested as the project ingests them: rows in the order of the item hash, memory-mapped."""
+"""The data sets of the benchmark, ingested as the project ingests them.
+
+Rows in the order of the item hash, memory-mapped.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ class DataSet:
         name: What `--data` calls it.
         title: What the report calls it.
         needs: The file without which it is skipped.
-        source: Takes a folder for temporary files and whether the run is quick; returns the parquet file, which may be `needs`.
+        source: Takes a folder for temporary files and whether the run is quick; returns the parquet
+            file, which may be `needs`.
     """
 
     name: str
@@ -49,7 +53,17 @@ def _made(name: str, title: str, kind: str) -> DataSet:
     def source(folder: Path, quick: bool) -> Path:
         path = folder / f"{name}.parquet"
         rows = QUICK_ITEMS if quick else MILLION
-        subprocess.run([sys.executable, MAKE_VECTORS, path, f"--rows={rows}", f"--dim={MILLION_DIM}", f"--kind={kind}"], check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                MAKE_VECTORS,
+                path,
+                f"--rows={rows}",
+                f"--dim={MILLION_DIM}",
+                f"--kind={kind}",
+            ],
+            check=True,
+        )
         return path
 
     return DataSet(name, title, MAKE_VECTORS, source)
@@ -69,7 +83,10 @@ DEFAULT = ("sample", "beauty", "wordnet")
 
 
 def prepare(data: DataSet, folder: Path, *, quick: bool) -> tuple[int, int]:
-    """Ingest a data set into `folder` and return its number of items and dimensions; a quick run takes the first items by item hash."""
+    """Ingest a data set into `folder` and return its number of items and dimensions.
+
+    A quick run takes the first items by item hash.
+    """
     from semantic_ids.datasets.embeddings import EmbeddingsDataset
     from semantic_ids.ingestion import ParquetSource
     from semantic_ids.ingestion.check import IngestOptions
@@ -87,6 +104,7 @@ def prepare(data: DataSet, folder: Path, *, quick: bool) -> tuple[int, int]:
 def held_out(vector_hashes: np.ndarray) -> np.ndarray:
     """Return which items are held out: (n,) uint64 → (n,) bool.
 
-    It is a matter of the vector alone, as in the stage `sample`, so every system sees the same split and equal vectors are on one side.
+    It is a matter of the vector alone, as in the stage `sample`, so every system sees the same
+    split and equal vectors are on one side.
     """
     return vector_hashes < np.uint64(HELD_OUT_SHARE * 2.0**64)

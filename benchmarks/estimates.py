@@ -1,9 +1,12 @@
-"""Hold what `train` told of seconds and memory against what the run then took, as rows of the table in docs/capacity.md.
+"""Hold what `train` told of seconds and memory against what the run then took, as rows of the table
+in docs/capacity.md.
 
 /usr/bin/time -v kedro run --pipeline=tokenize --params=data_root=/tmp/even,… > /tmp/even.log 2>&1
-python benchmarks/estimates.py /tmp/even /tmp/even.log        any number of pairs of a data_root and its log
+python benchmarks/estimates.py /tmp/even /tmp/even.log        any number of pairs of a data_root and
+its log
 
-The log is what the terminal showed or the file in logs/; without the words of /usr/bin/time, measured memory is a dash.
+The log is what the terminal showed or the file in logs/; without the words of /usr/bin/time,
+measured memory is a dash.
 """
 
 from __future__ import annotations
@@ -22,9 +25,11 @@ NONE = "–"
 
 
 def measured(log: str) -> dict[str, float]:
-    """Return the seconds of each stage of the last run in a log, and the peak of its memory in bytes, as far as it has them.
+    """Return the seconds of each stage of the last run in a log, and the peak of its memory in
+    bytes, as far as it has them.
 
-    The stage `train` counts from the line of the estimate on: what came before was over when it was told.
+    The stage `train` counts from the line of the estimate on: what came before was over when it was
+    told.
     """
     found, told = {}, 0.0
     for line in log.splitlines():
@@ -45,7 +50,12 @@ def row(name: str, results: dict[str, Any], found: dict[str, float]) -> str:
     told, known = results["estimate"], [stage for stage in STAGES if stage in found]
     cells = [f"{name}, {results['items']:,} × {results['dimensions']}"]
     cells += [_pair(told["seconds"][stage], found.get(stage)) for stage in STAGES]
-    cells.append(_pair(told["total_seconds"], sum(found[stage] for stage in known) if len(known) == len(STAGES) else None))
+    cells.append(
+        _pair(
+            told["total_seconds"],
+            sum(found[stage] for stage in known) if len(known) == len(STAGES) else None,
+        )
+    )
     cells.append(_pair(told["peak_bytes"] / 1e9, found["peak"] / 1e9 if "peak" in found else None))
     return f"| {' | '.join(cells)} |"
 
@@ -62,10 +72,15 @@ def main(words: Sequence[str]) -> None:
     """Print the table."""
     if not words or len(words) % 2:
         sys.exit(__doc__)
-    print("| estimated / measured | train, s | encode, s | de-duplicate, s | evaluate, s | together, s | memory, GB |")
+    print(
+        "| estimated / measured | train, s | encode, s | de-duplicate, s | evaluate, s | together,"
+        " s | memory, GB |"
+    )
     print("|---|---|---|---|---|---|---|")
     for root, log in zip(words[::2], words[1::2], strict=True):
-        results = json.loads((Path(root) / "08_reporting/training_results.json").read_text(encoding="utf-8"))
+        results = json.loads(
+            (Path(root) / "08_reporting/training_results.json").read_text(encoding="utf-8")
+        )
         print(row(Path(root).name, results, measured(Path(log).read_text(encoding="utf-8"))))
 
 

@@ -15,7 +15,12 @@ from benchmarks.systems import Encode, Fitted, System, Unsupported, given, layer
 class FaissKMeans(System):
     """faiss.Kmeans on the residuals of the levels before, encoded greedily by a flat index."""
 
-    name, title, package, modules = "faiss_kmeans", "faiss.Kmeans, layer by layer", "faiss-cpu", ("faiss",)
+    name, title, package, modules = (
+        "faiss_kmeans",
+        "faiss.Kmeans, layer by layer",
+        "faiss-cpu",
+        ("faiss",),
+    )
 
     def choose(self, quick: bool) -> dict[str, Any]:
         """FAISS's own defaults."""
@@ -34,13 +39,20 @@ class FaissKMeans(System):
 
 
 class FaissResidual(System):
-    """faiss.ResidualQuantizer: grows the dimensions along the principal axes, then level by level with a beam."""
+    """faiss.ResidualQuantizer: grows the dimensions along the principal axes, then level by level
+    with a beam.
+    """
 
-    name, title, package, modules = "faiss_rq", "FAISS ResidualQuantizer, beam 1", "faiss-cpu", ("faiss",)
+    name, title, package, modules = (
+        "faiss_rq",
+        "FAISS ResidualQuantizer, beam 1",
+        "faiss-cpu",
+        ("faiss",),
+    )
     beam, train = 1, "Train_progressive_dim"
 
     def choose(self, quick: bool) -> dict[str, Any]:
-        """`use_beam_LUT` is set for encoding alone, where it is the faster way to the same codes."""
+        """Set `use_beam_LUT` for encoding alone, where it is the faster way to the same codes."""
         return {"train_type": self.train, "max_beam_size": self.beam, "use_beam_LUT": 1}
 
     def fit(self, vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int) -> Fitted:
@@ -53,7 +65,9 @@ class FaissResidual(System):
         widths = faiss.UInt64Vector()
         faiss.copy_array_to_vector(np.array(bits, dtype=np.uint64), widths)
         quantizer: Any = faiss.ResidualQuantizer(vectors.shape[1], widths)  # type: ignore[call-overload,unused-ignore]
-        quantizer.train_type = sum(getattr(quantizer, part.strip()) for part in self.settings["train_type"].split("|"))
+        quantizer.train_type = sum(
+            getattr(quantizer, part.strip()) for part in self.settings["train_type"].split("|")
+        )
         quantizer.max_beam_size, quantizer.cp.seed = self.settings["max_beam_size"], seed
         quantizer.train(vectors)
         quantizer.use_beam_LUT = self.settings["use_beam_LUT"]
@@ -66,7 +80,9 @@ def _unpacked(quantizer: Any, bits: list[int], vectors: np.ndarray) -> np.ndarra
     """Encode, and unpack the codes, which FAISS writes bit by bit."""
     import faiss
 
-    return faiss.unpack_bitstrings(quantizer.compute_codes(np.ascontiguousarray(vectors)), np.array(bits, dtype=np.int32)).astype(np.int32)
+    return faiss.unpack_bitstrings(
+        quantizer.compute_codes(np.ascontiguousarray(vectors)), np.array(bits, dtype=np.int32)
+    ).astype(np.int32)
 
 
 def _decoded(quantizer: Any, codes: np.ndarray) -> np.ndarray:

@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[1]
 def machine() -> str:
     """Return processor, cores, memory and system."""
     pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return f"{processor()}, {os.cpu_count()} cores, {pages / 2**30:.0f} GiB, {platform.system()} {platform.machine()}"
+    return (
+        f"{processor()}, {os.cpu_count()} cores, {pages / 2**30:.0f} GiB, {platform.system()}"
+        f" {platform.machine()}"
+    )
 
 
 def processor() -> str:
@@ -30,10 +33,15 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """Return the commit that was measured, and whether anything was changed since; empty outside a repository."""
+    """Return the commit that was measured, and whether anything was changed since.
+
+    Empty outside a repository.
+    """
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        ).stdout.strip()
 
     changed = " with changes" if git("status", "--porcelain", "--untracked-files=no") else ""
     name = git("rev-parse", "--short", "HEAD")

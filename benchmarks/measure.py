@@ -39,14 +39,20 @@ def measure(task: Task, system: System) -> Row:
         return _measure(task, system)
     except Unsupported as reason:
         return blank(task, system, "skipped", str(reason))
-    except Exception as error:  # a peer may raise whatever it likes, and the others are measured all the same
+    except (
+        Exception
+    ) as error:  # a peer may raise whatever it likes, and the others are measured all the same
         traceback.print_exc()
         return blank(task, system, "failed", f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def _measure(task: Task, system: System) -> Row:
     row, fitted, codes = performance(task, system)
-    return replace(row, **quality(task, fitted, codes), **(generalization(task, system) if task.held_out else {}))
+    return replace(
+        row,
+        **quality(task, fitted, codes),
+        **(generalization(task, system) if task.held_out else {}),
+    )
 
 
 def performance(task: Task, system: System) -> tuple[Row, Fitted, np.ndarray]:
@@ -73,7 +79,10 @@ def performance(task: Task, system: System) -> tuple[Row, Fitted, np.ndarray]:
 
 
 def timed(work: Callable[[], T], most: int = MOST_REPEATS) -> tuple[T, list[float]]:
-    """Do some work, again where it is cheap; return its last result and the seconds that each time took."""
+    """Do some work, again where it is cheap.
+
+    Return its last result and the seconds that each time took.
+    """
     seconds: list[float] = []
     while True:
         started = time.perf_counter()
@@ -87,7 +96,8 @@ def timed(work: Callable[[], T], most: int = MOST_REPEATS) -> tuple[T, list[floa
 def peak_bytes() -> float:
     """Return the peak of the memory of this process.
 
-    Linux's `VmHWM` is that of the program that runs now; `ru_maxrss`, taken elsewhere, starts at what its parent had.
+    Linux's `VmHWM` is that of the program that runs now; `ru_maxrss`, taken elsewhere, starts at
+    what its parent had.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -100,19 +110,35 @@ def peak_bytes() -> float:
 
 
 def quality(task: Task, fitted: Fitted, codes: np.ndarray) -> dict[str, Any]:
-    """De-duplicate the codes as the stage `identify` does, and measure them as the stage `evaluate` does."""
+    """De-duplicate the codes as the stage `identify` does, and measure them as the stage `evaluate`
+    does.
+    """
     from semantic_ids.artifacts import Codes, Provenance
     from semantic_ids.datasets.embeddings import EmbeddingsDataset
     from semantic_ids.identifiers.deduplication import deduplicate
     from semantic_ids.metrics.catalogue import evaluate
 
     embeddings, tokenizer = EmbeddingsDataset(task.folder).load(), fitted.make_tokenizer()
-    unique = deduplicate(codes, tokenizer, embeddings.vectors, strategy="reassign", candidates=base_values("identify")["candidates"])
+    unique = deduplicate(
+        codes,
+        tokenizer,
+        embeddings.vectors,
+        strategy="reassign",
+        candidates=base_values("identify")["candidates"],
+    )
     made, ids = (
-        Codes(embeddings.item_ids, c, tokenizer.codebook_sizes, len(tokenizer.codebook_sizes), Provenance(name))
+        Codes(
+            embeddings.item_ids,
+            c,
+            tokenizer.codebook_sizes,
+            len(tokenizer.codebook_sizes),
+            Provenance(name),
+        )
         for name, c in (("codes", codes), ("semantic_ids", unique.codes))
     )
-    found, _ = evaluate(embeddings, tokenizer, made, ids, queries=base_values("evaluate")["queries"])
+    found, _ = evaluate(
+        embeddings, tokenizer, made, ids, queries=base_values("evaluate")["queries"]
+    )
     return {
         "relative_mse": found["reconstruction.relative_mse"],
         "relative_mse_unique": found["reconstruction.relative_mse_unique"],

@@ -1,4 +1,7 @@
-"""What is asked of a measurement, and what comes out: plain data that travels between processes as JSON."""
+"""What is asked of a measurement, and what comes out.
+
+Plain data that travels between processes as JSON.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +44,14 @@ class Row:
         data, system, title, ours, version, settings: What was measured.
         status, reason: Whether it was; if not, why.
         items, dim: Size of the data set.
-        relative_mse, relative_mse_unique: Fitted on all items, over all items: of the codes, and of the unique IDs made of them.
-        added_distortion: What the unique IDs added, as a ratio.
-        relative_mse_fitted, relative_mse_held_out: Of the second fit, over the items it was fitted on and over those it was not.
-        distinct: Distinct codes / items.
+        relative_mse, relative_mse_unique: Fitted on all items, over all items: of the codes, and of
+        the unique IDs made of them. added_distortion: What the unique IDs added, as a ratio.
+        relative_mse_fitted, relative_mse_held_out: Of the second fit, over the items it was fitted
+        on and over those it was not. distinct: Distinct codes / items.
         recall, cohesion_1, cohesion_2: See docs/metrics.md; of the first fit.
         fit_seconds, encode_seconds, items_per_second: Of the first fit, all items.
-        epoch_seconds: Of those that train an autoencoder: fit_seconds / epochs, the start of the codebooks included.
+        epoch_seconds: Of those that train an autoencoder: fit_seconds / epochs, the start of the
+            codebooks included.
         network: Whether it is one of those.
         fits: How many fits the median is of.
         peak_mb: Peak memory of the process when all items were encoded, libraries included.
@@ -83,4 +87,14 @@ class Row:
 
 def blank(task: Task, system: System, status: Status, reason: str = "") -> Row:
     """Return a row without numbers."""
-    return Row(task.data, system.name, system.title, system.ours, system.version, system.settings, status, reason, network=system.network)
+    return Row(
+        task.data,
+        system.name,
+        system.title,
+        system.ours,
+        system.version,
+        system.settings,
+        status,
+        reason,
+        network=system.network,
+    )

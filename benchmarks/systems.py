@@ -1,4 +1,6 @@
-"""What is measured: a system is fitted on vectors, and gives codes and something that decodes them. Ours are here, the others in `peers`.
+"""What is measured: a system is fitted on vectors, and gives codes and something that decodes them.
+
+Ours are here, the others in `peers`.
 
 Importing this module imports no heavy library: a system names its own in `modules`.
 """
@@ -37,7 +39,8 @@ class Fitted:
 
     Attributes:
         encode: (m, D) → (m, L) integers: the system's own codes.
-        make_tokenizer: Returns what decodes and de-duplicates these codes; importing torch may be part of it.
+        make_tokenizer: Returns what decodes and de-duplicates these codes; importing torch may be
+            part of it.
         decode: (m, L) → (m, D), the system's own, where it has one: for the tests.
         epochs: Passes over the items that the fit took, for those that learn by gradients.
     """
@@ -59,8 +62,8 @@ class System(ABC):
         ours: Whether it is this project's.
         step: Whether it is only a step on the way to one of ours, measured when it is asked for.
         network: Whether it trains an autoencoder: an RQ-VAE.
-        streams: Whether it reads a memory map in chunks; others are given an array in memory, read before the clock starts.
-        settings: What was set, shown in the report.
+        streams: Whether it reads a memory map in chunks; others are given an array in memory, read
+        before the clock starts. settings: What was set, shown in the report.
     """
 
     name: ClassVar[str]
@@ -119,10 +122,13 @@ def given(codebooks: Sequence[np.ndarray], encode: Encode, decode: Encode | None
 
 
 Level = Callable[[np.ndarray, int, int], tuple[np.ndarray, Encode]]
-"""One level: residuals (n, D), number of codes, seed → centroids (K, D), and residuals (m, D) → nearest codes (m,)."""
+"""One level: residuals (n, D), number of codes, seed → centroids (K, D), and residuals (m, D) →
+nearest codes (m,)."""
 
 
-def layer_by_layer(vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int, level: Level) -> Fitted:
+def layer_by_layer(
+    vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int, level: Level
+) -> Fitted:
     """Fit each level on what the levels before it left over, and encode greedily."""
     rest, levels = vectors, []
     for number, size in enumerate(codebook_sizes):
@@ -133,7 +139,9 @@ def layer_by_layer(vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int
     return given([centroids for centroids, _ in levels], partial(_encode_greedily, levels))
 
 
-def _encode_greedily(levels: Sequence[tuple[np.ndarray, Encode]], vectors: np.ndarray) -> np.ndarray:
+def _encode_greedily(
+    levels: Sequence[tuple[np.ndarray, Encode]], vectors: np.ndarray
+) -> np.ndarray:
     rest, codes = vectors, []
     for number, (centroids, nearest) in enumerate(levels):
         codes.append(nearest(rest))
@@ -146,7 +154,9 @@ def base_values(group: str) -> dict[str, Any]:
     """Return a group of the project's own parameters, as `conf/base` has them."""
     import yaml
 
-    return yaml.safe_load((CONF / "base" / f"parameters_{group}.yml").read_text(encoding="utf-8"))[group]
+    return yaml.safe_load((CONF / "base" / f"parameters_{group}.yml").read_text(encoding="utf-8"))[
+        group
+    ]
 
 
 class Ours(System):
@@ -160,17 +170,31 @@ class Ours(System):
     def choose(self, quick: bool) -> dict[str, Any]:
         """The options of the kind."""
         values = base_values("tokenizer")
-        return {**{f"preprocess.{name}": value for name, value in values["preprocess"].items()}, **values[self.kind]}
+        return {
+            **{f"preprocess.{name}": value for name, value in values["preprocess"].items()},
+            **values[self.kind],
+        }
 
     def fit(self, vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int) -> Fitted:
-        """Fit as the stage `train` does for `reassign`; an rq_vae watches a few of the rows that it is fitted on, and no others."""
+        """Fit as the stage `train` does for `reassign`.
+
+        An rq_vae watches a few of the rows that it is fitted on, and no others.
+        """
         from semantic_ids.identifiers import unique_codes
         from semantic_ids.tokenizers import fit_tokenizer
 
         assign = partial(unique_codes, candidates=base_values("identify")["candidates"])
 
-        preprocess = {name.removeprefix("preprocess."): value for name, value in self.settings.items() if name.startswith("preprocess.")}
-        options = {name: value for name, value in self.settings.items() if not name.startswith("preprocess.")}
+        preprocess = {
+            name.removeprefix("preprocess."): value
+            for name, value in self.settings.items()
+            if name.startswith("preprocess.")
+        }
+        options = {
+            name: value
+            for name, value in self.settings.items()
+            if not name.startswith("preprocess.")
+        }
         options |= {"start": base_values("tokenizer")["rq_kmeans"]} if self.kind == "rq_vae" else {}
         tokenizer = fit_tokenizer(
             vectors,
@@ -183,7 +207,9 @@ class Ours(System):
             monitor_rows=np.arange(min(len(vectors), WATCHED_ROWS)),
             assign=assign,
         )
-        return Fitted(tokenizer.encode, lambda: tokenizer, tokenizer.decode, tokenizer.report.get("epochs"))
+        return Fitted(
+            tokenizer.encode, lambda: tokenizer, tokenizer.decode, tokenizer.report.get("epochs")
+        )
 
 
 class RQKMeans(Ours):
@@ -191,7 +217,12 @@ class RQKMeans(Ours):
 
     name = kind = "rq_kmeans"
     title = "**Semantic IDs, rq_kmeans**"
-    modules = ("torch", "scipy.optimize", "semantic_ids.tokenizers.rq_kmeans", "semantic_ids.identifiers")
+    modules = (
+        "torch",
+        "scipy.optimize",
+        "semantic_ids.tokenizers.rq_kmeans",
+        "semantic_ids.identifiers",
+    )
 
 
 class RQKMeansGreedy(RQKMeans):
@@ -230,7 +261,12 @@ class ProgressiveStart(PlainKMeans):
 
     name = "progressive_start"
     title = "progressive start"
-    without: ClassVar[dict[str, Any]] = {"anneal_rounds": 0, "refine_rounds": 0, "unique_rounds": 0, "beam_size": 1}
+    without: ClassVar[dict[str, Any]] = {
+        "anneal_rounds": 0,
+        "refine_rounds": 0,
+        "unique_rounds": 0,
+        "beam_size": 1,
+    }
 
 
 class WithBeam(PlainKMeans):
@@ -246,7 +282,12 @@ class WithRefinement(PlainKMeans):
 
     name = "with_refinement"
     title = "+ joint refinement, 20 rounds"
-    without: ClassVar[dict[str, Any]] = {"anneal_rounds": 0, "refine_rounds": 20, "refine_gain": 0.0, "unique_rounds": 0}
+    without: ClassVar[dict[str, Any]] = {
+        "anneal_rounds": 0,
+        "refine_rounds": 20,
+        "refine_gain": 0.0,
+        "unique_rounds": 0,
+    }
 
 
 class WithAnnealing(PlainKMeans):
@@ -273,7 +314,17 @@ class RQVAE(Ours):
 
         file = CONF / self.environment / "parameters_tokenizer.yml"
         own = yaml.safe_load(file.read_text(encoding="utf-8"))["tokenizer"].get("rq_vae", {})
-        quickly = {"epochs": 6, "warmup_epochs": 1, "plain_epochs": 0, "burn_in": 0, "collapse_below": 0.0} if quick else {}
+        quickly = (
+            {
+                "epochs": 6,
+                "warmup_epochs": 1,
+                "plain_epochs": 0,
+                "burn_in": 0,
+                "collapse_below": 0.0,
+            }
+            if quick
+            else {}
+        )
         return {**super().choose(quick), **own, **quickly}
 
 
@@ -298,12 +349,27 @@ class Tiger(RQVAE):
     title = "**Semantic IDs, rq_vae as in TIGER**"
 
 
-STEPS: tuple[type[System], ...] = (PlainKMeans, ProgressiveStart, WithBeam, WithRefinement, WithAnnealing)
+STEPS: tuple[type[System], ...] = (
+    PlainKMeans,
+    ProgressiveStart,
+    WithBeam,
+    WithRefinement,
+    WithAnnealing,
+)
 
 
 def systems() -> dict[str, type[System]]:
     """Return all systems by name, ours first."""
     from benchmarks.peers import PEERS
 
-    everyone: tuple[type[System], ...] = (RQKMeans, RQKMeansGreedy, RQVAE, RQVAELarge, RQVAEMlp, Tiger, *STEPS, *PEERS)
+    everyone: tuple[type[System], ...] = (
+        RQKMeans,
+        RQKMeansGreedy,
+        RQVAE,
+        RQVAELarge,
+        RQVAEMlp,
+        Tiger,
+        *STEPS,
+        *PEERS,
+    )
     return {system.name: system for system in everyone}

@@ -1,9 +1,13 @@
-"""The training of an RQ-VAE on one device: items a second, beside a plain loop with a DataLoader on the same network.
+"""The training of an RQ-VAE on one device.
 
-PYTHONPATH=src python benchmarks/training.py                                        1,000,000 x 768, on a GPU if there is one
-PYTHONPATH=src python benchmarks/training.py --items 50000 --dim 384 --hidden 512 --batch 1024 --device cpu
+Items a second, beside a plain loop with a DataLoader on the same network.
 
-Needs torch, numpy and safetensors alone, so it runs on a bare GPU machine. Every figure is the median of the epochs but the first.
+PYTHONPATH=src python benchmarks/training.py                                        1,000,000 x 768,
+on a GPU if there is one PYTHONPATH=src python benchmarks/training.py --items 50000 --dim 384
+--hidden 512 --batch 1024 --device cpu
+
+Needs torch, numpy and safetensors alone, so it runs on a bare GPU machine. Every figure is the
+median of the epochs but the first.
 """
 
 from __future__ import annotations
@@ -54,31 +58,59 @@ class Row:
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=768)
     parser.add_argument("--sizes", default="256x256x256", help="codebook sizes")
-    parser.add_argument("--hidden", type=int, nargs="+", default=[1024], help="widths of the hidden layers")
+    parser.add_argument(
+        "--hidden", type=int, nargs="+", default=[1024], help="widths of the hidden layers"
+    )
     parser.add_argument("--latent", type=int, default=128)
     parser.add_argument("--batch", type=int, default=8192)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile too")
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--folder", type=Path, help="where the vectors lie meanwhile: 6 bytes a number (default: a temporary folder)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where the vectors lie meanwhile: 6 bytes a number (default: a temporary folder)",
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "build/benchmark-training.json")
     return parser.parse_args(words)
 
 
 def options(asked: argparse.Namespace, **changes: Any) -> dict[str, Any]:
     """Return a common set-up: a latent space, EMA codebooks, the nearest code of each level."""
-    common = {"architecture": "mlp", "hidden": tuple(asked.hidden), "latent": asked.latent, "dropout": 0.0, "quantizer": "ema"}
-    common |= {"joint": False, "beam_size": 1, "init": "kmeans", "decay": DECAY, "encoder_rate": 1.0, "commitment": 0.25}
-    common |= {"epochs": asked.epochs, "batch_rows": asked.batch, "precision": "float32", "catalogue_every": asked.epochs}
+    common = {
+        "architecture": "mlp",
+        "hidden": tuple(asked.hidden),
+        "latent": asked.latent,
+        "dropout": 0.0,
+        "quantizer": "ema",
+    }
+    common |= {
+        "joint": False,
+        "beam_size": 1,
+        "init": "kmeans",
+        "decay": DECAY,
+        "encoder_rate": 1.0,
+        "commitment": 0.25,
+    }
+    common |= {
+        "epochs": asked.epochs,
+        "batch_rows": asked.batch,
+        "precision": "float32",
+        "catalogue_every": asked.epochs,
+    }
     return common | {"collapse_below": 0.0} | changes
 
 
-def ours(asked: argparse.Namespace, vectors: np.ndarray, device: torch.device, what: str, **changes: Any) -> Row:
+def ours(
+    asked: argparse.Namespace, vectors: np.ndarray, device: torch.device, what: str, **changes: Any
+) -> Row:
     """Train with the project's trainer, and encode all items."""
     _forget_peak(device)
     sizes = [int(size) for size in asked.sizes.split("x")]
@@ -97,17 +129,32 @@ def ours(asked: argparse.Namespace, vectors: np.ndarray, device: torch.device, w
     tokenizer.encode(vectors[: asked.batch])
     started = time.perf_counter()
     tokenizer.encode(vectors)
-    return Row(what, statistics.median(speeds[1:] or speeds), speeds, len(vectors) / (time.perf_counter() - started), peak)
+    return Row(
+        what,
+        statistics.median(speeds[1:] or speeds),
+        speeds,
+        len(vectors) / (time.perf_counter() - started),
+        peak,
+    )
 
 
 class PlainQuantizer(nn.Module):
-    """A residual quantiser as one writes it down at first: distances by `cdist`, averages by one-hot products."""
+    """A residual quantiser as one writes it down at first.
+
+    Distances by `cdist`, averages by one-hot products.
+    """
 
     def __init__(self, sizes: Sequence[int], dim: int) -> None:
         super().__init__()
-        self.codebooks = nn.ParameterList([nn.Parameter(torch.randn(k, dim), requires_grad=False) for k in sizes])
-        self.counts = nn.ParameterList([nn.Parameter(torch.ones(k), requires_grad=False) for k in sizes])
-        self.sums = nn.ParameterList([nn.Parameter(codebook.clone(), requires_grad=False) for codebook in self.codebooks])
+        self.codebooks = nn.ParameterList(
+            [nn.Parameter(torch.randn(k, dim), requires_grad=False) for k in sizes]
+        )
+        self.counts = nn.ParameterList(
+            [nn.Parameter(torch.ones(k), requires_grad=False) for k in sizes]
+        )
+        self.sums = nn.ParameterList(
+            [nn.Parameter(codebook.clone(), requires_grad=False) for codebook in self.codebooks]
+        )
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """(m, d) → quantised vectors, commitment loss."""
@@ -133,25 +180,38 @@ def plain(asked: argparse.Namespace, vectors: np.ndarray, device: torch.device) 
     network = Network(vectors.shape[1], sizes, chosen).to(device)
     quantizer = PlainQuantizer(sizes, asked.latent).to(device)
     data = torch.utils.data.TensorDataset(torch.from_numpy(read_rows(vectors, slice(None))))
-    loader = torch.utils.data.DataLoader(data, batch_size=asked.batch, shuffle=True, pin_memory=device.type == "cuda")
-    optimizer = torch.optim.AdamW([*network.encoder.parameters(), *network.decoder.parameters()], lr=1e-3)
+    loader = torch.utils.data.DataLoader(
+        data, batch_size=asked.batch, shuffle=True, pin_memory=device.type == "cuda"
+    )
+    optimizer = torch.optim.AdamW(
+        [*network.encoder.parameters(), *network.decoder.parameters()], lr=1e-3
+    )
     speeds = []
     for _ in range(asked.epochs):
         started = time.perf_counter()
         for (batch,) in loader:
             x = batch.to(device, non_blocking=True)
             quantized, commitment = quantizer(network.encoder(x))
-            loss = ((network.decoder(quantized) - x) ** 2).sum(1).mean() + chosen.commitment * commitment
+            loss = ((network.decoder(quantized) - x) ** 2).sum(
+                1
+            ).mean() + chosen.commitment * commitment
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize()
         speeds.append(len(vectors) / (time.perf_counter() - started))
-    return Row("plain loop with a DataLoader", statistics.median(speeds[1:] or speeds), speeds, peak_bytes=_peak(device))
+    return Row(
+        "plain loop with a DataLoader",
+        statistics.median(speeds[1:] or speeds),
+        speeds,
+        peak_bytes=_peak(device),
+    )
 
 
-def measure(asked: argparse.Namespace, paths: dict[str, Path], device: torch.device) -> Iterator[Row]:
+def measure(
+    asked: argparse.Namespace, paths: dict[str, Path], device: torch.device
+) -> Iterator[Row]:
     """Measure one way to train after the other."""
     wide, narrow = (map_rows(paths[kind]) for kind in ("float32", "float16"))
     yield plain(asked, wide, device)
@@ -161,7 +221,14 @@ def measure(asked: argparse.Namespace, paths: dict[str, Path], device: torch.dev
     if asked.compile:
         yield ours(asked, wide, device, "the same, compiled", compile=True)
     quickly = {"anneal_rounds": 4, "max_points_per_centroid": 64}
-    residual = {"architecture": "residual", "quantizer": "end_to_end", "joint": True, "beam_size": 5, "init": "rq_kmeans", "start": quickly}
+    residual = {
+        "architecture": "residual",
+        "quantizer": "end_to_end",
+        "joint": True,
+        "beam_size": 5,
+        "init": "rq_kmeans",
+        "start": quickly,
+    }
     yield ours(asked, wide, device, "residual, beam 5", **residual)
     yield ours(asked, wide, device, "residual, beam 5, no encoder", **residual, encoder_rate=0.0)
 
@@ -182,7 +249,9 @@ def table(rows: Sequence[Row]) -> str:
         encoded = "" if row.encoded_per_second is None else f"{row.encoded_per_second:,.0f}"
         peak = "" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:,.0f}"
         ratio = row.items_per_second / rows[0].items_per_second
-        lines.append(f"{row.what:34}{row.items_per_second:>12,.0f}{ratio:>8.2f}{encoded:>14}{peak:>10}")
+        lines.append(
+            f"{row.what:34}{row.items_per_second:>12,.0f}{ratio:>8.2f}{encoded:>14}{peak:>10}"
+        )
     return "\n".join(lines)
 
 

@@ -1,7 +1,8 @@
-"""The documentation's table of parameters, made from `semantic_ids.parameters` and the values in `conf/base`.
+"""The documentation's table of parameters, made from `semantic_ids.parameters` and the values in
+`conf/base`.
 
-MkDocs calls `on_page_markdown` for every page (see `hooks` in mkdocs.yml); the table takes the place of the line `<!-- parameters -->`.
-To read the table without MkDocs:
+MkDocs calls `on_page_markdown` for every page (see `hooks` in mkdocs.yml); the table takes the
+place of the line `<!-- parameters -->`. To read the table without MkDocs:
 
     python scripts/parameters_table.py
 """
@@ -30,13 +31,22 @@ def base_values() -> dict[str, Any]:
     return values
 
 
-def rows(model: type[BaseModel], values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """Yield (dotted name, value in conf/base, what it takes, description) of every parameter, groups opened."""
+def rows(
+    model: type[BaseModel], values: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (dotted name, value in conf/base, what it takes, description) of every parameter,
+    groups opened.
+    """
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from rows(field.annotation, values[name], f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", written(values[name]), takes(field.annotation, field.metadata), field.description or ""
+            yield (
+                f"{prefix}{name}",
+                written(values[name]),
+                takes(field.annotation, field.metadata),
+                field.description or "",
+            )
 
 
 def written(value: object) -> str:
@@ -56,12 +66,17 @@ def takes(annotation: object, constraints: list[Any] | None = None) -> str:
         return " | ".join(takes(part) for part in get_args(annotation))
     if origin is list:
         return f"list of {takes(get_args(annotation)[0])}"
-    name = {int: "integer", float: "number", str: "text", bool: "true | false", type(None): "null"}[annotation]
+    name = {int: "integer", float: "number", str: "text", bool: "true | false", type(None): "null"}[
+        annotation
+    ]
     return " ".join([name, *bounds(constraints or [])])
 
 
 def bounds(constraints: list[Any]) -> Iterator[str]:
-    """Yield the bounds among a field's constraints: `≥ 1`, `< 1`. A `Field` inside an annotation carries them in its metadata."""
+    """Yield the bounds among a field's constraints: `≥ 1`, `< 1`.
+
+    A `Field` inside an annotation carries them in its metadata.
+    """
     for constraint in constraints:
         yield from bounds(getattr(constraint, "metadata", []))
         for attribute, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
@@ -78,21 +93,32 @@ def escape(cell: str) -> str:
 def table(header: list[str], lines: list[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     escaped = [[escape(cell) for cell in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *escaped])
+    return "\n".join(
+        f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *escaped]
+    )
 
 
 def section(group: str, model: type[BaseModel], values: dict[str, Any]) -> str:
     """Return the heading, the purpose and the table of one group of parameters."""
-    lines = [(f"`{name}`", f"`{value}`", kind, text) for name, value, kind, text in rows(model, values, f"{group}.")]
-    return f"## {group}\n\n{(model.__doc__ or '').strip()}\n\n{table(['parameter', 'value', 'takes', 'meaning'], lines)}"
+    lines = [
+        (f"`{name}`", f"`{value}`", kind, text)
+        for name, value, kind, text in rows(model, values, f"{group}.")
+    ]
+    found = table(["parameter", "value", "takes", "meaning"], lines)
+    return f"## {group}\n\n{(model.__doc__ or '').strip()}\n\n{found}"
 
 
 def markdown() -> str:
     """Return one section a group of parameters, and one of the runtime paths."""
     values = base_values()
-    sections = [section(group, field.annotation, values[group]) for group, field in Parameters.model_fields.items()]
+    sections = [
+        section(group, field.annotation, values[group])
+        for group, field in Parameters.model_fields.items()
+    ]
     paths = table(["key", "meaning"], [(f"`{name}`", text) for name, text in RUNTIME_PATHS.items()])
-    return "\n\n".join([*sections, f"## Paths\n\nTheir values are in `conf/base/globals.yml`.\n\n{paths}"])
+    return "\n\n".join(
+        [*sections, f"## Paths\n\nTheir values are in `conf/base/globals.yml`.\n\n{paths}"]
+    )
 
 
 def on_page_markdown(text: str, **_: object) -> str:

@@ -1,4 +1,7 @@
-"""Fixtures of the whole suite: data that has structure, and runs of the project's own pipelines below a temporary folder."""
+"""Fixtures of the whole suite.
+
+Data that has structure, and runs of the project's own pipelines below a temporary folder.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ def clustered(n: int, dim: int, seed: int = 0, clusters: int = 20) -> np.ndarray
     """Vectors around a few centres, (n, dim) float32: what embeddings look like."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(clusters, dim))
-    return (centres[rng.integers(0, clusters, n)] + 0.5 * rng.normal(size=(n, dim))).astype(np.float32)
+    return (centres[rng.integers(0, clusters, n)] + 0.5 * rng.normal(size=(n, dim))).astype(
+        np.float32
+    )
 
 
 @pytest.fixture(scope="session")
@@ -40,16 +45,23 @@ def root() -> Path:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Run pipelines of the project in the `test` environment, with everything written below `tmp_path`.
+    """Run pipelines of the project in the `test` environment, with everything written below
+    `tmp_path`.
 
-    `run("tokenize", params={"tokenizer.kind": "rq_vae"})` returns what is left in memory; read the files below `tmp_path / "data"`.
+    `run("tokenize", params={"tokenizer.kind": "rq_vae"})` returns what is left in memory; read the
+    files below `tmp_path / "data"`.
     """
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 
-    def _run(*pipelines: str, env: str = "test", params: dict[str, Any] | None = None, **kwargs: Any) -> dict[str, Any]:
+    def _run(
+        *pipelines: str, env: str = "test", params: dict[str, Any] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
         bootstrap_project(ROOT)
-        values: dict[str, Any] = {"data_root": str(tmp_path / "data"), "logs": {"folder": str(tmp_path / "logs")}}
+        values: dict[str, Any] = {
+            "data_root": str(tmp_path / "data"),
+            "logs": {"folder": str(tmp_path / "logs")},
+        }
         for key, value in (params or {}).items():
             target = values
             *groups, name = key.split(".")

@@ -1,7 +1,10 @@
-"""The doors of the project around a small pipeline that does what it is told: the harness of the tests of `cli` and `hooks`.
+"""The doors of the project around a small pipeline that does what it is told.
 
-As a module it gives `Project`, a folder with the project's own configuration and the small pipeline. As a script it is the packaged
-project: `python -m tests.probe ARGUMENTS OF RUN`, in such a folder. The environment variable PROBE says what the pipeline comes to.
+The harness of the tests of `cli` and `hooks`.
+
+As a module it gives `Project`, a folder with the project's own configuration and the small
+pipeline. As a script it is the packaged project: `python -m tests.probe ARGUMENTS OF RUN`, in such
+a folder. The environment variable PROBE says what the pipeline comes to.
 """
 
 from __future__ import annotations
@@ -41,7 +44,12 @@ tokenizer: {type: tests.probe.FolderDataset, filepath: "${_root}/06_models/token
 figure_dot: {type: text.TextDataset, filepath: "${_root}/08_reporting/dot.png"}
 """
 
-METRICS = {"reconstruction.relative_mse": 0.25, "reconstruction.space": "input", "codes.max_collision": 3, "hierarchy.cohesion.1": 0.5}
+METRICS = {
+    "reconstruction.relative_mse": 0.25,
+    "reconstruction.space": "input",
+    "codes.max_collision": 3,
+    "hierarchy.cohesion.1": 0.5,
+}
 
 
 class FolderDataset(AbstractDataset[str, str]):
@@ -97,8 +105,18 @@ def register_pipelines() -> dict[str, Pipeline]:
     tokenize = Pipeline(
         [
             Node(ingest, "params:tokenizer", "embeddings", name="ingest"),
-            Node(train, ["embeddings", "params:tokenizer"], ["tokenizer", "training_history"], name="train"),
-            Node(evaluate, ["tokenizer", "params:evaluate"], ["metrics", "figure_dot"], name="evaluate"),
+            Node(
+                train,
+                ["embeddings", "params:tokenizer"],
+                ["tokenizer", "training_history"],
+                name="train",
+            ),
+            Node(
+                evaluate,
+                ["tokenizer", "params:evaluate"],
+                ["metrics", "figure_dot"],
+                name="evaluate",
+            ),
         ]
     )
     return {"tokenize": tokenize, "__default__": tokenize}
@@ -125,7 +143,10 @@ class Project:
         configure_project("semantic_ids")
 
     def start(self, *arguments: str, action: str = "") -> subprocess.Popen:
-        """Start the packaged project in a process of its own. It hears Ctrl-C even where this one ignores it, as after `nohup` or `&`."""
+        """Start the packaged project in a process of its own.
+
+        It hears Ctrl-C even where this one ignores it, as after `nohup` or `&`.
+        """
         environment = {**os.environ, "PROBE": action, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
         return subprocess.Popen(
             [sys.executable, "-m", "tests.probe", *arguments],
@@ -137,9 +158,13 @@ class Project:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads are started before
         )
 
-    def session(self, pipeline: str = "tokenize", env: str | None = None, **parameters: object) -> dict:
+    def session(
+        self, pipeline: str = "tokenize", env: str | None = None, **parameters: object
+    ) -> dict:
         """Run in this process, as a notebook does."""
-        with KedroSession.create(project_path=self.folder, env=env, runtime_params=parameters) as session:
+        with KedroSession.create(
+            project_path=self.folder, env=env, runtime_params=parameters
+        ) as session:
             return session.run(pipeline_names=[pipeline])
 
     def ask(self, query: str) -> list[tuple]:

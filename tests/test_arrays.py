@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semantic_ids.arrays import CHUNK_ROWS, MappedRows, ahead, chunks, in_threads, map_rows, read_rows, release
+from semantic_ids.arrays import (
+    CHUNK_ROWS,
+    MappedRows,
+    ahead,
+    chunks,
+    in_threads,
+    map_rows,
+    read_rows,
+    release,
+)
 
 
 @given(st.integers(0, 1000), st.integers(1, 300))
@@ -21,16 +30,24 @@ def test_chunks_cover_every_row_once(n, size) -> None:
 
 
 def test_chunks_have_a_fixed_size() -> None:
-    assert [rows.stop - rows.start for rows in chunks(2 * CHUNK_ROWS + 1)] == [CHUNK_ROWS, CHUNK_ROWS, 1]
+    assert [rows.stop - rows.start for rows in chunks(2 * CHUNK_ROWS + 1)] == [
+        CHUNK_ROWS,
+        CHUNK_ROWS,
+        1,
+    ]
 
 
 @pytest.fixture
 def mapped(tmp_path: Path) -> np.memmap:
-    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(5000, 256)).astype(np.float16))
+    np.save(
+        tmp_path / "a.npy", np.random.default_rng(0).normal(size=(5000, 256)).astype(np.float16)
+    )
     return np.load(tmp_path / "a.npy", mmap_mode="r")
 
 
-@pytest.mark.parametrize("rows", [slice(3, 90), slice(0, 0), np.array([7, 7, 4999, 0]), np.array([], int)])
+@pytest.mark.parametrize(
+    "rows", [slice(3, 90), slice(0, 0), np.array([7, 7, 4999, 0]), np.array([], int)]
+)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("in_memory", [False, True])
 def test_rows_are_copied(mapped, rows, dtype, in_memory) -> None:
@@ -41,7 +58,11 @@ def test_rows_are_copied(mapped, rows, dtype, in_memory) -> None:
     assert found.flags.c_contiguous
     assert found.flags.writeable
     assert not np.shares_memory(found, array)
-    assert not isinstance(found, np.memmap) or getattr(found, "_mmap", None) is None or not np.shares_memory(found, mapped)
+    assert (
+        not isinstance(found, np.memmap)
+        or getattr(found, "_mmap", None) is None
+        or not np.shares_memory(found, mapped)
+    )
 
 
 def resident_kb(array: np.memmap) -> int:
@@ -51,7 +72,9 @@ def resident_kb(array: np.memmap) -> int:
     return next(int(line.split()[1]) for line in lines[start:] if line.startswith("Rss:"))
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells the resident pages of a mapping")
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps").exists(), reason="only Linux tells the resident pages of a mapping"
+)
 def test_pages_are_given_back(mapped) -> None:
     assert float(mapped.astype(np.float32).sum()) != 0.0
     assert resident_kb(mapped) > 1000
@@ -74,11 +97,15 @@ def test_a_map_keeps_its_file_whatever_takes_its_name(mapped, tmp_path) -> None:
     np.testing.assert_array_equal(read_rows(rows, np.array([4, 2, 4])), expected[[4, 2, 4]])
 
 
-@pytest.mark.parametrize("part", [np.s_[:], np.s_[100:300], np.s_[10:900:7], np.s_[:, :9], np.s_[:, ::2], np.s_[::-1]])
+@pytest.mark.parametrize(
+    "part", [np.s_[:], np.s_[100:300], np.s_[10:900:7], np.s_[:, :9], np.s_[:, ::2], np.s_[::-1]]
+)
 def test_scattered_rows_of_any_part_of_a_map(mapped, tmp_path, part) -> None:
     rows, expected = map_rows(tmp_path / "a.npy")[part], np.array(mapped)[part]
     chosen = np.array([5, 0, len(expected) - 1, 5, -1])
-    np.testing.assert_array_equal(read_rows(rows, chosen, np.float64), expected[chosen].astype(np.float64))
+    np.testing.assert_array_equal(
+        read_rows(rows, chosen, np.float64), expected[chosen].astype(np.float64)
+    )
 
 
 def test_rows_that_are_not_there_are_an_error(mapped, tmp_path) -> None:
@@ -118,7 +145,9 @@ def test_what_is_made_ahead_comes_in_order(items) -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 100])
 def test_what_threads_make_comes_in_the_order_of_the_items(n) -> None:
-    made = in_threads(lambda i: time.sleep(0.0005 * (i % 7)) or (i, threading.get_ident()), range(n))
+    made = in_threads(
+        lambda i: time.sleep(0.0005 * (i % 7)) or (i, threading.get_ident()), range(n)
+    )
     found = list(made)
     assert [i for i, _ in found] == list(range(n))
     assert threading.get_ident() not in {thread for _, thread in found}

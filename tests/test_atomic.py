@@ -24,10 +24,13 @@ def dead_pid() -> int:
 
 def killed(code: str, path: Path) -> int:
     """Run code in a process that kills itself, and return its number."""
-    code = f"import os, signal\nfrom pathlib import Path\nfrom semantic_ids import atomic\npath = Path({str(path)!r})\n" + textwrap.dedent(
-        code
+    code = (
+        "import os, signal\nfrom pathlib import Path\nfrom semantic_ids import atomic\npath ="
+        f" Path({str(path)!r})\n" + textwrap.dedent(code)
     )
-    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(SRC)})
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(SRC)}
+    )
     assert process.wait() == -signal.SIGKILL
     return process.pid
 
@@ -101,7 +104,11 @@ def test_failed_swap_brings_the_old_one_back(tmp_path: Path, monkeypatch) -> Non
 def test_killed_while_writing_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    killed("with atomic.atomic_file(path) as t:\n    t.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)", path)
+    killed(
+        "with atomic.atomic_file(path) as t:\n    t.write_text('half')\n    os.kill(os.getpid(),"
+        " signal.SIGKILL)",
+        path,
+    )
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 2
     with atomic_file(path) as temporary:
@@ -112,7 +119,11 @@ def test_killed_while_writing_a_file(tmp_path: Path) -> None:
 def test_killed_while_writing_a_folder(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     fill(path, "old")
-    killed("with atomic.atomic_folder(path) as t:\n    (t / 'data').write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)", path)
+    killed(
+        "with atomic.atomic_folder(path) as t:\n    (t / 'data').write_text('half')\n   "
+        " os.kill(os.getpid(), signal.SIGKILL)",
+        path,
+    )
     assert contents(path)["data"] == "old"
     fill(path, "new")
     assert contents(path)["data"] == "new"
@@ -146,8 +157,16 @@ def test_killed_between_the_renames(tmp_path: Path, by: str) -> None:
 
 def test_names_of_living_processes_and_other_artifacts_are_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    living = [tmp_path / f".a.txt.{os.getppid()}.tmp", tmp_path / f".a.txt.b.{dead_pid()}.tmp", tmp_path / f".b.{dead_pid()}.tmp"]
-    dead = [tmp_path / f".a.txt.{dead_pid()}.tmp", tmp_path / f".a.txt.{os.getpid()}.tmp", tmp_path / f".a.txt.{10**30}.tmp"]
+    living = [
+        tmp_path / f".a.txt.{os.getppid()}.tmp",
+        tmp_path / f".a.txt.b.{dead_pid()}.tmp",
+        tmp_path / f".b.{dead_pid()}.tmp",
+    ]
+    dead = [
+        tmp_path / f".a.txt.{dead_pid()}.tmp",
+        tmp_path / f".a.txt.{os.getpid()}.tmp",
+        tmp_path / f".a.txt.{10**30}.tmp",
+    ]
     for left in living + dead:
         left.write_text("x")
     with atomic_file(path) as temporary:
@@ -180,11 +199,16 @@ def raise_other_library(path: Path) -> None:
     raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
-@pytest.mark.parametrize("write", [raise_full, write_to_full_device, raise_numpy, raise_other_library])
+@pytest.mark.parametrize(
+    "write", [raise_full, write_to_full_device, raise_numpy, raise_other_library]
+)
 @pytest.mark.parametrize("manager", [atomic_file, atomic_folder])
 def test_no_space_left(tmp_path: Path, manager, write) -> None:
     path = tmp_path / "out" / "artifact"
-    with pytest.raises(BadInput, match=r"no space left: .* MB are free") as caught, manager(path) as temporary:
+    with (
+        pytest.raises(BadInput, match=r"no space left: .* MB are free") as caught,
+        manager(path) as temporary,
+    ):
         write(temporary)
     assert str(path) in str(caught.value)
     assert "--params=data_root=DIR" in str(caught.value)
@@ -209,17 +233,26 @@ def test_closed_folder(tmp_path: Path, manager, number, monkeypatch) -> None:
         raise OSError(number, os.strerror(number), "x")
 
     monkeypatch.setattr(Path, "mkdir", closed)
-    with pytest.raises(BadInput, match="may not be written") as caught, manager(tmp_path / "a" / "b"):
+    with (
+        pytest.raises(BadInput, match="may not be written") as caught,
+        manager(tmp_path / "a" / "b"),
+    ):
         pass
     assert "--params=data_root=DIR" in str(caught.value)
 
 
 def test_something_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(BadInput, match="something is in the way"), atomic_file(tmp_path / "file" / "a"):
+    with (
+        pytest.raises(BadInput, match="something is in the way"),
+        atomic_file(tmp_path / "file" / "a"),
+    ):
         pass
     (tmp_path / "folder" / "x").mkdir(parents=True)
-    with pytest.raises(BadInput, match="something is in the way"), atomic_file(tmp_path / "folder") as temporary:
+    with (
+        pytest.raises(BadInput, match="something is in the way"),
+        atomic_file(tmp_path / "folder") as temporary,
+    ):
         temporary.write_text("x")
     assert {child.name for child in tmp_path.iterdir()} == {"file", "folder"}
 

@@ -28,12 +28,18 @@ def kedro(tmp_path: Path) -> Iterator[Callable[..., Result]]:
 
 
 def test_run_takes_every_option_of_kedro() -> None:
-    assert [parameter.opts for parameter in run.params] == [parameter.opts for parameter in kedro_run.params]
+    assert [parameter.opts for parameter in run.params] == [
+        parameter.opts for parameter in kedro_run.params
+    ]
 
 
-@pytest.mark.parametrize("options", [("--pipeline=tokenize",), ("-p", "tokenize"), ("--pipelines=tokenize",), ()])
+@pytest.mark.parametrize(
+    "options", [("--pipeline=tokenize",), ("-p", "tokenize"), ("--pipelines=tokenize",), ()]
+)
 @pytest.mark.filterwarnings("error::kedro.KedroDeprecationWarning")
-def test_every_spelling_of_a_pipeline_runs_without_a_warning(kedro: Callable[..., Result], options: tuple[str, ...]) -> None:
+def test_every_spelling_of_a_pipeline_runs_without_a_warning(
+    kedro: Callable[..., Result], options: tuple[str, ...]
+) -> None:
     result = kedro(*options, f"--params={UNTRACKED}")
     assert result.exit_code == 0, result.output
     assert "08_reporting/metrics.json" in result.stdout
@@ -41,7 +47,9 @@ def test_every_spelling_of_a_pipeline_runs_without_a_warning(kedro: Callable[...
 
 
 def test_dotted_parameters_lists_and_paths_reach_the_run(kedro: Callable[..., Result]) -> None:
-    result = kedro(f"--params={UNTRACKED},tokenizer.codebook_sizes=4x8,tokenizer.kind=rq_vae,data_root=elsewhere,embeddings=my/x.parquet")
+    result = kedro(
+        f"--params={UNTRACKED},tokenizer.codebook_sizes=4x8,tokenizer.kind=rq_vae,data_root=elsewhere,embeddings=my/x.parquet"
+    )
     assert result.exit_code == 0, result.output
     assert Path("elsewhere/08_reporting/metrics.json").exists()
     log = next(Path("logs").glob("*_x_rq_vae.log")).read_text()
@@ -51,22 +59,51 @@ def test_dotted_parameters_lists_and_paths_reach_the_run(kedro: Callable[..., Re
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--env=tset"], "unknown environment 'tset'; the nearest is 'test'; expected one of base, lc_rec, local, "),
-        (["--pipeline=tokenise"], "unknown pipeline 'tokenise'; the nearest is 'tokenize'; expected one of __default__, tokenize."),
-        (["--pipelines=qqq,tokenize"], "unknown pipeline 'qqq'; expected one of __default__, tokenize."),
-        (["--params=tokeniser.kind=rq_vae"], "--params: unknown parameter 'tokeniser.kind'; the nearest is 'tokenizer.kind'."),
-        (["--params=embedings=/nope"], "--params: unknown parameter 'embedings'; the nearest is 'embeddings'."),
-        (["--params=tokenizer.seed=x"], "--params: parameter 'tokenizer.seed' is 'x', expected a valid integer."),
+        (
+            ["--env=tset"],
+            (
+                "unknown environment 'tset'; the nearest is 'test'; expected one of base, lc_rec,"
+                " local, "
+            ),
+        ),
+        (
+            ["--pipeline=tokenise"],
+            (
+                "unknown pipeline 'tokenise'; the nearest is 'tokenize'; expected one of"
+                " __default__, tokenize."
+            ),
+        ),
+        (
+            ["--pipelines=qqq,tokenize"],
+            "unknown pipeline 'qqq'; expected one of __default__, tokenize.",
+        ),
+        (
+            ["--params=tokeniser.kind=rq_vae"],
+            "--params: unknown parameter 'tokeniser.kind'; the nearest is 'tokenizer.kind'.",
+        ),
+        (
+            ["--params=embedings=/nope"],
+            "--params: unknown parameter 'embedings'; the nearest is 'embeddings'.",
+        ),
+        (
+            ["--params=tokenizer.seed=x"],
+            "--params: parameter 'tokenizer.seed' is 'x', expected a valid integer.",
+        ),
         (["--runner=ParallelRunner"], "the runner 'ParallelRunner' is refused: the stages"),
         (["-r", "ThreadRunner"], "the runner 'ThreadRunner' is refused: the stages"),
         (["--async"], "asynchronous loading and saving is refused: the stages"),
-        (["--runner-params=is_async=True"], "asynchronous loading and saving is refused: the stages"),
+        (
+            ["--runner-params=is_async=True"],
+            "asynchronous loading and saving is refused: the stages",
+        ),
         (["--nodes=nope"], "nope"),
         (["--tags=nope"], "Pipeline contains no nodes after applying all provided filters"),
         (["--from-inputs=nope"], "nope"),
     ],
 )
-def test_what_the_user_can_mend_is_one_line_and_exit_code_1(kedro: Callable[..., Result], options: list[str], message: str) -> None:
+def test_what_the_user_can_mend_is_one_line_and_exit_code_1(
+    kedro: Callable[..., Result], options: list[str], message: str
+) -> None:
     result = kedro(*options)
     assert result.exit_code == 1, result.output
     assert message in result.stderr
@@ -95,19 +132,25 @@ def test_broken_yaml_is_one_line(kedro: Callable[..., Result]) -> None:
         ["argument"],
     ],
 )
-def test_a_malformed_command_line_is_exit_code_2(kedro: Callable[..., Result], options: list[str]) -> None:
+def test_a_malformed_command_line_is_exit_code_2(
+    kedro: Callable[..., Result], options: list[str]
+) -> None:
     result = kedro(*options)
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith("Usage: ")
     assert result.stdout == ""
 
 
-def test_a_config_file_without_a_section_for_run_is_exit_code_2(kedro: Callable[..., Result]) -> None:
+def test_a_config_file_without_a_section_for_run_is_exit_code_2(
+    kedro: Callable[..., Result],
+) -> None:
     Path("run.yml").write_text("pipelines: tokenize")
     assert kedro("--config=run.yml").exit_code == 2
 
 
-def test_a_defect_keeps_its_traceback(kedro: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_keeps_its_traceback(
+    kedro: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PROBE", "defect")
     result = kedro(f"--params={UNTRACKED}")
     assert result.exit_code == 1
@@ -138,9 +181,18 @@ def test_bad_input_is_found_behind_what_kedro_wraps_it_in() -> None:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "/x/y: no space left on device; free some"),
-        (RuntimeError("I/O error: No space left on device (os error 28)"), "no space left on device; free some"),
-        (PermissionError(errno.EACCES, "Permission denied", "/x/y"), "Permission denied: '/x/y'; grant the permission"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/x/y"),
+            "/x/y: no space left on device; free some",
+        ),
+        (
+            RuntimeError("I/O error: No space left on device (os error 28)"),
+            "no space left on device; free some",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/x/y"),
+            "Permission denied: '/x/y'; grant the permission",
+        ),
         (MissingConfigException("No files\n  here"), "No files here"),
         (ValueError("a defect"), None),
         (FileNotFoundError(errno.ENOENT, "no", "/x"), None),

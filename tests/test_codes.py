@@ -8,7 +8,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from semantic_ids.codes import LARGEST_KEY, capacity, check_capacity, check_sizes, keys, ranks, token, unpack
+from semantic_ids.codes import (
+    LARGEST_KEY,
+    capacity,
+    check_capacity,
+    check_sizes,
+    keys,
+    ranks,
+    token,
+    unpack,
+)
 from semantic_ids.errors import BadInput
 
 SIZES = st.lists(st.integers(1, 2**40), min_size=1, max_size=9)
@@ -46,12 +55,24 @@ def test_keys_of_no_levels_are_zero() -> None:
 
 @given(st.lists(st.integers(-3, 3), max_size=40))
 def test_ranks_count_earlier_equals(values) -> None:
-    assert ranks(np.array(values, np.int64)).tolist() == [values[:row].count(value) for row, value in enumerate(values)]
+    assert ranks(np.array(values, np.int64)).tolist() == [
+        values[:row].count(value) for row, value in enumerate(values)
+    ]
 
 
 @pytest.mark.parametrize(
     ("level", "letters"),
-    [(0, "a"), (1, "b"), (25, "z"), (26, "aa"), (27, "ab"), (51, "az"), (52, "ba"), (26 + 26**2 - 1, "zz"), (26 + 26**2, "aaa")],
+    [
+        (0, "a"),
+        (1, "b"),
+        (25, "z"),
+        (26, "aa"),
+        (27, "ab"),
+        (51, "az"),
+        (52, "ba"),
+        (26 + 26**2 - 1, "zz"),
+        (26 + 26**2, "aaa"),
+    ],
 )
 def test_token_letters(level, letters) -> None:
     assert token(level, 45) == f"<{letters}_45>"

@@ -19,13 +19,27 @@ from semantic_ids.parameters import RUNTIME_PATHS, Parameters
 from semantic_ids.pipeline_registry import PIPELINES
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/01_raw/README.md", *sorted((ROOT / "docs").glob("*.md"))]
-KEDRO_COMMANDS = {("run",), ("viz", "run"), ("mlflow", "ui"), ("jupyter", "lab"), ("jupyter", "notebook"), ("registry", "list")}
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "data/01_raw/README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+KEDRO_COMMANDS = {
+    ("run",),
+    ("viz", "run"),
+    ("mlflow", "ui"),
+    ("jupyter", "lab"),
+    ("jupyter", "notebook"),
+    ("registry", "list"),
+}
 MADE_BY_THE_READER = {"catalogue_b"}  # docs/environments.md shows how
 
 
 def table_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("parameters_table", ROOT / "scripts/parameters_table.py")
+    spec = importlib.util.spec_from_file_location(
+        "parameters_table", ROOT / "scripts/parameters_table.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -36,13 +50,22 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(tool: str) -> list[Any]:
-    """Every command line of a tool, in shell blocks and in the running text, as test parameters (page, line)."""
+    """Every command line of a tool, in shell blocks and in the running text, as test parameters.
+
+    Page, line.
+    """
     found = []
     for page in PAGES:
         text = page.read_text()
-        lines = [line for block in blocks(page, "bash") for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", text)
+        lines = [
+            line for block in blocks(page, "bash") for line in block.splitlines()
+        ] + re.findall(r"`([^`\n]+)`", text)
         lines = [line.split("# ")[0].strip() for line in lines]
-        found += [pytest.param(line, id=f"{page.name}: {line}") for line in dict.fromkeys(lines) if re.match(rf"{tool}( |$)", line)]
+        found += [
+            pytest.param(line, id=f"{page.name}: {line}")
+            for line in dict.fromkeys(lines)
+            if re.match(rf"{tool}( |$)", line)
+        ]
     return found
 
 
@@ -72,9 +95,16 @@ def test_make_lines_name_targets(line):
 
 
 def test_every_target_has_a_description_and_a_recipe():
-    named = set(re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[1].split())
+    named = set(
+        re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)[
+            1
+        ].split()
+    )
     assert named == makefile_targets()
-    expected = "help install run test lint bench docs docs-serve viz mlflow lab notebook lock clean clean-all"
+    expected = (
+        "help install run test lint bench docs docs-serve viz mlflow lab notebook lock clean"
+        " clean-all"
+    )
     assert named == set(expected.split())
 
 
@@ -94,8 +124,12 @@ def test_kedro_lines_name_pipelines_environments_and_parameters(line):
 
 @pytest.mark.parametrize("line", commands("pip"))
 def test_pip_lines_agree_with_the_project(line):
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {extra for found in re.findall(r"\.\[([a-z,]+)\]", line) for extra in found.split(",")} <= set(extras)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert {
+        extra for found in re.findall(r"\.\[([a-z,]+)\]", line) for extra in found.split(",")
+    } <= set(extras)
     assert re.findall(r"torch==\S+", line.replace('"', "")) in (
         [],
         [re.search(r"^TORCH := (.*)$", (ROOT / "Makefile").read_text(), re.M)[1]],
@@ -104,35 +138,58 @@ def test_pip_lines_agree_with_the_project(line):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if not target.startswith(("http", "#"))]
+    targets = [
+        target
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+        if not target.startswith(("http", "#"))
+    ]
     missing = [target for target in targets if not (page.parent / target.split("#")[0]).exists()]
     assert not missing
 
 
 def parameter_names(values: dict[str, Any], prefix: str = "") -> set[str]:
     below = {f"{prefix}{name}": value for name, value in values.items()}
-    groups = [parameter_names(value, f"{name}.") for name, value in below.items() if isinstance(value, dict)]
+    groups = [
+        parameter_names(value, f"{name}.")
+        for name, value in below.items()
+        if isinstance(value, dict)
+    ]
     return {name for name, value in below.items() if not isinstance(value, dict)}.union(*groups)
 
 
 def test_parameter_table_covers_every_parameter():
     script = table_script()
-    rows = re.findall(r"^\| `([a-z_.]+)` \| `(.*)` \| (.+) \| (.+) \|$", script.markdown(), flags=re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([a-z_.]+)` \| `(.*)` \| (.+) \| (.+) \|$", script.markdown(), flags=re.MULTILINE
+    )
     assert {name for name, *_ in rows} == parameter_names(script.base_values())
     assert all(meaning.strip() for *_, meaning in rows)
-    assert ("tokenizer.codebook_sizes", "[256, 256, 256]", "list of integer ≥ 1") in [row[:3] for row in rows]
+    assert ("tokenizer.codebook_sizes", "[256, 256, 256]", "list of integer ≥ 1") in [
+        row[:3] for row in rows
+    ]
     assert script.MARK in (ROOT / "docs/parameters.md").read_text()
 
 
 @pytest.mark.slow
 def test_documentation_builds_and_fetches_nothing(tmp_path):
     pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(tmp_path),
+    ]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     assert "tokenizer.rq_vae.patience" in (tmp_path / "parameters.html").read_text()
     fetched = [
-        found for page in tmp_path.glob("*.html") for found in re.findall(r'(?:src|<link[^>]*href)="https?://[^"]*"', page.read_text())
+        found
+        for page in tmp_path.glob("*.html")
+        for found in re.findall(r'(?:src|<link[^>]*href)="https?://[^"]*"', page.read_text())
     ]
     assert not fetched
 
@@ -150,7 +207,10 @@ def fitted(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("snippet", [*blocks(ROOT / "README.md", "python"), *blocks(ROOT / "docs/python-api.md", "python")[:2]])
+@pytest.mark.parametrize(
+    "snippet",
+    [*blocks(ROOT / "README.md", "python"), *blocks(ROOT / "docs/python-api.md", "python")[:2]],
+)
 def test_snippets_run(fitted, snippet):
     names: dict[str, Any] = {}
     exec(compile(snippet, "snippet", "exec"), names)

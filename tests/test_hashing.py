@@ -28,12 +28,18 @@ def test_item_hash_is_the_documented_one(ids) -> None:
 
 
 def test_item_hash_is_spread() -> None:
-    """The top bits of consecutive ids fill 256 bins evenly: χ² of 255 degrees of freedom stays below its 1 − 1e−6 quantile."""
+    """The top bits of consecutive ids fill 256 bins evenly.
+
+    Χ² of 255 degrees of freedom stays below its 1 − 1e−6 quantile.
+    """
     counts = np.bincount((item_hash(range(100_000)) >> np.uint64(56)).astype(int), minlength=256)
     assert ((counts - counts.mean()) ** 2 / counts.mean()).sum() < 375
 
 
-@given(st.lists(st.tuples(FLOATS, FLOATS, FLOATS), min_size=1, max_size=20), st.sampled_from([np.float16, np.float32, np.float64]))
+@given(
+    st.lists(st.tuples(FLOATS, FLOATS, FLOATS), min_size=1, max_size=20),
+    st.sampled_from([np.float16, np.float32, np.float64]),
+)
 def test_equal_vectors_and_only_they_hash_alike(rows, dtype) -> None:
     vectors = np.array(rows, dtype)
     hashes = vector_hash(vectors)
@@ -44,7 +50,9 @@ def test_equal_vectors_and_only_they_hash_alike(rows, dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_minus_zero_is_zero(dtype) -> None:
-    vectors = np.array([[0.0, -0.0, 1.0], [-0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [-0.0, -0.0, -0.0]], dtype)
+    vectors = np.array(
+        [[0.0, -0.0, 1.0], [-0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [-0.0, -0.0, -0.0]], dtype
+    )
     hashes = vector_hash(vectors)
     assert hashes[0] == hashes[1] != hashes[2]
     assert hashes[2] == hashes[3] == 0
@@ -54,7 +62,10 @@ def test_minus_zero_is_zero(dtype) -> None:
 def test_vector_hash_is_the_documented_sum(dtype) -> None:
     """The same in Python's unbounded integers."""
     vectors = np.random.default_rng(0).normal(size=(5, 6)).astype(dtype)
-    multipliers = [2 * int(m) + 1 for m in np.random.Generator(np.random.PCG64(0x5EED)).integers(0, 2**63, 6, dtype=np.uint64)]
+    multipliers = [
+        2 * int(m) + 1
+        for m in np.random.Generator(np.random.PCG64(0x5EED)).integers(0, 2**63, 6, dtype=np.uint64)
+    ]
     words = vectors.view(np.uint16 if dtype == np.float16 else np.uint32).tolist()
     if dtype == np.float32:
         words = [[w ^ (w >> 16) for w in row] for row in words]
@@ -68,12 +79,18 @@ def test_vector_hash_is_the_documented_sum(dtype) -> None:
 def test_vector_hash_does_not_depend_on_how_many_rows_come_at_once() -> None:
     vectors = np.random.default_rng(0).normal(size=(1000, 300)).astype(np.float32)
     whole = vector_hash(vectors)
-    np.testing.assert_array_equal(whole, np.concatenate([vector_hash(vectors[start : start + 77]) for start in range(0, 1000, 77)]))
+    np.testing.assert_array_equal(
+        whole,
+        np.concatenate([vector_hash(vectors[start : start + 77]) for start in range(0, 1000, 77)]),
+    )
     np.testing.assert_array_equal(whole, vector_hash(np.asfortranarray(vectors)))
 
 
 def test_vectors_of_signs_do_not_collide() -> None:
-    """They differ in the highest bit of some words alone: without folding, half of the hash's bits would be wasted, and some collide."""
+    """They differ in the highest bit of some words alone.
+
+    Without folding, half of the hash's bits would be wasted, and some collide.
+    """
     signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (200_000, 64))
     assert len(np.unique(vector_hash(signs))) == len(signs)
 
@@ -103,14 +120,21 @@ def test_fingerprint_tells_things_apart() -> None:
 
 def test_hashes_are_those_of_any_process() -> None:
     code = (
-        "import numpy as np; from semantic_ids.hashing import *; "
-        "print(item_hash(['a', 1]).tolist(), vector_hash(np.ones((1, 3), np.float32)).tolist(), fingerprint('x'))"
+        "import numpy as np; from semantic_ids.hashing import *; print(item_hash(['a',"
+        " 1]).tolist(), vector_hash(np.ones((1, 3), np.float32)).tolist(), fingerprint('x'))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     found = {
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment | {"PYTHONHASHSEED": seed}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment | {"PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2")
     }
-    assert found == {f"{item_hash(['a', 1]).tolist()} {vector_hash(np.ones((1, 3), np.float32)).tolist()} {fingerprint('x')}\n"}
+    assert found == {
+        f"{item_hash(['a', 1]).tolist()} {vector_hash(np.ones((1, 3), np.float32)).tolist()}"
+        f" {fingerprint('x')}\n"
+    }

@@ -20,7 +20,10 @@ PINS = {
     for requirement in [Requirement(line)]
 }
 ASKED = [Requirement(text) for text in PROJECT["dependencies"]] + [
-    Requirement(text) for extra, texts in PROJECT["optional-dependencies"].items() if extra != "gpu" for text in texts
+    Requirement(text)
+    for extra, texts in PROJECT["optional-dependencies"].items()
+    if extra != "gpu"
+    for text in texts
 ]
 
 
@@ -43,5 +46,7 @@ def test_pins_serve_every_machine():
 
 def test_torch_is_one_version_everywhere():
     assert str(version("torch")) == "2.13.0"
-    assert re.search(r"^TORCH := torch==2\.13\.0$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert re.search(
+        r"^TORCH := torch==2\.13\.0$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE
+    )
     assert 'TORCH = "torch==2.13.0"' in (ROOT / "scripts/lock.py").read_text()

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom on what a run has written, and is committed without outputs."""
+"""The notebook runs on what a run has written, and is committed without outputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def artifacts(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("data")
     bootstrap_project(ROOT)
-    with KedroSession.create(project_path=ROOT, env="test", runtime_params={"data_root": str(folder)}) as session:
+    with KedroSession.create(
+        project_path=ROOT, env="test", runtime_params={"data_root": str(folder)}
+    ) as session:
         session.run(pipeline_names=["tokenize"])
     return folder
 
@@ -31,8 +33,15 @@ def test_notebook_runs(artifacts, monkeypatch):
     monkeypatch.setenv("SEMANTIC_IDS_DATA_ROOT", str(artifacts))
     monkeypatch.setenv("KEDRO_ENV", "test")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
-    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    NotebookClient(
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+    ).execute()
+    printed = "".join(
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    )
     assert "2,000 items, 2,000 different IDs" in printed
 
 

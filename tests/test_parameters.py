@@ -64,9 +64,18 @@ def test_every_parameter_is_described(model, name):
 
 
 def attributes_read() -> set[str]:
-    """Names read as an attribute anywhere in the source (`parameters.queries`, `self.options.clip`)."""
-    trees = [ast.parse(file.read_text()) for file in (ROOT / "src").rglob("*.py") if file.name != "parameters.py"]
-    return {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    """Names read as an attribute anywhere in the source.
+
+    `parameters.queries`, `self.options.clip`.
+    """
+    trees = [
+        ast.parse(file.read_text())
+        for file in (ROOT / "src").rglob("*.py")
+        if file.name != "parameters.py"
+    ]
+    return {
+        node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+    }
 
 
 READ = attributes_read()
@@ -85,8 +94,12 @@ def test_every_parameter_is_read_somewhere(model, name):
         (p.PreprocessParameters, PreprocessOptions, "preprocess"),
     ],
 )
-def test_the_options_of_the_python_api_are_the_parameters_with_the_values_of_conf_base(model, options, group):
-    own = [f for f in fields(options) if f.name != "start"]  # an rq_vae's start is the group rq_kmeans
+def test_the_options_of_the_python_api_are_the_parameters_with_the_values_of_conf_base(
+    model, options, group
+):
+    own = [
+        f for f in fields(options) if f.name != "start"
+    ]  # an rq_vae's start is the group rq_kmeans
     assert [f.name for f in own] == list(model.model_fields)
     defaults = {f.name: list(f.default) if isinstance(f.default, tuple) else f.default for f in own}
     assert defaults == base()["tokenizer"][group]
@@ -94,7 +107,9 @@ def test_the_options_of_the_python_api_are_the_parameters_with_the_values_of_con
 
 @pytest.mark.parametrize("node", register_pipelines()["__default__"].nodes, ids=lambda n: n.name)
 def test_every_typed_node_gets_its_model(node):
-    """A hint that cannot be resolved at run time makes Kedro drop all of them, and hand over a raw dict."""
+    """A hint that cannot be resolved at run time makes Kedro drop all of them, and hand over a raw
+    dict.
+    """
     hints = typing.get_type_hints(node.func)
     by_argument = dict(zip(inspect.signature(node.func).parameters, node.inputs, strict=True))
     for argument, source in by_argument.items():
@@ -107,14 +122,22 @@ def test_every_typed_node_gets_its_model(node):
 
 @pytest.mark.parametrize(
     ("value", "read"),
-    [("256x128x64", [256, 128, 64]), ("300", [300]), (300, [300]), ([4, 5], [4, 5]), ("7x1", [7, 1])],
+    [
+        ("256x128x64", [256, 128, 64]),
+        ("300", [300]),
+        (300, [300]),
+        ([4, 5], [4, 5]),
+        ("7x1", [7, 1]),
+    ],
 )
 def test_lists_have_a_spelling_that_the_command_line_can_carry(value, read):
     values = base()["tokenizer"] | {"codebook_sizes": value}
     assert p.TokenizerParameters.model_validate(values).codebook_sizes == read
 
 
-@pytest.mark.parametrize("value", ["", "ax3", "3x", "3,4", "0x3", [], [0], [1.5], True, None, "-3x4"])
+@pytest.mark.parametrize(
+    "value", ["", "ax3", "3x", "3,4", "0x3", [], [0], [1.5], True, None, "-3x4"]
+)
 def test_what_is_no_list_of_sizes_is_refused(value):
     with pytest.raises(ValidationError):
         p.TokenizerParameters.model_validate(base()["tokenizer"] | {"codebook_sizes": value})
@@ -122,8 +145,15 @@ def test_what_is_no_list_of_sizes_is_refused(value):
 
 @pytest.mark.parametrize("value", [None, "null", "none"])
 def test_nothing_has_a_spelling(value):
-    assert p.IngestParameters.model_validate(base()["ingest"] | {"max_items": value}).max_items is None
-    assert p.PreprocessParameters.model_validate(base()["tokenizer"]["preprocess"] | {"dimensions": value}).dimensions is None
+    assert (
+        p.IngestParameters.model_validate(base()["ingest"] | {"max_items": value}).max_items is None
+    )
+    assert (
+        p.PreprocessParameters.model_validate(
+            base()["tokenizer"]["preprocess"] | {"dimensions": value}
+        ).dimensions
+        is None
+    )
 
 
 @pytest.mark.parametrize(("value", "read"), [(None, None), ("null", None), (1.5, 1.5), (2, 2.0)])
@@ -138,12 +168,26 @@ def test_a_balance_that_cannot_be_kept_is_refused(value):
         p.RQKMeansParameters.model_validate(base()["tokenizer"]["rq_kmeans"] | {"balance": value})
 
 
-@pytest.mark.parametrize("change", [{"dimensions": 0}, {"dimensions": -1}, {"dimensions": "all"}, {"whiten": -0.1}, {"whiten": 1.1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dimensions": 0},
+        {"dimensions": -1},
+        {"dimensions": "all"},
+        {"whiten": -0.1},
+        {"whiten": 1.1},
+    ],
+)
 def test_what_cannot_be_done_to_principal_axes_is_refused(change):
     with pytest.raises(ValidationError):
         p.PreprocessParameters.model_validate(base()["tokenizer"]["preprocess"] | change)
 
 
-@pytest.mark.parametrize(("value", "read"), [("auto", "auto"), ("cat1", ["cat1"]), ("cat1+cat2", ["cat1", "cat2"]), (["a"], ["a"])])
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [("auto", "auto"), ("cat1", ["cat1"]), ("cat1+cat2", ["cat1", "cat2"]), (["a"], ["a"])],
+)
 def test_label_columns_have_a_spelling(value, read):
-    assert p.EvaluateParameters.model_validate(base()["evaluate"] | {"labels": value}).labels == read
+    assert (
+        p.EvaluateParameters.model_validate(base()["evaluate"] | {"labels": value}).labels == read
+    )

@@ -28,16 +28,28 @@ def test_columns_and_types(vectors, items):
     assert vectors.schema.names == ["ItemID", "embedding"]
     assert vectors.schema.field("ItemID").type == pa.int64()
     kind = vectors.schema.field("embedding").type
-    assert pa.types.is_fixed_size_list(kind) and kind.list_size == 384 and kind.value_type == pa.float16()
+    assert (
+        pa.types.is_fixed_size_list(kind)
+        and kind.list_size == 384
+        and kind.value_type == pa.float16()
+    )
     text = pa.string()
-    expected = {"ItemID": pa.int64(), **dict.fromkeys(("lemma", "gloss", "text", "lexfile", "branch", "family", "path"), text)}
-    assert {field.name: field.type for field in items.schema} == {**expected, "parent_id": pa.int64()}
+    expected = {
+        "ItemID": pa.int64(),
+        **dict.fromkeys(("lemma", "gloss", "text", "lexfile", "branch", "family", "path"), text),
+    }
+    assert {field.name: field.type for field in items.schema} == {
+        **expected,
+        "parent_id": pa.int64(),
+    }
     assert all(items[name].null_count == 0 for name in expected)
 
 
 def test_size_and_row_count(vectors, items):
     assert 8_000 <= len(items) <= 10_000
-    assert (RAW / "item_emb.parquet").stat().st_size + (RAW / "items.parquet").stat().st_size <= 8_000_000
+    assert (RAW / "item_emb.parquet").stat().st_size + (
+        RAW / "items.parquet"
+    ).stat().st_size <= 8_000_000
     assert f"{len(items):,} nouns" in (RAW / "README.md").read_text()
 
 
@@ -48,12 +60,21 @@ def test_ids_are_unique_and_match(vectors, items):
 
 
 def test_vectors_have_unit_length(vectors):
-    matrix = vectors["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, 384).astype(np.float64)
+    matrix = (
+        vectors["embedding"]
+        .combine_chunks()
+        .flatten()
+        .to_numpy()
+        .reshape(-1, 384)
+        .astype(np.float64)
+    )
     np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1.0, atol=1e-3)
 
 
 def test_every_item_hangs_below_the_root_of_its_branch(items):
-    """Climbing by `parent_id` reaches the root without leaving the sample, over the words of `path`."""
+    """Climbing by `parent_id` reaches the root without leaving the sample, over the words of
+    `path`.
+    """
     rows = {row["ItemID"]: row for row in items.to_pylist()}
     for row in rows.values():
         words, item = [], row

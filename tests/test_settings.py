@@ -24,7 +24,9 @@ finally:
 
 def kedro(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess:
     command = [sys.executable, "-c", PROGRAM, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 @pytest.mark.slow
@@ -35,7 +37,9 @@ def test_registry_list_imports_neither_torch_nor_faiss_and_writes_nothing(tmp_pa
     before = set(tmp_path.iterdir())
     answer = kedro("registry", "list", folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
-    assert {"tokenize", "__default__", "ingest"} <= {line.strip("- '") for line in answer.stdout.splitlines()}
+    assert {"tokenize", "__default__", "ingest"} <= {
+        line.strip("- '") for line in answer.stdout.splitlines()
+    }
     assert answer.stdout.splitlines()[-1] == "IMPORTED"
     assert answer.stderr == ""
     assert set(tmp_path.iterdir()) == before
@@ -45,5 +49,8 @@ def test_registry_list_imports_neither_torch_nor_faiss_and_writes_nothing(tmp_pa
 def test_kedro_run_is_ours_and_quiet_also_from_a_folder_below() -> None:
     answer = kedro("run", "--env=rq-vae", folder=ROOT / "conf" / "base")
     assert answer.returncode == 1
-    assert answer.stderr.startswith(f"Error: {ROOT}/conf: unknown environment 'rq-vae'; the nearest is 'rq_vae'; expected one of base, ")
+    assert answer.stderr.startswith(
+        f"Error: {ROOT}/conf: unknown environment 'rq-vae'; the nearest is 'rq_vae'; expected one"
+        " of base, "
+    )
     assert answer.stderr.count("\n") == 1

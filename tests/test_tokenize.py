@@ -1,4 +1,7 @@
-"""The whole pipeline in the `test` environment: what it writes, that it is reproducible, that artifacts of two runs do not mix."""
+"""The whole pipeline in the `test` environment.
+
+What it writes, that it is reproducible, that artifacts of two runs do not mix.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,11 @@ WRITTEN = {
     "08_reporting/training_history.parquet",
     "08_reporting/training_results.json",
 }
-TIMES = {"08_reporting/training_results.json", "08_reporting/training_history.parquet", "08_reporting/training_curves.png"}
+TIMES = {
+    "08_reporting/training_results.json",
+    "08_reporting/training_history.parquet",
+    "08_reporting/training_curves.png",
+}
 """Written with times in them (rq_vae's curves and history, and the results of both)."""
 
 
@@ -70,14 +77,19 @@ def test_everything_is_written_and_fits_together(run, tmp_path, kind):
     codes = np.array(table["codes"].to_pylist())
     assert len(np.unique(codes, axis=0)) == len(codes) == 2000
     mappings = json.loads((data / "07_model_output/semantic_id_mappings.json").read_text())
-    assert mappings == {str(i): c for i, c in zip(table["item_id"].to_pylist(), table["codes"].to_pylist(), strict=True)}
+    assert mappings == {
+        str(i): c
+        for i, c in zip(table["item_id"].to_pylist(), table["codes"].to_pylist(), strict=True)
+    }
     metrics = json.loads((data / "08_reporting/metrics.json").read_text())
     assert metrics["ids.unique_rate"] == 1 and 0 < metrics["reconstruction.relative_mse"] < 1
     assert metrics["reconstruction.relative_mse"] <= metrics["reconstruction.relative_mse_unique"]
     assert "hierarchy.purity.lexfile.1" in metrics
 
 
-def test_the_tokenizer_on_disk_makes_the_codes_on_disk_from_the_raw_vectors(run, tmp_path, root, kind):
+def test_the_tokenizer_on_disk_makes_the_codes_on_disk_from_the_raw_vectors(
+    run, tmp_path, root, kind
+):
     """`load_tokenizer(DIR).encode(raw vectors)` is all that a caller needs."""
     run("tokenize", params={"tokenizer.kind": kind, "tokenizer.preprocess.normalize": True})
     raw = pq.read_table(root / "data/01_raw/item_emb.parquet")
@@ -86,18 +98,26 @@ def test_the_tokenizer_on_disk_makes_the_codes_on_disk_from_the_raw_vectors(run,
     codes = pq.read_table(tmp_path / "data/07_model_output/codes.parquet")
     rows = [place[item] for item in codes["item_id"].to_pylist()]
     tokenizer = load_tokenizer(tmp_path / "data/06_models/tokenizer", device="cpu")
-    np.testing.assert_array_equal(tokenizer.encode(vectors[rows]), np.array(codes["codes"].to_pylist()))
+    np.testing.assert_array_equal(
+        tokenizer.encode(vectors[rows]), np.array(codes["codes"].to_pylist())
+    )
 
 
 def write(path: Path, vectors: np.ndarray, ids, rows=None) -> None:
     rows = np.arange(len(vectors)) if rows is None else rows
     path.parent.mkdir(parents=True, exist_ok=True)
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors[rows].ravel()), vectors.shape[1])
-    pq.write_table(pa.table({"ItemID": pa.array([ids[r] for r in rows]), "embedding": column}), path, row_group_size=97)
+    pq.write_table(
+        pa.table({"ItemID": pa.array([ids[r] for r in rows]), "embedding": column}),
+        path,
+        row_group_size=97,
+    )
 
 
 @pytest.mark.parametrize("strategy", ["reassign", "suffix", "none"])
-def test_neither_the_order_of_rows_nor_the_split_into_files_shows_in_a_single_byte(run, tmp_path, kind, strategy):
+def test_neither_the_order_of_rows_nor_the_split_into_files_shows_in_a_single_byte(
+    run, tmp_path, kind, strategy
+):
     vectors = clustered(900, 16)
     vectors[800:] = vectors[:100]  # twins: ties everywhere
     ids = [f"item {i}" for i in range(900)]
@@ -107,8 +127,17 @@ def test_neither_the_order_of_rows_nor_the_split_into_files_shows_in_a_single_by
         write(tmp_path / "three" / f"{i}.parquet", vectors, ids, part)
     written = []
     for source in ("one", "three"):
-        run("tokenize", params={"embeddings": str(tmp_path / source), "tokenizer.kind": kind, "identify.strategy": strategy})
-        written.append({name: (tmp_path / "data" / name).read_bytes() for name in files(tmp_path / "data")})
+        run(
+            "tokenize",
+            params={
+                "embeddings": str(tmp_path / source),
+                "tokenizer.kind": kind,
+                "identify.strategy": strategy,
+            },
+        )
+        written.append(
+            {name: (tmp_path / "data" / name).read_bytes() for name in files(tmp_path / "data")}
+        )
         shutil.rmtree(tmp_path / "data")
     assert set(written[0]) == set(written[1]) == WRITTEN
     assert [name for name in sorted(WRITTEN - TIMES) if written[0][name] != written[1][name]] == []
@@ -119,8 +148,16 @@ def test_suffix_gives_every_item_one_width_and_none_may_collide(run, tmp_path):
     write(tmp_path / "item_emb.parquet", vectors, list(range(900)))
     widths = {}
     for strategy in ("suffix", "none"):
-        run("tokenize", params={"embeddings": str(tmp_path / "item_emb.parquet"), "identify.strategy": strategy})
-        codes = pq.read_table(tmp_path / "data/07_model_output/semantic_ids.parquet")["codes"].to_pylist()
+        run(
+            "tokenize",
+            params={
+                "embeddings": str(tmp_path / "item_emb.parquet"),
+                "identify.strategy": strategy,
+            },
+        )
+        codes = pq.read_table(tmp_path / "data/07_model_output/semantic_ids.parquet")[
+            "codes"
+        ].to_pylist()
         widths[strategy] = ({len(c) for c in codes}, len(set(map(tuple, codes))))
     assert widths["suffix"] == ({4}, 900)
     assert widths["none"][0] == {3} and widths["none"][1] <= 300
@@ -136,7 +173,9 @@ def test_a_foreign_catalogue_is_never_held_against_the_labels_of_the_sample(run,
 def test_labels_of_other_items_are_refused(run, tmp_path, root):
     write(tmp_path / "item_emb.parquet", clustered(600, 16), [f"other {i}" for i in range(600)])
     items = str(root / "data/01_raw/items.parquet")
-    message = bad_input(run, "tokenize", params={"embeddings": str(tmp_path / "item_emb.parquet"), "items": items})
+    message = bad_input(
+        run, "tokenize", params={"embeddings": str(tmp_path / "item_emb.parquet"), "items": items}
+    )
     assert "only 0 of 600 items are in the items file" in message and items in message
     assert not (tmp_path / "data/06_models").exists()
 
@@ -144,15 +183,22 @@ def test_labels_of_other_items_are_refused(run, tmp_path, root):
 def test_the_twin_says_what_new_items_will_see(run, tmp_path):
     run("tokenize", params={"evaluate.twin": True})
     metrics = json.loads((tmp_path / "data/08_reporting/metrics.json").read_text())
-    assert metrics["reconstruction.relative_mse_validation"] > metrics["reconstruction.relative_mse_fitted"]
+    assert (
+        metrics["reconstruction.relative_mse_validation"]
+        > metrics["reconstruction.relative_mse_fitted"]
+    )
     run("tokenize", params={"tokenizer.fit_on": "train"})
     trained = json.loads((tmp_path / "data/08_reporting/metrics.json").read_text())
-    assert trained["reconstruction.relative_mse_validation"] == pytest.approx(metrics["reconstruction.relative_mse_validation"], rel=1e-6)
+    assert trained["reconstruction.relative_mse_validation"] == pytest.approx(
+        metrics["reconstruction.relative_mse_validation"], rel=1e-6
+    )
 
 
 def test_without_a_twin_nothing_is_said_of_items_that_were_fitted_on(run, tmp_path):
     run("tokenize")
-    assert "reconstruction.relative_mse_validation" not in json.loads((tmp_path / "data/08_reporting/metrics.json").read_text())
+    assert "reconstruction.relative_mse_validation" not in json.loads(
+        (tmp_path / "data/08_reporting/metrics.json").read_text()
+    )
 
 
 @pytest.mark.parametrize(
@@ -212,7 +258,11 @@ def test_every_environment_runs(run, tmp_path, env):
     }
     run("tokenize", env=env, params=few)
     assert files(tmp_path / "data") == WRITTEN
-    width = pq.read_schema(tmp_path / "data/07_model_output/semantic_ids.parquet").field("codes").type.list_size
+    width = (
+        pq.read_schema(tmp_path / "data/07_model_output/semantic_ids.parquet")
+        .field("codes")
+        .type.list_size
+    )
     assert width == (4 if env == "tiger" else 3)
 
 
@@ -222,4 +272,6 @@ def test_the_stages_one_by_one_write_what_tokenize_writes(run, tmp_path):
     shutil.rmtree(tmp_path / "data")
     for stage in ("ingest", "sample", "train", "identify", "export", "evaluate"):
         run(stage)
-    assert {name for name in WRITTEN - TIMES if (tmp_path / "data" / name).read_bytes() != whole[name]} == set()
+    assert {
+        name for name in WRITTEN - TIMES if (tmp_path / "data" / name).read_bytes() != whole[name]
+    } == set()

@@ -9,11 +9,17 @@ from kedro.framework.project import configure_project
 
 
 def main(*args: Any, **options: Any) -> Any:
-    """Run a pipeline with the arguments of the command line; called from an interactive Python, return what Kedro returns."""
+    """Run a pipeline with the arguments of the command line.
+
+    Called from an interactive Python, return what Kedro returns.
+    """
     configure_project("semantic_ids")
     from semantic_ids.cli import run
 
-    return run(*args, **{"prog_name": "semantic-ids", "standalone_mode": not hasattr(sys, "ps1"), **options})
+    return run(
+        *args,
+        **{"prog_name": "semantic-ids", "standalone_mode": not hasattr(sys, "ps1"), **options},
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Reading rows of a large array in chunks, and letting go of the pages behind them.
 
-Pages of a memory map count as the memory of the process for as long as they are mapped: one pass over 1,000,000 × 768 float32 shows as
-3 GB. So every pass reads through `read_rows`, which copies the rows out and releases the pages again.
+Pages of a memory map count as the memory of the process for as long as they are mapped: one pass
+over 1,000,000 × 768 float32 shows as 3 GB. So every pass reads through `read_rows`, which copies
+the rows out and releases the pages again.
 """
 
 from __future__ import annotations
@@ -21,17 +22,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CHUNK_ROWS = 8192
-"""Rows read and worked on at a time. It is fixed, not a parameter: results must not depend on it."""
+"""Rows read and worked on at a time. It is fixed, not a parameter: results must not depend on
+it."""
 
 SCATTERED_ROWS = 1024
-"""Scattered rows read before their pages are released: each maps up to 64 KB around it, so 8,192 rows would count as 512 MB."""
+"""Scattered rows read before their pages are released: each maps up to 64 KB around it, so 8,192
+rows would count as 512 MB."""
 
 
 class MappedRows(np.memmap):
     """A read-only memory map that keeps its file open.
 
-    Scattered rows are then read from the file, which took 2.5 µs a row of 3 KB where faulting their pages in took 9.5. The open file is
-    that of the map, even when another generation has taken its name.
+    Scattered rows are then read from the file, which took 2.5 µs a row of 3 KB where faulting their
+    pages in took 9.5. The open file is that of the map, even when another generation has taken its
+    name.
     """
 
     file: IO[bytes] | None = None
@@ -42,8 +46,15 @@ class MappedRows(np.memmap):
         self.file, self._begin = getattr(obj, "file", None), getattr(obj, "_begin", 0)
 
     def place_in_file(self) -> int | None:
-        """Return where in the file the first row begins, or None where rows are not whole runs of bytes there."""
-        whole = self.ndim == 2 and self.file is not None and self.strides[1] == self.itemsize and self.strides[0] > 0
+        """Return where in the file the first row begins, or None where rows are not whole runs of
+        bytes there.
+        """
+        whole = (
+            self.ndim == 2
+            and self.file is not None
+            and self.strides[1] == self.itemsize
+            and self.strides[0] > 0
+        )
         return self.ctypes.data - self._begin if whole else None
 
 
@@ -79,7 +90,10 @@ def workers() -> ThreadPoolExecutor:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread: where threads share out the work already, and where sums must round the same with any number."""
+    """Let torch compute on one thread.
+
+    Where threads share out the work already, and where sums must round the same with any number.
+    """
     import torch
 
     threads = torch.get_num_threads()
@@ -90,8 +104,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
-    """Do the work for each item in threads; yield the results in the order of the items, few of them made ahead."""
+def in_threads(
+    work: Callable[[Item], Result], items: Iterable[Item]
+) -> Generator[Result, None, None]:
+    """Do the work for each item in threads.
+
+    Yield the results in the order of the items, few of them made ahead.
+    """
     waiting: deque[Future[Result]] = deque()
     with workers() as pool:
         for item in items:
@@ -113,7 +132,9 @@ def ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
             yield item  # type: ignore[misc]
 
 
-def read_rows(array: np.ndarray, rows: slice | np.ndarray, dtype: type | np.dtype = np.float32) -> np.ndarray:
+def read_rows(
+    array: np.ndarray, rows: slice | np.ndarray, dtype: type | np.dtype = np.float32
+) -> np.ndarray:
     """Copy some rows of an array or memory map into memory, and release the pages they came from.
 
     Args:
@@ -153,7 +174,14 @@ def _read_scattered(array: MappedRows, rows: np.ndarray, place: int) -> np.ndarr
 
 
 def release(array: np.ndarray) -> None:
-    """Give the resident pages of a read-only memory map back to the system; does nothing for an array in memory."""
+    """Give the resident pages of a read-only memory map back to the system.
+
+    Does nothing for an array in memory.
+    """
     handle = getattr(array, "_mmap", None)
-    if isinstance(handle, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and not array.flags.writeable:
+    if (
+        isinstance(handle, mmap.mmap)
+        and hasattr(mmap, "MADV_DONTNEED")
+        and not array.flags.writeable
+    ):
         handle.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,6 @@
-"""What travels between the stages: embeddings, the split, codes and semantic IDs, each with its provenance.
+"""What travels between the stages.
+
+Embeddings, the split, codes and semantic IDs, each with its provenance.
 
 Plain data classes, free of torch and Kedro. Rows are always in the order of the item hash.
 """
@@ -26,7 +28,8 @@ class Provenance:
         artifact: Its name in the catalog.
         inputs: Name of each input → fingerprint of that input.
         parameters: The parameters that made it, JSON-like.
-        content: Fingerprint of the content, where it does not follow from inputs and parameters (the embeddings).
+        content: Fingerprint of the content, where it does not follow from inputs and parameters
+            (the embeddings).
     """
 
     artifact: str
@@ -77,15 +80,21 @@ def require_made_from(made: Provenance, **inputs: Provenance) -> None:
     for name, given in inputs.items():
         if made.inputs.get(name) != given.fingerprint:
             raise BadInput(
-                f"'{made.artifact}' was made from {name} {made.inputs.get(name)}, but the {name} at hand is {given.fingerprint}",
+                f"'{made.artifact}' was made from {name} {made.inputs.get(name)}, but the {name} at"
+                f" hand is {given.fingerprint}",
                 where=f"artifacts of two runs are mixed: '{made.artifact}' and '{name}'",
                 expected="artifacts that belong together",
-                do=f"run the pipeline '{STAGE_OF[made.artifact]}' again (and those after it), or 'tokenize' for all",
+                do=(
+                    f"run the pipeline '{STAGE_OF[made.artifact]}' again (and those after it), or"
+                    " 'tokenize' for all"
+                ),
             )
 
 
 def require_made_with(made: Provenance, group: str, parameters: dict[str, Any]) -> None:
-    """Raise `BadInput` where an artifact was made with other parameters than those of this run: they would be ignored.
+    """Raise `BadInput` where an artifact was made with other parameters than those of this run.
+
+    They would be ignored.
 
     The device is of no account. An artifact that does not say how it was made is taken as it is.
 
@@ -94,14 +103,23 @@ def require_made_with(made: Provenance, group: str, parameters: dict[str, Any]) 
         group: The group of parameters, such as `tokenizer`.
         parameters: What this run says.
     """
-    other = [name for name in made.parameters if name != "device" and made.parameters[name] != parameters.get(name)]
+    other = [
+        name
+        for name in made.parameters
+        if name != "device" and made.parameters[name] != parameters.get(name)
+    ]
     if other:
-        was, now = ({name: values.get(name) for name in other} for values in (made.parameters, parameters))
+        was, now = (
+            {name: values.get(name) for name in other} for values in (made.parameters, parameters)
+        )
         raise BadInput(
             f"'{made.artifact}' was made with {was}, but this run says {now}",
             where=f"parameters {group}",
             expected="the parameters that the artifact was made with",
-            do=f"give the same --env and --params as then, or run the pipeline '{STAGE_OF[made.artifact]}' again (and those after it)",
+            do=(
+                "give the same --env and --params as then, or run the pipeline"
+                f" '{STAGE_OF[made.artifact]}' again (and those after it)"
+            ),
         )
 
 
@@ -149,7 +167,10 @@ class Split:
     provenance: Provenance
 
     def rows(self, fit_on: str) -> np.ndarray | None:
-        """Return the row numbers to fit on: ascending for `train`, None (which means every row) for `all`."""
+        """Return the row numbers to fit on.
+
+        Ascending for `train`, None (which means every row) for `all`.
+        """
         return None if fit_on == "all" else np.flatnonzero(~self.validation)
 
     @property
@@ -177,7 +198,8 @@ class Codes:
 
     Attributes:
         item_ids: n ids.
-        codes: Shape (n, W), int32. For semantic IDs the suffix, where there is one, is the last column.
+        codes: Shape (n, W), int32. For semantic IDs the suffix, where there is one, is the last
+            column.
         sizes: W sizes; `codes[:, l]` is in `[0, sizes[l])`.
         levels: How many columns the tokenizer made: W, or W − 1 where the last is a suffix.
         provenance: What it was made from.

@@ -1,9 +1,10 @@
 """Whole or not at all: files and folders appear under their name only when they are complete.
 
-A file is written beside its target under a temporary name and renamed over it. A folder cannot be renamed over a folder that is not empty,
-so the old generation is set aside, the new one takes its name, and the old one is removed. A process that is killed leaves temporary names
-behind, never a half-written artifact; the next write of the same artifact removes them, and `recover` brings back a generation that was
-set aside when the process died between the two renames.
+A file is written beside its target under a temporary name and renamed over it. A folder cannot be
+renamed over a folder that is not empty, so the old generation is set aside, the new one takes its
+name, and the old one is removed. A process that is killed leaves temporary names behind, never a
+half-written artifact; the next write of the same artifact removes them, and `recover` brings back a
+generation that was set aside when the process died between the two renames.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path to write; it takes the name `path` when the block ends well, and is removed when it does not.
+    """Yield a temporary path to write.
+
+    It takes the name `path` when the block ends well, and is removed when it does not.
 
     Raises:
         BadInput: No space left, or the folder may not be written.
@@ -46,13 +49,17 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path, needed: int | None = None) -> Iterator[Path]:
-    """Yield a new, empty folder to fill; it takes the place of the folder `path` when the block ends well, and is removed when it does not.
+    """Yield a new, empty folder to fill.
+
+    It takes the place of the folder `path` when the block ends well, and is removed when it does
+    not.
 
     The caller writes the manifest last.
 
     Args:
         path: The folder that is made or replaced.
-        needed: Bytes that will be written, where they are known: too little space is then said before anything is written.
+        needed: Bytes that will be written, where they are known: too little space is then said
+            before anything is written.
 
     Raises:
         BadInput: No space left, or the folder may not be written.
@@ -76,7 +83,9 @@ def atomic_folder(path: str | Path, needed: int | None = None) -> Iterator[Path]
 
 
 def recover(path: str | Path) -> None:
-    """Bring back the generation that was set aside when a process died between the two renames of `atomic_folder`."""
+    """Bring back the generation that was set aside when a process died between the two renames of
+    `atomic_folder`.
+    """
     path = Path(path)
     if path.exists() or not path.parent.is_dir():
         return
@@ -156,7 +165,10 @@ def _clear_errors(path: Path, needed: int | None) -> Iterator[None]:
         number = error.errno if isinstance(error, OSError) else None
         if number in FULL or _FULL_TEXT.search(str(error)):
             raise BadInput(
-                _space(path, needed), where=str(path), expected="room for the whole artifact", do=f"make room, {elsewhere}"
+                _space(path, needed),
+                where=str(path),
+                expected="room for the whole artifact",
+                do=f"make room, {elsewhere}",
             ) from error
         if number in _CLOSED:
             raise BadInput(
@@ -178,4 +190,8 @@ def _clear_errors(path: Path, needed: int | None) -> Iterator[None]:
 def _space(path: Path, needed: int | None) -> str:
     parent = next(p for p in path.parents if p.exists())
     free = f"{shutil.disk_usage(parent).free / 1e6:,.1f} MB are free"
-    return f"no space left: {needed / 1e6:,.1f} MB are needed, {free}" if needed else f"no space left: {free}"
+    return (
+        f"no space left: {needed / 1e6:,.1f} MB are needed, {free}"
+        if needed
+        else f"no space left: {free}"
+    )

@@ -1,7 +1,7 @@
 """Codes as keys: a tuple of codes is one number in a mixed-radix system.
 
-With keys, everything about equal codes and equal prefixes is a sort. A key is an int64, so the product of the codebook sizes must stay
-below 2**63: eight levels of 256 are one too many.
+With keys, everything about equal codes and equal prefixes is a sort. A key is an int64, so the
+product of the codebook sizes must stay below 2**63: eight levels of 256 are one too many.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ LARGEST_KEY = 2**63 - 1
 
 
 def capacity(codebook_sizes: Sequence[int]) -> int:
-    """Return how many different codes there are: the product of the codebook sizes (exact, of any size)."""
+    """Return how many different codes there are.
+
+    The product of the codebook sizes (exact, of any size).
+    """
     return math.prod(int(k) for k in codebook_sizes)
 
 
@@ -25,7 +28,8 @@ def check_capacity(codebook_sizes: Sequence[int]) -> None:
     """Raise `BadInput` where the codes do not fit a 63-bit key."""
     if capacity(codebook_sizes) > LARGEST_KEY:
         raise BadInput(
-            f"codebook sizes {'x'.join(map(str, codebook_sizes))} make {capacity(codebook_sizes):.3g} codes",
+            f"codebook sizes {'x'.join(map(str, codebook_sizes))} make"
+            f" {capacity(codebook_sizes):.3g} codes",
             where="tokenizer.codebook_sizes",
             expected=f"a product of at most 2**63 - 1 = {LARGEST_KEY}",
             do="take fewer or smaller levels",
@@ -44,24 +48,38 @@ def check_sizes(items: int, codebook_sizes: Sequence[int], *, unique: bool) -> N
     written = "x".join(map(str, codebook_sizes))
     if items < max(codebook_sizes):
         raise BadInput(
-            f"{items:,} items are fewer than the {max(codebook_sizes):,} codes of the largest codebook ({written})",
+            f"{items:,} items are fewer than the {max(codebook_sizes):,} codes of the largest"
+            f" codebook ({written})",
             where="tokenizer.codebook_sizes",
             expected="at least one item a code",
-            do=f"take smaller codebooks, such as --params=tokenizer.codebook_sizes={_smaller(items, codebook_sizes, unique)}",
+            do=(
+                "take smaller codebooks, such as"
+                f" --params=tokenizer.codebook_sizes={_smaller(items, codebook_sizes, unique)}"
+            ),
         )
     if unique and capacity(codebook_sizes) < items:
         raise BadInput(
-            f"codebook sizes {written} make {capacity(codebook_sizes):,} codes for {items:,} items, so they cannot all be unique",
+            f"codebook sizes {written} make {capacity(codebook_sizes):,} codes for {items:,} items,"
+            " so they cannot all be unique",
             where="tokenizer.codebook_sizes",
             expected="at least as many codes as items with identify.strategy=reassign",
-            do=f"take --params=tokenizer.codebook_sizes={_enough(items, len(codebook_sizes))} or more, or identify.strategy=suffix",
+            do=(
+                f"take --params=tokenizer.codebook_sizes={_enough(items, len(codebook_sizes))} or"
+                " more, or identify.strategy=suffix"
+            ),
         )
 
 
 def _smaller(items: int, codebook_sizes: Sequence[int], unique: bool) -> str:
-    """Suggest sizes that so many items can be fitted on, and that give each its own codes if need be."""
+    """Suggest sizes that so many items can be fitted on, and that give each its own codes if need
+    be.
+    """
     smaller = [min(k, max(1, items // 4)) for k in codebook_sizes]
-    return _enough(items, len(smaller)) if unique and capacity(smaller) < items else "x".join(map(str, smaller))
+    return (
+        _enough(items, len(smaller))
+        if unique and capacity(smaller) < items
+        else "x".join(map(str, smaller))
+    )
 
 
 def _enough(items: int, levels: int) -> str:
@@ -101,7 +119,11 @@ def ranks(packed: np.ndarray) -> np.ndarray:
     """Number the rows that share a key 0, 1, 2 … in row order: shape (n,) → (n,) int64."""
     order = np.argsort(packed, kind="stable")
     in_order = packed[order]
-    starts = np.flatnonzero(np.concatenate([[True], in_order[1:] != in_order[:-1]])) if len(packed) else np.zeros(0, np.int64)
+    starts = (
+        np.flatnonzero(np.concatenate([[True], in_order[1:] != in_order[:-1]]))
+        if len(packed)
+        else np.zeros(0, np.int64)
+    )
     sizes = np.diff(np.append(starts, len(packed)))
     rank = np.empty(len(packed), dtype=np.int64)
     rank[order] = np.arange(len(packed)) - np.repeat(starts, sizes)
@@ -109,7 +131,10 @@ def ranks(packed: np.ndarray) -> np.ndarray:
 
 
 def token(level: int, code: int) -> str:
-    """Write one code as a token: level 0, code 45 → `<a_45>`; after 26 levels the letters double (`<aa_0>`)."""
+    """Write one code as a token: level 0, code 45 → `<a_45>`.
+
+    After 26 levels the letters double (`<aa_0>`).
+    """
     letters = ""
     level += 1
     while level:

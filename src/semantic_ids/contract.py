@@ -37,40 +37,58 @@ class Tokenizer(Protocol):
 
     @property
     def normalizes(self) -> bool:
-        """Whether vectors are brought to unit length first, so that `decode` returns unit vectors."""
+        """Whether vectors are normalised first, so that `decode` returns unit vectors."""
 
     @property
     def preserves_distances(self) -> bool:
-        """Whether the space that is quantised is that of decoded vectors, but for a shift and one factor for all distances."""
+        """Whether the space that is quantised is that of decoded vectors, but for a shift and one
+        factor for all distances.
+        """
 
     def encode(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the codes of vectors: (m, D) → (m, L) int32. Chunked inside; the same whatever m is."""
+        """Return the codes of vectors: (m, D) → (m, L) int32.
+
+        Chunked inside; the same whatever m is.
+        """
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Return the vectors that codes stand for: (m, L) → (m, D) float32."""
 
     def distortion(self, vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        """Return the squared error of each vector with its codes, in the space that is quantised: (m, D), (m, L) → (m,) float32."""
+        """Return the squared error of each vector with its codes, in the space that is quantised.
+
+        (m, D), (m, L) → (m,) float32.
+        """
 
     def level_costs(self, vectors: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
         """Return the distortion of each last-level code under a given prefix.
 
-        (m, D), (m, L − 1) → (m, K_L) float32: squared error, in the space that is quantised, of item i with `prefixes[i]` and code k.
+        (m, D), (m, L − 1) → (m, K_L) float32: squared error, in the space that is quantised, of
+        item i with `prefixes[i]` and code k.
         """
 
     def candidates(
-        self, vectors: np.ndarray, t: int, *, distinct_prefixes: bool = False, closed: np.ndarray | None = None
+        self,
+        vectors: np.ndarray,
+        t: int,
+        *,
+        distinct_prefixes: bool = False,
+        closed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the t best full codes of each vector, best first, and their distortion.
 
         Args:
             vectors: (m, D).
-            t: How many. Fewer may exist or be found: then the rest have distortion inf and codes −1.
-            distinct_prefixes: Take only the best code under each prefix, so that the t codes have t prefixes.
-            closed: Keys of prefixes (`codes.keys` of the first L − 1 levels) that may not be used, ascending, int64.
+            t: How many. Fewer may exist or be found: then the rest have distortion inf and codes
+                −1.
+            distinct_prefixes: Take only the best code under each prefix, so that the t codes have t
+                prefixes.
+            closed: Keys of prefixes (`codes.keys` of the first L − 1 levels) that may not be used,
+                ascending, int64.
 
         Returns:
-            (m, t, L) int32 and (m, t) float32, ascending; equal distortions in the order of the codes.
+            (m, t, L) int32 and (m, t) float32, ascending; equal distortions in the order of the
+            codes.
         """
 
     def save(self, directory: str | Path) -> None:
@@ -78,4 +96,5 @@ class Tokenizer(Protocol):
 
 
 Assign = Callable[[np.ndarray, Tokenizer, np.ndarray], np.ndarray]
-"""Makes codes unique: codes (m, L) int32, the tokenizer that made them, its vectors (m, D) → unique codes (m, L) int32."""
+"""Makes codes unique: codes (m, L) int32, the tokenizer that made them, its vectors (m, D) → unique
+codes (m, L) int32."""

@@ -1,8 +1,9 @@
 """The one error that is meant for users.
 
-Everything a user can mend (a missing column, a vector with NaN, a mistyped parameter) is a `BadInput`. It reads as one line that says
-what was found, where, what was expected and what to do; the command line prints that line and ends with exit code 1. Any other exception
-is a defect of ours and keeps its traceback.
+Everything a user can mend (a missing column, a vector with NaN, a mistyped parameter) is a
+`BadInput`. It reads as one line that says what was found, where, what was expected and what to do;
+the command line prints that line and ends with exit code 1. Any other exception is a defect of ours
+and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ class BadInput(ValueError):
         do: What the user can do about it.
     """
 
-    def __init__(self, found: str, *, where: str | None = None, expected: str | None = None, do: str | None = None) -> None:
+    def __init__(
+        self,
+        found: str,
+        *,
+        where: str | None = None,
+        expected: str | None = None,
+        do: str | None = None,
+    ) -> None:
         self.found, self.where, self.expected, self.do = found, where, expected, do
         parts = [f"{where}: {found}" if where else found]
         if expected:
@@ -32,6 +40,6 @@ class BadInput(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `"; the nearest is 'x'"` for a mistyped name, or an empty string when nothing is near."""
+    """Return `"; the nearest is 'x'"` for a mistyped name, or an empty string."""
     matches = get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
     return f"; the nearest is '{matches[0]}'" if matches else ""

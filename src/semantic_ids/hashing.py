@@ -17,7 +17,8 @@ import numpy as np
 def item_hash(item_ids: Iterable[int | str]) -> np.ndarray:
     """Hash item ids; an integer and its decimal string hash alike.
 
-    The hash is the first eight bytes (little-endian) of BLAKE2b with an 8-byte digest of the id's UTF-8 text.
+    The hash is the first eight bytes (little-endian) of BLAKE2b with an 8-byte digest of the id's
+    UTF-8 text.
 
     Args:
         item_ids: n integers or strings.
@@ -32,9 +33,11 @@ def item_hash(item_ids: Iterable[int | str]) -> np.ndarray:
 def vector_hash(vectors: np.ndarray) -> np.ndarray:
     """Hash the bytes of each row, with −0 read as 0, so that equal vectors hash alike.
 
-    Multilinear hashing of the row's words (of 32 bits; 16 for float16), modulo 2**64, with fixed random odd multipliers and a mixing step
-    at the end (D. Lemire and O. Kaser, "Strongly universal string hashing is fast", The Computer Journal 57(11), 2014). The upper half of
-    a 32-bit word is first folded into the lower: the lower bits of short numbers such as 1.0 are all zero, which would waste hash bits.
+    Multilinear hashing of the row's words (of 32 bits; 16 for float16), modulo 2**64, with fixed
+    random odd multipliers and a mixing step at the end (D. Lemire and O. Kaser, "Strongly universal
+    string hashing is fast", The Computer Journal 57(11), 2014). The upper half of a 32-bit word is
+    first folded into the lower: the lower bits of short numbers such as 1.0 are all zero, which
+    would waste hash bits.
 
     Args:
         vectors: Shape (n, D), float16, float32 or float64.
@@ -57,7 +60,9 @@ _BLOCK_WORDS = 1 << 16
 
 @cache
 def _multipliers(n: int) -> np.ndarray:
-    return np.random.Generator(np.random.PCG64(0x5EED)).integers(0, 2**63, n, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    return np.random.Generator(np.random.PCG64(0x5EED)).integers(
+        0, 2**63, n, dtype=np.uint64
+    ) * np.uint64(2) + np.uint64(1)
 
 
 def _words(vectors: np.ndarray) -> np.ndarray:
@@ -71,20 +76,28 @@ def _words(vectors: np.ndarray) -> np.ndarray:
 
 
 def _mix(h: np.ndarray) -> np.ndarray:
-    """Spread the bits of 64-bit integers: the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+    """Spread the bits of 64-bit integers.
+
+    The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+    """
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return h ^ (h >> np.uint64(31))
 
 
 def fingerprint(*parts: Any) -> str:
-    """Return 16 hex digits that stand for JSON-like values and arrays; equal parts give equal fingerprints."""
+    """Return 16 hex digits that stand for JSON-like values and arrays.
+
+    Equal parts give equal fingerprints.
+    """
     digest = blake2b(digest_size=8)
     for part in parts:
         if isinstance(part, np.ndarray):
             digest.update(f"{part.dtype.str}{part.shape}".encode())
             digest.update(np.ascontiguousarray(part).data)
         else:
-            digest.update(json.dumps(part, sort_keys=True, separators=(",", ":"), default=str).encode())
+            digest.update(
+                json.dumps(part, sort_keys=True, separators=(",", ":"), default=str).encode()
+            )
         digest.update(b"\0")
     return digest.hexdigest()

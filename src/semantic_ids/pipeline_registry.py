@@ -17,5 +17,11 @@ PIPELINES = {
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Build each stage once and sum the stages of each name."""
-    built = {stage: import_module(f"{__package__}.pipelines.{stage}").create_pipeline() for stage in STAGES}
-    return {name: sum((built[stage] for stage in stages), Pipeline([])) for name, stages in PIPELINES.items()}
+    built = {
+        stage: import_module(f"{__package__}.pipelines.{stage}").create_pipeline()
+        for stage in STAGES
+    }
+    return {
+        name: sum((built[stage] for stage in stages), Pipeline([]))
+        for name, stages in PIPELINES.items()
+    }

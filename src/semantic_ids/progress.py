@@ -39,8 +39,9 @@ def tell(what: str, numbers: Mapping[str, Any], step: int) -> None:
 class Progress:
     """Report how far a piece of work is.
 
-    On a terminal it draws a bar (with tqdm, where tqdm is installed). Elsewhere it logs a line every ten seconds, so that short work
-    says nothing at all; nothing either where `lines` is off, for work that has lines of its own.
+    On a terminal it draws a bar (with tqdm, where tqdm is installed). Elsewhere it logs a line
+    every ten seconds, so that short work says nothing at all; nothing either where `lines` is off,
+    for work that has lines of its own.
 
         with Progress("encode", total=n) as progress:
             for rows in chunks(n):
@@ -69,9 +70,17 @@ class Progress:
         elapsed = time.monotonic() - self._start
         left = elapsed / self.done * (self.total - self.done) if self.done else float("nan")
         rate = self.done / elapsed if elapsed else float("nan")
-        return f"{self.label}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f} a second, about {left:,.0f} s left"
+        return (
+            f"{self.label}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f} a second,"
+            f" about {left:,.0f} s left"
+        )
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._bar is not None:
             self._bar.close()
 

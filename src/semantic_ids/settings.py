@@ -11,18 +11,29 @@ from semantic_ids.app.resolvers import RESOLVERS
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
-    # An environment overrides single values and keeps the rest; Kedro's default would throw the siblings away.
-    "merge_strategy": {"parameters": "soft", "mlflow": "soft", "globals": "soft", "catalog": "soft"},
+    # An environment overrides single values and keeps the rest; Kedro's default would throw the
+    # siblings away.
+    "merge_strategy": {
+        "parameters": "soft",
+        "mlflow": "soft",
+        "globals": "soft",
+        "catalog": "soft",
+    },
     "custom_resolvers": RESOLVERS,
 }
 
-# kedro-mlflow talks to its server whenever a context is made, even for `kedro registry list`. `hooks.tracking` starts its hook instead,
-# when a run begins and tracking is on.
+# kedro-mlflow talks to its server whenever a context is made, even for `kedro registry list`.
+# `hooks.tracking` starts its hook instead, when a run begins and tracking is on.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
 
-# Kedro imports kedro-mlflow, and with it MLflow, at every command, right after this file: what is to be quiet has to be told here.
+# Kedro imports kedro-mlflow, and with it MLflow, at every command, right after this file: what is
+# to be quiet has to be told here.
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")  # `.telemetry` says so too, but a packaged run has none
+os.environ.setdefault(
+    "KEDRO_DISABLE_TELEMETRY", "true"
+)  # `.telemetry` says so too, but a packaged run has none
 logging.captureWarnings(True)
-logging.getLogger("py.warnings").addFilter(lambda record: "Add type hints to the `predict` method" not in record.getMessage())
+logging.getLogger("py.warnings").addFilter(
+    lambda record: "Add type hints to the `predict` method" not in record.getMessage()
+)

@@ -1,4 +1,6 @@
-"""A small data set on disk, as `benchmarks.data.prepare` leaves it, and systems that need no library."""
+"""A small data set on disk, as `benchmarks.data.prepare` leaves it, and systems that need no
+library.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ SIZES = (8, 4, 8)
 
 
 class Remembering(System):
-    """Codebooks are the first vectors that it is given, and it remembers all that it was fitted on."""
+    """Codebooks are the first vectors it is given; it remembers all that it was fitted on."""
 
     name, title, package, modules = "remembering", "Remembering", "numpy", ("numpy",)
 
@@ -35,7 +37,11 @@ class Remembering(System):
         first = sum(codebook[0] for codebook in codebooks)
 
         def encode(x):
-            return np.argmin(((np.asarray(x)[:, None] - first) ** 2).sum(2), 1)[:, None].repeat(len(codebook_sizes), 1).astype(np.int32)
+            return (
+                np.argmin(((np.asarray(x)[:, None] - first) ** 2).sum(2), 1)[:, None]
+                .repeat(len(codebook_sizes), 1)
+                .astype(np.int32)
+            )
 
         return given(codebooks, encode)
 
@@ -50,7 +56,10 @@ def folder(vectors, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("benchmarks") / "items.parquet"
     pq.write_table(pa.table({"ItemID": np.arange(len(vectors)), "embedding": list(vectors)}), path)
     into = path.parent / "embeddings"
-    assert prepare(DataSet("sample", "Small", path, lambda folder, quick: path), into, quick=False) == vectors.shape
+    assert (
+        prepare(DataSet("sample", "Small", path, lambda folder, quick: path), into, quick=False)
+        == vectors.shape
+    )
     assert path.exists()
     return into
 

@@ -41,7 +41,10 @@ def on_the_terminal(messages):
 
 def in_the_file(messages):
     days = {"23": "2026-11-21", "00": "2026-11-22"}
-    return "".join(f"{days[at[:2]]} {at} INFO    {PLACES.get(text, 'semantic_ids.app.hooks.stages')}: {text}\n" for at, text in messages)
+    return "".join(
+        f"{days[at[:2]]} {at} INFO    {PLACES.get(text, 'semantic_ids.app.hooks.stages')}: {text}\n"
+        for at, text in messages
+    )
 
 
 @pytest.mark.parametrize("written", [on_the_terminal, in_the_file])
@@ -63,12 +66,20 @@ def test_the_last_run_counts():
 
 def test_a_row_has_estimates_and_measurements_side_by_side():
     whole = row("even", RESULTS, {**FOUND, "peak": 1.74e9})
-    assert whole == "| even, 1,000,000 × 768 | 38 / 72 | 19 / 20 | 17 / 17 | 0.4 / 39 | 75 / 149 | 1.8 / 1.7 |"
+    assert (
+        whole
+        == "| even, 1,000,000 × 768 | 38 / 72 | 19 / 20 | 17 / 17 | 0.4 / 39 | 75 / 149 | 1.8 /"
+        " 1.7 |"
+    )
 
 
 def test_what_was_not_measured_is_a_dash():
     part = row("even", RESULTS, {"train": 72.0})
-    assert part == f"| even, 1,000,000 × 768 | 38 / 72 | 19 / {NONE} | 17 / {NONE} | 0.4 / {NONE} | 75 / {NONE} | 1.8 / {NONE} |"
+    assert (
+        part
+        == f"| even, 1,000,000 × 768 | 38 / 72 | 19 / {NONE} | 17 / {NONE} | 0.4 / {NONE} | 75 /"
+        f" {NONE} | 1.8 / {NONE} |"
+    )
 
 
 def test_the_table_has_a_row_for_each_pair(tmp_path, capsys):

@@ -15,14 +15,28 @@ from semantic_ids.tokenizers import fit_tokenizer
 from tests.tokenizers.pretend import GPU, pretend_gpu
 from tests.tokenizers.test_bare_machine import WITHOUT_THE_REST
 
-RUN = WITHOUT_THE_REST + "import runpy\nsys.argv.pop(0)\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
+RUN = (
+    WITHOUT_THE_REST
+    + "import runpy\nsys.argv.pop(0)\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
+)
 
 
 def ran_bare(script, words, root, folder):
-    """Run a benchmark where nothing is installed but numpy, torch and safetensors; return its run and what it wrote."""
+    """Run a benchmark where nothing is installed but numpy, torch and safetensors.
+
+    Return its run and what it wrote.
+    """
     out = folder / "made" / "figures.json"
     ran = subprocess.run(
-        [sys.executable, "-c", RUN, str(root / "benchmarks" / script), *words, f"--folder={folder}", f"--out={out}"],
+        [
+            sys.executable,
+            "-c",
+            RUN,
+            str(root / "benchmarks" / script),
+            *words,
+            f"--folder={folder}",
+            f"--out={out}",
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(root / "src")},
@@ -34,16 +48,34 @@ def ran_bare(script, words, root, folder):
 
 
 def test_it_measures_and_writes_with_numpy_torch_and_safetensors_alone(tmp_path, root):
-    words = ["--items=900", "--dim=12", "--sizes=6x4x5", "--beams", "1", "3", "--device=cpu", "--repeats=3"]
+    words = [
+        "--items=900",
+        "--dim=12",
+        "--sizes=6x4x5",
+        "--beams",
+        "1",
+        "3",
+        "--device=cpu",
+        "--repeats=3",
+    ]
     ran, found = ran_bare("gpu.py", words, root, tmp_path)
     rows = {row["what"]: row for row in found["rows"]}
     kinds = ("float32", "float16")
     encoded = [f"encode {kind}, beam {beam}" for kind in kinds for beam in (1, 3)]
     plain = ["plain loop, vectors on the device", "plain loop, vectors loaded first"]
-    assert list(rows) == ["fit", *(f"stream {kind}, nothing computed" for kind in kinds), *encoded, *plain]
+    assert list(rows) == [
+        "fit",
+        *(f"stream {kind}, nothing computed" for kind in kinds),
+        *encoded,
+        *plain,
+    ]
     assert all(name in ran.stdout for name in rows) and found["about"]["repeats"] == 3
     for row in rows.values():
-        assert len(row["all_seconds"]) == 3 and row["seconds"] == sorted(row["all_seconds"])[1] > 0 and row["peak_bytes"] is None
+        assert (
+            len(row["all_seconds"]) == 3
+            and row["seconds"] == sorted(row["all_seconds"])[1] > 0
+            and row["peak_bytes"] is None
+        )
     assert rows[encoded[0]]["bytes_read"] == 2 * rows[encoded[2]]["bytes_read"] == 900 * 12 * 4
     assert rows[encoded[0]]["same_codes"] > 0.99
     assert rows[encoded[1]]["error"] < rows[encoded[0]]["error"]
@@ -69,11 +101,15 @@ def test_vectors_are_clustered_and_the_same_twice_over(tmp_path):
 
 def test_the_plain_loop_takes_the_nearest_code_level_by_level(tmp_path):
     x = np.load(make_vectors(tmp_path, 500, 6, seed=2)["float32"])
-    tokenizer = fit_tokenizer(x, codebook_sizes=(5, 4), device="cpu", options={"anneal_rounds": 2, "beam_size": 1})
+    tokenizer = fit_tokenizer(
+        x, codebook_sizes=(5, 4), device="cpu", options={"anneal_rounds": 2, "beam_size": 1}
+    )
     rest = tokenizer.preprocessing.apply(torch.from_numpy(x)).double().numpy()
     found = plain_codes(torch.from_numpy(x), tokenizer).numpy()
     for level, codebook in enumerate(tokenizer.quantizer.codebooks):
         book = codebook.double().numpy()
         distances = ((rest[:, None] - book) ** 2).sum(-1)
-        np.testing.assert_allclose(distances[np.arange(500), found[:, level]], distances.min(1), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            distances[np.arange(500), found[:, level]], distances.min(1), rtol=1e-4, atol=1e-5
+        )
         rest = rest - book[found[:, level]]

@@ -43,7 +43,9 @@ def test_figures_are_those_of_the_codes(task, remembering, folder):
     fitted = system.fit(stored.astype(np.float32), task.codebook_sizes, task.seed)
     codes = fitted.encode(stored)
     error = ((fitted.make_tokenizer().decode(codes) - stored) ** 2).sum()
-    assert row.relative_mse == pytest.approx(error / ((stored - stored.mean(0)) ** 2).sum(), rel=1e-5)
+    assert row.relative_mse == pytest.approx(
+        error / ((stored - stored.mean(0)) ** 2).sum(), rel=1e-5
+    )
     assert row.distinct == len(np.unique(codes, axis=0)) / len(stored)
     assert row.added_distortion == pytest.approx(row.relative_mse_unique / row.relative_mse - 1)
     assert (row.items, row.dim) == stored.shape and row.fits == 1
@@ -60,7 +62,10 @@ def test_no_second_fit_where_none_is_wanted(task, remembering):
 
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
-    [(Unsupported("sizes"), "skipped", "sizes"), (RuntimeError("so\nso"), "failed", "RuntimeError: so")],
+    [
+        (Unsupported("sizes"), "skipped", "sizes"),
+        (RuntimeError("so\nso"), "failed", "RuntimeError: so"),
+    ],
 )
 def test_what_goes_wrong_is_said(task, remembering, monkeypatch, error, status, reason):
     def fit(*_):
@@ -85,9 +90,14 @@ def test_cheap_work_is_repeated_and_long_work_is_not(monkeypatch):
 
 
 def test_peak_is_that_of_the_process_alone(root):
-    script = "import numpy as np; from benchmarks.measure import peak_bytes; b = peak_bytes(); x = np.ones(10**7); print(b, peak_bytes())"
+    script = (
+        "import numpy as np; from benchmarks.measure import peak_bytes; b = peak_bytes(); x ="
+        " np.ones(10**7); print(b, peak_bytes())"
+    )
     held = np.ones(5 * 10**7)  # the parent's 400 MB are none of the child's
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
+    )
     before, after = map(float, done.stdout.split())
     assert before < held.nbytes and after > before + 0.9 * 8e7
 
@@ -100,6 +110,8 @@ def test_in_a_process_of_its_own_and_within_the_time(task):
 
 
 def test_data_that_is_not_there_is_named(tmp_path):
-    absent = replace(DATA_SETS["beauty"], needs=DATA_SETS["beauty"].needs.with_name("absent.parquet"))
+    absent = replace(
+        DATA_SETS["beauty"], needs=DATA_SETS["beauty"].needs.with_name("absent.parquet")
+    )
     assert absent.missing == "shared/data/amazon_beauty/absent.parquet is not there"
     assert not DATA_SETS["sample"].missing

@@ -14,16 +14,53 @@ ROOT = Path(__file__).parents[2]
 
 
 def row(system, title, ours, unique, **more):
-    quality = {"relative_mse": 0.4, "relative_mse_unique": unique, "added_distortion": 0.021, "distinct": 0.9, "recall": 0.3}
+    quality = {
+        "relative_mse": 0.4,
+        "relative_mse_unique": unique,
+        "added_distortion": 0.021,
+        "distinct": 0.9,
+        "recall": 0.3,
+    }
     generalization = {"relative_mse_fitted": 0.3811, "relative_mse_held_out": 0.5}
-    cost = {"fit_seconds": 1.0, "encode_seconds": 0.5, "items_per_second": 2000.0, "fits": 3, "peak_mb": 300.0}
-    numbers = {"items": 1000, "dim": 8, "cohesion_1": 0.2, "cohesion_2": 0.4, **quality, **generalization, **cost}
-    return Row("sample", system, title, ours, "1.2", {"rounds": 3, "kind": "a | b"}, "measured", **numbers | more)
+    cost = {
+        "fit_seconds": 1.0,
+        "encode_seconds": 0.5,
+        "items_per_second": 2000.0,
+        "fits": 3,
+        "peak_mb": 300.0,
+    }
+    numbers = {
+        "items": 1000,
+        "dim": 8,
+        "cohesion_1": 0.2,
+        "cohesion_2": 0.4,
+        **quality,
+        **generalization,
+        **cost,
+    }
+    return Row(
+        "sample",
+        system,
+        title,
+        ours,
+        "1.2",
+        {"rounds": 3, "kind": "a | b"},
+        "measured",
+        **numbers | more,
+    )
 
 
 OURS = row("rq_kmeans", "Ours", True, 0.5, fit_seconds=2.0, encode_seconds=1.0, recall=0.45)
 PLAIN = row("faiss_rq", "Plain", False, 0.8, items_per_second=4000.0)
-REFINED = row("faiss_rq_refined", "Refined", False, 0.625, relative_mse_held_out=0.4, fit_seconds=5.0, encode_seconds=1.0)
+REFINED = row(
+    "faiss_rq_refined",
+    "Refined",
+    False,
+    0.625,
+    relative_mse_held_out=0.4,
+    fit_seconds=5.0,
+    encode_seconds=1.0,
+)
 GONE = Row("sample", "gone", "Gone", False, "", {}, "skipped", "`gone` is not installed")
 
 
@@ -33,7 +70,12 @@ def about(**more):
 
 
 def cells(text, start):
-    return [cell.strip() for cell in next(line for line in text.splitlines() if line.startswith(start)).strip("|").split("|")]
+    return [
+        cell.strip()
+        for cell in (
+            next(line for line in text.splitlines() if line.startswith(start)).strip("|").split("|")
+        )
+    ]
 
 
 def test_figures_of_the_rows_are_in_the_table():
@@ -42,13 +84,22 @@ def test_figures_of_the_rows_are_in_the_table():
     assert cells(text, "| Ours | **0")[2] == "**0.5000 (+2.1%)**"
     assert "1,000 items × 8 dimensions." in text
     assert "- Gone: skipped: `gone` is not installed" in text
-    assert "| Codebooks | 256×128 |" in text and "| Left out: Amazon Beauty | x is not there |" in text
+    assert (
+        "| Codebooks | 256×128 |" in text and "| Left out: Amazon Beauty | x is not there |" in text
+    )
     assert "| Gone | not installed |  |" in text and "rounds 3, kind a \\| b" in text
 
 
 def test_ratios_are_against_the_best_peer():
     line = cells(render(about(), [OURS, PLAIN, REFINED]), "| Ours | 0")
-    assert line[1:] == ["0.800 (Refined)", "1.250 (Refined)", "1.500 (Plain)", "0.500 (Refined)", "0.500 (Plain)", "1.000 (Refined)"]
+    assert line[1:] == [
+        "0.800 (Refined)",
+        "1.250 (Refined)",
+        "1.500 (Plain)",
+        "0.500 (Refined)",
+        "0.500 (Plain)",
+        "1.000 (Refined)",
+    ]
 
 
 def test_no_ratios_without_both_sides():
@@ -56,7 +107,10 @@ def test_no_ratios_without_both_sides():
 
 
 def test_what_was_not_measured_is_a_dash():
-    rows = [row("rq_kmeans", "Ours", True, 0.5, relative_mse_held_out=None, relative_mse_fitted=None), GONE]
+    rows = [
+        row("rq_kmeans", "Ours", True, 0.5, relative_mse_held_out=None, relative_mse_fitted=None),
+        GONE,
+    ]
     text = render(about(held_out=False), rows)
     assert cells(text, "| Ours | **0")[3] == NONE
     assert "fitted a second time, so" in text

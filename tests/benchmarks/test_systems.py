@@ -1,4 +1,7 @@
-"""Every system that is installed: its codes are in range, and our tokenizer decodes them as the system itself does."""
+"""Every system that is installed.
+
+Its codes are in range, and our tokenizer decodes them as the system itself does.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,12 @@ def test_distortion_is_that_of_the_space_that_is_quantised(fitted):
     tokenizer = fitted.make_tokenizer()
     codes = fitted.encode(NEW)
     costs = tokenizer.level_costs(NEW, codes[:, :-1])
-    np.testing.assert_allclose(costs[np.arange(len(NEW)), codes[:, -1]], tokenizer.distortion(NEW, codes), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        costs[np.arange(len(NEW)), codes[:, -1]],
+        tokenizer.distortion(NEW, codes),
+        rtol=1e-3,
+        atol=1e-4,
+    )
 
 
 def test_codes_follow_the_vectors(system, fitted, vectors):
@@ -101,7 +109,10 @@ def test_a_beam_that_looks_up_finds_the_codes_of_one_that_does_not(vectors):
 
 def test_ours_takes_the_values_of_conf_base():
     settings = systems()["rq_vae"]().settings
-    assert settings["preprocess.center"] is True and settings["epochs"] > systems()["rq_vae"](quick=True).settings["epochs"]
+    assert (
+        settings["preprocess.center"] is True
+        and settings["epochs"] > systems()["rq_vae"](quick=True).settings["epochs"]
+    )
 
 
 def test_a_missing_package_is_named():

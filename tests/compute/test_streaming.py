@@ -49,7 +49,10 @@ def no_thread_left():
 @pytest.mark.parametrize("kind", ["slices", "numbers"])
 def test_rows_come_in_order_as_float32_wherever_they_are_wanted(array, lane, kind):
     expected = [array[part].astype(np.float32) for part in parts(kind)]
-    for arriving in (streamed(array, parts(kind), CPU), sent_ahead(array, parts(kind), lane, torch.float32)):
+    for arriving in (
+        streamed(array, parts(kind), CPU),
+        sent_ahead(array, parts(kind), lane, torch.float32),
+    ):
         found = [rows.clone() for rows in arriving]
         assert [rows.dtype for rows in found] == [torch.float32] * 4
         for rows, here in zip(found, expected, strict=True):
@@ -72,12 +75,14 @@ def test_integers_arrive_as_integers(lane):
 @pytest.mark.parametrize("few", [[], [slice(10, 12)]])
 def test_a_single_part_and_none_need_no_lane(few, lane):
     array = np.ones((N, DIM), np.float32)
-    assert [rows.shape for rows in sent_ahead(array, few, lane, torch.float32)] == [(2, DIM)] * len(few)
+    assert [rows.shape for rows in sent_ahead(array, few, lane, torch.float32)] == [(2, DIM)] * len(
+        few
+    )
     assert not lane.buffers
 
 
 class FarAhead(LateLane):
-    """Hands rows on before they are there, as a GPU does whose computations wait for them in turn."""
+    """Hands rows on before they are there, as a GPU whose computations wait in turn."""
 
     def __init__(self) -> None:
         super().__init__(CPU)
@@ -95,7 +100,9 @@ class FarAhead(LateLane):
 def test_no_buffer_is_filled_before_what_it_held_has_been_copied():
     lane, array = FarAhead(), np.random.default_rng(0).normal(size=(N, DIM)).astype(np.float32)
     found = list(sent_ahead(array, list(chunks(N, 600)), lane, torch.float32))
-    assert [moment.waited for moment in lane.moments] == [1] * (len(found) - BUFFERS) + [0] * BUFFERS
+    assert [moment.waited for moment in lane.moments] == [1] * (len(found) - BUFFERS) + [
+        0
+    ] * BUFFERS
     for moment in lane.moments:
         moment.synchronize()
     np.testing.assert_array_equal(torch.cat(found).numpy(), array)
@@ -103,7 +110,9 @@ def test_no_buffer_is_filled_before_what_it_held_has_been_copied():
 
 def test_an_error_while_reading_comes_in_its_place(lane, no_thread_left):
     array = np.ones((N, DIM), np.float32)
-    arriving = sent_ahead(array, [np.arange(10), np.arange(20), np.array([1, N]), np.arange(5)], lane, torch.float32)
+    arriving = sent_ahead(
+        array, [np.arange(10), np.arange(20), np.array([1, N]), np.arange(5)], lane, torch.float32
+    )
     assert [len(next(arriving)), len(next(arriving))] == [10, 20]
     with pytest.raises(IndexError):
         next(arriving)
@@ -124,7 +133,9 @@ def test_who_stops_early_leaves_no_thread_behind(lane, ending, no_thread_left):
     assert lane.sent <= 2
 
 
-def test_an_interrupt_while_waiting_for_rows_is_the_callers_and_no_thread_is_left(lane, monkeypatch, no_thread_left):
+def test_an_interrupt_while_waiting_for_rows_is_the_callers_and_no_thread_is_left(
+    lane, monkeypatch, no_thread_left
+):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -137,20 +148,26 @@ def test_an_interrupt_while_waiting_for_rows_is_the_callers_and_no_thread_is_lef
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(KeyboardInterrupt):
-            list(sent_ahead(np.ones((N, DIM), np.float32), list(chunks(N, 10)), lane, torch.float32))
+            list(
+                sent_ahead(np.ones((N, DIM), np.float32), list(chunks(N, 10)), lane, torch.float32)
+            )
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert lane.sent <= 2
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells the resident pages of a mapping")
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps").exists(), reason="only Linux tells the resident pages of a mapping"
+)
 @pytest.mark.parametrize("open_map", [map_rows, lambda path: np.load(path, mmap_mode="r")])
 def test_pages_are_given_back(lane, tmp_path, open_map):
     np.save(tmp_path / "rows.npy", np.ones((50_000, 32), np.float32))
     mapped = open_map(tmp_path / "rows.npy")
     for _ in sent_ahead(mapped, list(chunks(50_000, 20_000)), lane, torch.float32):
-        assert resident_kb(mapped) < 6000  # of 6,250: that the next chunk is being read at the time is fine
+        assert (
+            resident_kb(mapped) < 6000
+        )  # of 6,250: that the next chunk is being read at the time is fine
     assert resident_kb(mapped) == 0
 
 
@@ -172,7 +189,9 @@ def test_results_are_written_where_their_rows_are(monkeypatch, device, n):
 
 
 @pytest.mark.parametrize("device", [CPU, GPU])
-def test_an_error_of_the_work_is_the_callers_and_no_thread_is_left(monkeypatch, device, no_thread_left):
+def test_an_error_of_the_work_is_the_callers_and_no_thread_is_left(
+    monkeypatch, device, no_thread_left
+):
     monkeypatch.setattr("semantic_ids.compute.threads.GPU_ROWS", 10)
 
     def work(x, part):
@@ -202,7 +221,10 @@ def test_products_on_a_gpu_are_in_full_precision_whatever_is_set(around):
         torch.set_float32_matmul_precision(around)
         with full_precision(torch.device("cuda")):
             assert torch.backends.cuda.matmul.fp32_precision == "ieee"
-        assert torch.get_float32_matmul_precision() == around and torch.backends.cuda.matmul.allow_tf32 == (around == "high")
+        assert (
+            torch.get_float32_matmul_precision() == around
+            and torch.backends.cuda.matmul.allow_tf32 == (around == "high")
+        )
         with full_precision(CPU):
             assert torch.get_float32_matmul_precision() == around
     finally:

@@ -1,4 +1,7 @@
-"""What is saved comes back, with its provenance; what is missing or damaged is one clear line; the same artifact is the same bytes."""
+"""What is saved comes back, with its provenance; what is missing or damaged is one clear line.
+
+The same artifact is the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,11 @@ def test_codes_come_back(tmp_path, string_ids, levels):
     loaded = dataset.load()
     np.testing.assert_array_equal(loaded.codes, saved.codes)
     assert loaded.item_ids.equals(saved.item_ids) and loaded.codes.dtype == np.int32
-    assert (loaded.sizes, loaded.levels, loaded.provenance) == (saved.sizes, saved.levels, saved.provenance)
+    assert (loaded.sizes, loaded.levels, loaded.provenance) == (
+        saved.sizes,
+        saved.levels,
+        saved.provenance,
+    )
     np.testing.assert_array_equal(loaded.tokenizer_codes, saved.codes[:, :levels])
 
 
@@ -55,7 +62,9 @@ def test_semantic_ids_are_what_the_plan_says_they_are(tmp_path):
     assert table.schema.field("item_id").type == pa.int64()
     assert table.schema.field("codes").type == pa.list_(pa.int32(), 3)
     a, b, c = saved.codes[4]
-    assert table["semantic_id"][4].as_py() == f"<a_{a}><b_{b}><c_{c}>" and table["codes"][4].as_py() == [a, b, c]
+    assert table["semantic_id"][4].as_py() == f"<a_{a}><b_{b}><c_{c}>" and table["codes"][
+        4
+    ].as_py() == [a, b, c]
 
 
 def test_many_row_groups_are_one_table(tmp_path, monkeypatch):
@@ -67,13 +76,26 @@ def test_many_row_groups_are_one_table(tmp_path, monkeypatch):
 
 
 def test_the_split_comes_back(tmp_path):
-    saved = Split(np.array([True, False, False]), np.array([True, True, False]), pa.array(["a", "b", "c"]), MADE)
+    saved = Split(
+        np.array([True, False, False]),
+        np.array([True, True, False]),
+        pa.array(["a", "b", "c"]),
+        MADE,
+    )
     dataset = datasets.SplitDataset(filepath=str(tmp_path / "split.parquet"))
     dataset.save(saved)
     loaded = dataset.load()
-    assert loaded.validation.tolist() == [True, False, False] and loaded.tuning.tolist() == [True, True, False]
+    assert loaded.validation.tolist() == [True, False, False] and loaded.tuning.tolist() == [
+        True,
+        True,
+        False,
+    ]
     assert loaded.item_ids.equals(saved.item_ids) and loaded.provenance == MADE
-    assert loaded.rows("all") is None and loaded.rows("train").tolist() == [1, 2] and loaded.validation_rows.tolist() == [0]
+    assert (
+        loaded.rows("all") is None
+        and loaded.rows("train").tolist() == [1, 2]
+        and loaded.validation_rows.tolist() == [0]
+    )
 
 
 def test_a_tokenizer_comes_back_with_its_provenance(tmp_path):
@@ -84,7 +106,11 @@ def test_a_tokenizer_comes_back_with_its_provenance(tmp_path):
         dataset.save(tokenizer)
     tokenizer.provenance = MADE
     dataset.save(tokenizer)
-    assert sorted(p.name for p in (tmp_path / "tokenizer").iterdir()) == ["config.json", "manifest.json", "model.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "tokenizer").iterdir()) == [
+        "config.json",
+        "manifest.json",
+        "model.safetensors",
+    ]
     loaded = dataset.load()
     np.testing.assert_array_equal(loaded.encode(x), tokenizer.encode(x))
     assert loaded.provenance == MADE
@@ -99,7 +125,9 @@ def test_mappings_are_plain_json_with_a_manifest_beside_them(tmp_path):
     assert dataset.load() == {f"item-{i}": saved.codes[i].tolist() for i in range(10)}
     manifest = json.loads((tmp_path / "semantic_id_mappings.manifest.json").read_text())
     assert Provenance.from_json(manifest) == MADE and manifest["fingerprint"] == MADE.fingerprint
-    assert json.loads(dataset.preview(nrows=3)) == {f"item-{i}": saved.codes[i].tolist() for i in range(3)}
+    assert json.loads(dataset.preview(nrows=3)) == {
+        f"item-{i}": saved.codes[i].tolist() for i in range(3)
+    }
     assert len(json.loads(dataset.preview(nrows=99))) == 10
 
 
@@ -180,13 +208,28 @@ def test_what_is_damaged_names_the_pipeline_to_run(tmp_path, name, file, stage):
 
 def test_a_parquet_file_of_another_program_is_refused(tmp_path):
     pq.write_table(pa.table({"item_id": [1], "codes": [[1, 2]]}), tmp_path / "codes.parquet")
-    assert "made from" in str(cause(datasets.CodesDataset(filepath=str(tmp_path / "codes.parquet")).load))
+    assert "made from" in str(
+        cause(datasets.CodesDataset(filepath=str(tmp_path / "codes.parquet")).load)
+    )
 
 
-@pytest.mark.parametrize("name", ["CodesDataset", "SplitDataset", "TableDataset", "JsonDataset", "FigureDataset", "TokenizerDataset"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CodesDataset",
+        "SplitDataset",
+        "TableDataset",
+        "JsonDataset",
+        "FigureDataset",
+        "TokenizerDataset",
+    ],
+)
 def test_metadata_is_kept_for_kedro_viz(tmp_path, name):
     metadata = {"kedro-viz": {"layer": "reporting"}}
-    assert getattr(datasets, name)(filepath=str(tmp_path / "x"), metadata=metadata).metadata == metadata
+    assert (
+        getattr(datasets, name)(filepath=str(tmp_path / "x"), metadata=metadata).metadata
+        == metadata
+    )
 
 
 def test_every_dataset_is_found_by_name_and_nothing_else_is():

@@ -33,7 +33,11 @@ def stream_of(path: Path, **options) -> EmbeddingStream:
 
 def write(path: Path, ids: list, vectors: np.ndarray, group: int = 16) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table({"ItemID": ids, "embedding": pa.array(list(vectors), pa.list_(pa.float32()))}), path, row_group_size=group)
+    pq.write_table(
+        pa.table({"ItemID": ids, "embedding": pa.array(list(vectors), pa.list_(pa.float32()))}),
+        path,
+        row_group_size=group,
+    )
     return path
 
 
@@ -47,7 +51,9 @@ def vectors() -> np.ndarray:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> EmbeddingsDataset:
-    return EmbeddingsDataset(str(tmp_path / "data" / "embeddings"), metadata={"kedro-viz": {"layer": "primary"}})
+    return EmbeddingsDataset(
+        str(tmp_path / "data" / "embeddings"), metadata={"kedro-viz": {"layer": "primary"}}
+    )
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -88,7 +94,12 @@ def test_bytes_do_not_depend_on_rows_and_files(tmp_path, vectors, drop) -> None:
         rows = random.Random(seed).sample(range(60), 60)
         cuts = sorted(random.Random(seed).sample(range(1, 60), seed))
         for number, part in enumerate(np.split(np.array(rows), cuts)):
-            write(tmp_path / str(seed) / f"{number}.parquet", part.tolist(), vectors[part], group=5 + seed)
+            write(
+                tmp_path / str(seed) / f"{number}.parquet",
+                part.tolist(),
+                vectors[part],
+                group=5 + seed,
+            )
         dataset = EmbeddingsDataset(str(tmp_path / f"out{seed}"))
         dataset.save(stream_of(tmp_path / str(seed), drop=drop))
         found.append(bytes_of(dataset._filepath))
@@ -123,7 +134,9 @@ def test_an_invalid_row_leaves_what_was_there(dataset, vectors, tmp_path) -> Non
     stream = stream_of(write(tmp_path / "in.parquet", list(range(60)), vectors))
     with pytest.raises(DatasetError) as caught:
         dataset.save(stream)
-    assert "row group 3, row 50: item id 50: a value in the vector is NaN" in bad_input(caught.value)
+    assert "row group 3, row 50: item id 50: a value in the vector is NaN" in bad_input(
+        caught.value
+    )
     assert bytes_of(dataset._filepath) == before
     assert list(dataset._filepath.parent.iterdir()) == [dataset._filepath]
 
@@ -155,17 +168,19 @@ def test_a_file_system_that_cannot_reserve(dataset, vectors, tmp_path, monkeypat
 def test_killed_in_the_middle_leaves_no_embeddings(dataset, vectors, tmp_path) -> None:
     path = write(tmp_path / "in.parquet", list(range(60)), vectors)
     code = (
-        "import os, signal\nfrom semantic_ids.datasets.embeddings import EmbeddingsDataset\n"
-        "from semantic_ids.ingestion import ParquetSource\n"
-        "from semantic_ids.ingestion.check import IngestOptions; from semantic_ids.ingestion.stream import open_stream\n"
-        "pwrite, calls = os.pwrite, []\n"
-        "def dying(*args):\n    calls.append(1)\n    len(calls) == 40 and os.kill(os.getpid(), signal.SIGKILL)\n    return pwrite(*args)\n"
-        "os.pwrite = dying\n"
-        f"stream, _ = open_stream(ParquetSource({str(path)!r}), IngestOptions('ItemID', 'embedding'))\n"
-        f"EmbeddingsDataset({str(dataset._filepath)!r}).save(stream)\n"
+        "import os, signal\nfrom semantic_ids.datasets.embeddings import EmbeddingsDataset\nfrom"
+        " semantic_ids.ingestion import ParquetSource\nfrom semantic_ids.ingestion.check import"
+        " IngestOptions; from semantic_ids.ingestion.stream import open_stream\npwrite, calls ="
+        " os.pwrite, []\ndef dying(*args):\n    calls.append(1)\n    len(calls) == 40 and"
+        " os.kill(os.getpid(), signal.SIGKILL)\n    return pwrite(*args)\nos.pwrite ="
+        f" dying\nstream, _ = open_stream(ParquetSource({str(path)!r}), IngestOptions('ItemID',"
+        f" 'embedding'))\nEmbeddingsDataset({str(dataset._filepath)!r}).save(stream)\n"
     )
     assert (
-        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(SRC)}, check=False).returncode == -signal.SIGKILL
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(SRC)}, check=False
+        ).returncode
+        == -signal.SIGKILL
     )
     assert not dataset.exists()
     assert len(list(dataset._filepath.parent.iterdir())) == 1
@@ -203,7 +218,18 @@ def short_hashes(folder: Path) -> None:
     np.save(folder / "vector_hashes.npy", np.zeros(5, np.uint64))
 
 
-@pytest.mark.parametrize("damage", [without_manifest, short_vectors, no_header, broken_manifest, other_rows, broken_ids, short_hashes])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        without_manifest,
+        short_vectors,
+        no_header,
+        broken_manifest,
+        other_rows,
+        broken_ids,
+        short_hashes,
+    ],
+)
 def test_what_is_not_whole_is_refused(dataset, vectors, tmp_path, damage) -> None:
     dataset.save(stream_of(write(tmp_path / "in.parquet", list(range(60)), vectors)))
     damage(dataset._filepath)
@@ -233,5 +259,7 @@ def test_preview_is_small(dataset, vectors, tmp_path) -> None:
     found = dataset.load()
     assert preview["columns"] == ["item_id", *(f"dimension {d}" for d in range(6))]
     assert [row[0] for row in preview["data"]] == found.item_ids[:3].to_pylist()
-    np.testing.assert_allclose([row[1:] for row in preview["data"]], found.vectors[:3, :6], atol=1e-6)
+    np.testing.assert_allclose(
+        [row[1:] for row in preview["data"]], found.vectors[:3, :6], atol=1e-6
+    )
     json.dumps(preview)

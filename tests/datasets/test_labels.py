@@ -83,7 +83,11 @@ def test_files_of_different_types(tmp_path) -> None:
 
 
 def test_no_rows(tmp_path) -> None:
-    write(tmp_path / "items.parquet", ItemID=pa.array([], pa.int64()), tags=pa.array([], pa.list_(pa.string())))
+    write(
+        tmp_path / "items.parquet",
+        ItemID=pa.array([], pa.int64()),
+        tags=pa.array([], pa.list_(pa.string())),
+    )
     table = LabelsDataset("items.parquet", str(tmp_path)).load()
     assert (table.num_rows, table.column_names) == (0, ["ItemID"])
 

@@ -13,11 +13,15 @@ def test_tokens_of_all_levels_are_joined(levels):
     codes = np.random.default_rng(levels).integers(0, 70_000, (50, levels)).astype(np.int32)
     strings = token_strings(codes)
     assert strings.type == pa.string()
-    assert strings.to_pylist() == ["".join(token(level, code) for level, code in enumerate(row)) for row in codes.tolist()]
+    assert strings.to_pylist() == [
+        "".join(token(level, code) for level, code in enumerate(row)) for row in codes.tolist()
+    ]
 
 
 def test_the_spelling():
-    assert token_strings(np.array([[45, 123, 67]], dtype=np.int32)).to_pylist() == ["<a_45><b_123><c_67>"]
+    assert token_strings(np.array([[45, 123, 67]], dtype=np.int32)).to_pylist() == [
+        "<a_45><b_123><c_67>"
+    ]
 
 
 def test_no_items():

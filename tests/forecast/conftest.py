@@ -10,7 +10,10 @@ from semantic_ids.forecast import Job, Speed
 from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
 
-OPTIONS = {"rq_kmeans": asdict(RQKMeansOptions()), "rq_vae": {**asdict(RQVAEOptions()), "start": asdict(RQKMeansOptions())}}
+OPTIONS = {
+    "rq_kmeans": asdict(RQKMeansOptions()),
+    "rq_vae": {**asdict(RQVAEOptions()), "start": asdict(RQKMeansOptions())},
+}
 USUAL = {
     "items": 1_000_000,
     "dim": 768,
@@ -30,7 +33,10 @@ USUAL = {
 
 @pytest.fixture
 def make_job():
-    """Return a function that makes a job of the usual size but for some changes; `more`: changes of its options."""
+    """Return a function that makes a job of the usual size but for some changes.
+
+    `more`: changes of its options.
+    """
 
     def make(kind="rq_kmeans", more=(), **changes):
         return Job(**{**USUAL, "kind": kind, "options": {**OPTIONS[kind], **dict(more)}, **changes})
@@ -40,4 +46,11 @@ def make_job():
 
 @pytest.fixture
 def speed() -> Speed:
-    return Speed(products=1.2e11, cpu_products=1.0e11, search=5e-6, drawn_search=2e-5, passes=1.5e9, threads=2)
+    return Speed(
+        products=1.2e11,
+        cpu_products=1.0e11,
+        search=5e-6,
+        drawn_search=2e-5,
+        passes=1.5e9,
+        threads=2,
+    )

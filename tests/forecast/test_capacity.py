@@ -50,7 +50,9 @@ def test_evenly_used_codes_are_the_least_there_can_be():
     """No two of a few items need share their codes; of very many they must."""
     codes = np.stack([np.arange(64) // 8, np.arange(64) % 8], axis=1)
     assert forecast(codes, (8, 8), (8, 8), 64).collision_rate == 0
-    assert forecast(codes, (8, 8), (8, 8), 200).collision_rate == pytest.approx(1 - (63 / 64) ** 199)
+    assert forecast(codes, (8, 8), (8, 8), 200).collision_rate == pytest.approx(
+        1 - (63 / 64) ** 199
+    )
 
 
 @pytest.mark.parametrize("crowding", [0.0, 0.2, 0.6])
@@ -64,9 +66,14 @@ def test_the_sizes_suggested_would_do_and_half_of_them_would_not(crowding, sizes
     for choice in found.suggestions:
         *prefix, last = choice.codebook_sizes
         assert tuple(prefix) == sizes[: len(prefix)] and choice.fill <= 0.5
-        truth = [spilled(np.concatenate([codes[:, : len(prefix)], codes[:, :1]], axis=1), size) for size in (last, last // 2)]
+        truth = [
+            spilled(np.concatenate([codes[:, : len(prefix)], codes[:, :1]], axis=1), size)
+            for size in (last, last // 2)
+        ]
         assert choice.spilled_rate == pytest.approx(truth[0], abs=1e-12) and truth[0] <= 0.01
-        assert choice.codebook_sizes == sizes or last == 2 or truth[1] > 0.01 or choice.fill * 2 > 0.5
+        assert (
+            choice.codebook_sizes == sizes or last == 2 or truth[1] > 0.01 or choice.fill * 2 > 0.5
+        )
     first = found.suggestions[0].codebook_sizes
     assert found.chosen.would_do == (first == sizes)
     if not found.chosen.would_do:
@@ -78,8 +85,9 @@ def test_where_one_vector_is_everywhere_there_are_at_least_codes_enough():
     found = forecast(codes, (4, 4, 4), (4, 4, 4), 1_000_000)
     assert [choice.codebook_sizes for choice in found.suggestions] == [(4,) * 11]
     assert found.suggestions[0].fill <= 0.5 and found.suggestions[0].spilled_rate is None
-    assert "No sizes would give nearly all items room under their own prefix; 4x4x4x4x4x4x4x4x4x4x4 (22 bits, 24 % full)" in found.in_words(
-        unique=True
+    assert (
+        "No sizes would give nearly all items room under their own prefix; 4x4x4x4x4x4x4x4x4x4x4"
+        " (22 bits, 24 % full)" in found.in_words(unique=True)
     )
 
 
@@ -99,9 +107,14 @@ def test_a_handful_of_items(items):
 def test_codebooks_that_the_pilot_could_not_fill():
     """A smaller pilot is read as if its cells were split, and says so."""
     codes = drawn(1000, (16, 16))
-    rough, plain = forecast(codes, (16, 16), (64, 64), 4000), forecast(codes, (16, 16), (16, 16), 4000)
+    rough, plain = (
+        forecast(codes, (16, 16), (64, 64), 4000),
+        forecast(codes, (16, 16), (16, 16), 4000),
+    )
     assert rough.pilot_sizes == (16, 16) and rough.chosen.capacity == 4096
-    assert rough.collision_rate == pytest.approx(forecast(codes, (16, 16), (16, 16), 1000).collision_rate)  # 16 × the cells, √16 × the room
+    assert rough.collision_rate == pytest.approx(
+        forecast(codes, (16, 16), (16, 16), 1000).collision_rate
+    )  # 16 × the cells, √16 × the room
     assert "tried 16x16, so this is a rougher guess" in rough.in_words(unique=True)
     assert "rougher" not in plain.in_words(unique=True)
 
@@ -111,16 +124,26 @@ def test_what_is_said():
     found = forecast(codes, (8, 8, 64), (8, 8, 64), 300)
     assert not found.is_tight(unique=True)
     said = found.in_words(unique=True)
-    assert said.startswith("ID space: 8x8x64 makes 4,096 codes for 300 items (7.3 % full). By a pilot of 300 items, about ")
-    assert "of the items will share their codes before de-duplication, and 0 % will find no room under their own prefix." in said
+    assert said.startswith(
+        "ID space: 8x8x64 makes 4,096 codes for 300 items (7.3 % full). By a pilot of 300 items,"
+        " about "
+    )
+    assert (
+        "of the items will share their codes before de-duplication, and 0 % will find no room under"
+        " their own prefix." in said
+    )
     assert "Sizes that would do: 8x8x64 (12 bits, 7.3 % full) or 8x8x" in said
-    assert "prefix" not in found.in_words(unique=False) and "Sizes" not in found.in_words(unique=False)
+    assert "prefix" not in found.in_words(unique=False) and "Sizes" not in found.in_words(
+        unique=False
+    )
 
 
 def test_it_warns_of_overfull_prefixes_and_of_a_full_space():
     crowded = forecast(drawn(300, (8, 8, 16), 0.5), (8, 8, 16), (8, 8, 16), 300)
     assert crowded.is_tight(unique=True) and not crowded.is_tight(unique=False)
-    assert "There is more room with --params=tokenizer.codebook_sizes=8x8x" in crowded.in_words(unique=True)
+    assert "There is more room with --params=tokenizer.codebook_sizes=8x8x" in crowded.in_words(
+        unique=True
+    )
     full = forecast(drawn(600, (8, 8, 16)), (8, 8, 16), (8, 8, 16), 600)
     assert full.is_tight(unique=True) and full.is_tight(unique=False)
     assert "There is more room with" in full.in_words(unique=False)
@@ -128,7 +151,15 @@ def test_it_warns_of_overfull_prefixes_and_of_a_full_space():
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0, "0 %"), (5e-5, "less than 0.01 %"), (0.00072, "0.07 %"), (0.034, "3.4 %"), (0.126, "13 %"), (1, "100 %"), (12.5, "1250 %")],
+    [
+        (0, "0 %"),
+        (5e-5, "less than 0.01 %"),
+        (0.00072, "0.07 %"),
+        (0.034, "3.4 %"),
+        (0.126, "13 %"),
+        (1, "100 %"),
+        (12.5, "1250 %"),
+    ],
 )
 def test_shares_in_words(share, text):
     assert percent(share) == text
@@ -136,5 +167,10 @@ def test_shares_in_words(share, text):
 
 def test_a_choice_as_json():
     choice = Choice((16, 16), 64, None)
-    assert choice.to_json() == {"codebook_sizes": [16, 16], "bits": 8.0, "fill": 0.25, "spilled_rate": None}
+    assert choice.to_json() == {
+        "codebook_sizes": [16, 16],
+        "bits": 8.0,
+        "fill": 0.25,
+        "spilled_rate": None,
+    }
     assert not choice.would_do

@@ -52,13 +52,23 @@ def test_what_is_said_is_near_the_truth_and_never_goes_back():
     before = 0.0
     for step in range(1, 4000):
         seconds = 0.05 * 1.004**step
-        said = sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+) (h|min|s)", duration(seconds)))
+        said = sum(
+            float(number) * UNITS[unit]
+            for number, unit in re.findall(r"([\d.]+) (h|min|s)", duration(seconds))
+        )
         assert said == pytest.approx(seconds, rel=0.1, abs=0.5) and said >= before
         before = said
 
 
 @pytest.mark.parametrize(
-    ("size", "words"), [(4e7, "0.0 GB"), (1.84e9, "1.8 GB"), (9.94e9, "9.9 GB"), (9.96e9, "10 GB"), (123.4e9, "123 GB")]
+    ("size", "words"),
+    [
+        (4e7, "0.0 GB"),
+        (1.84e9, "1.8 GB"),
+        (9.94e9, "9.9 GB"),
+        (9.96e9, "10 GB"),
+        (123.4e9, "123 GB"),
+    ],
 )
 def test_gigabytes_have_two_digits_that_count(size, words):
     assert gigabytes(size) == words
@@ -69,16 +79,22 @@ def test_stages_follow_each_other_so_seconds_add_up_and_memory_does_not():
 
 
 def test_it_is_said_in_a_sentence():
-    assert SAID.in_words() == (
-        "estimate: about 1 min 20 s (train 38 s, encode 19 s, de-duplicate 17 s, evaluate 0.4 s), about 1.8 GB of memory at most; "
-        "this machine: 134 GFLOP/s"
+    assert (
+        SAID.in_words()
+        == "estimate: about 1 min 20 s (train 38 s, encode 19 s, de-duplicate 17 s, evaluate 0.4"
+        " s), about 1.8 GB of memory at most; this machine: 134 GFLOP/s"
     )
 
 
-@pytest.mark.parametrize(("kind", "more", "at_most"), [("rq_kmeans", {}, False), ("rq_vae", {}, False), ("rq_vae", {"patience": 5}, True)])
+@pytest.mark.parametrize(
+    ("kind", "more", "at_most"),
+    [("rq_kmeans", {}, False), ("rq_vae", {}, False), ("rq_vae", {"patience": 5}, True)],
+)
 def test_training_that_may_stop_early_takes_at_most_so_long(make_job, speed, kind, more, at_most):
     found = estimate(make_job(kind, more), speed, 1000)
-    assert found.at_most == at_most and found.in_words().startswith("estimate: at most about " if at_most else "estimate: about ")
+    assert found.at_most == at_most and found.in_words().startswith(
+        "estimate: at most about " if at_most else "estimate: about "
+    )
     assert list(found.seconds) == list(found.held) == list(STAGES) == list(LESS)
     assert found.resident == 1000 and found.products == speed.products
 
@@ -91,7 +107,9 @@ def test_no_shortage_where_there_is_room():
 def test_a_shortage_names_the_room_the_largest_stage_and_what_to_change(largest):
     short = Estimate(SAID.seconds, {**SAID.held, largest: 5e9}, 0, 1.0, False).shortage(1.5e9)
     assert "1.5 GB can be had" in short and LESS[largest] in short
-    assert [stage for stage in STAGES.values() if f"{stage.capitalize()} takes most" in short] == [STAGES[largest]]
+    assert [stage for stage in STAGES.values() if f"{stage.capitalize()} takes most" in short] == [
+        STAGES[largest]
+    ]
 
 
 def test_what_to_change_is_a_parameter():
@@ -108,5 +126,14 @@ def test_it_is_kept_as_json():
     kept = SAID.to_json()
     assert json.loads(json.dumps(kept, allow_nan=False)) == kept
     assert kept["seconds"] == SAID.seconds and kept["total_seconds"] == SAID.total
-    assert kept["bytes"] == {"train": 1_800_000_000, "encode": 900_000_000, "deduplicate": 1_000_000_000, "evaluate": 1_500_000_000}
-    assert (kept["peak_bytes"], kept["at_most"], kept["operations_per_second"]) == (max(kept["bytes"].values()), False, 134.4e9)
+    assert kept["bytes"] == {
+        "train": 1_800_000_000,
+        "encode": 900_000_000,
+        "deduplicate": 1_000_000_000,
+        "evaluate": 1_500_000_000,
+    }
+    assert (kept["peak_bytes"], kept["at_most"], kept["operations_per_second"]) == (
+        max(kept["bytes"].values()),
+        False,
+        134.4e9,
+    )

@@ -29,7 +29,9 @@ def spilled(cells, room):
 @pytest.mark.parametrize("part", [1, 2, 3, 4])
 def test_rarefaction_is_the_mean_over_all_parts(cells, part):
     cells = np.array(cells)
-    expected = np.mean([shared(cells[list(rows)]) for rows in combinations(range(len(cells)), part)])
+    expected = np.mean(
+        [shared(cells[list(rows)]) for rows in combinations(range(len(cells)), part)]
+    )
     assert rarefied(counts_of(cells), part) == pytest.approx(expected, abs=1e-12)
 
 
@@ -40,7 +42,10 @@ def test_within_the_sample_the_share_is_known():
 
 
 def chinese_restaurant(items, theta, seed):
-    """Cells whose rates follow a gamma distribution of vanishing shape, drawn item by item (Ewens' sampling formula)."""
+    """Cells whose rates follow a gamma distribution of vanishing shape, drawn item by item.
+
+    Ewens' sampling formula.
+    """
     rng = np.random.default_rng(seed)
     cells = np.empty(items, dtype=np.int64)
     for item in range(items):
@@ -55,7 +60,9 @@ def test_extrapolation_of_a_known_law(theta, times):
     """An item is alone among n with probability θ / (θ + n − 1)."""
     sample = 4000
     n = sample * times
-    forecasts = [shared_rate(counts_of(chinese_restaurant(sample, theta, seed)), n) for seed in range(3)]
+    forecasts = [
+        shared_rate(counts_of(chinese_restaurant(sample, theta, seed)), n) for seed in range(3)
+    ]
     assert np.mean(forecasts) == pytest.approx((n - 1) / (theta + n - 1), rel=0.15)
 
 
@@ -78,7 +85,10 @@ def test_a_sample_in_which_nobody_or_everybody_shares_is_carried_on_as_it_is():
     assert shared_rate(np.array([50]), 1e6) == 1
 
 
-@pytest.mark.parametrize(("shape", "stop", "room"), [(0.2, 0.1, 5), (7.3, 0.4, 20), (40.0, 0.9, 3), (1e-9, 0.5, 4), (3.0, 0.5, 0)])
+@pytest.mark.parametrize(
+    ("shape", "stop", "room"),
+    [(0.2, 0.1, 5), (7.3, 0.4, 20), (40.0, 0.9, 3), (1e-9, 0.5, 4), (3.0, 0.5, 0)],
+)
 def test_excess_against_scipy(shape, stop, room):
     many = np.arange(20_000)
     expected = (np.maximum(many - room, 0) * stats.nbinom.pmf(many, shape, stop)).sum()
@@ -101,10 +111,15 @@ def test_spill_of_cells_with_gamma_rates(spread, room):
 
 
 def test_chance_does_not_make_cells_overfull():
-    """A sample of one item in 500, evenly spread, has a cell or two with 3 items; that is not a cell with 1,500."""
+    """A sample of one item in 500, evenly spread, has a cell or two with 3 items.
+
+    That is not a cell with 1,500.
+    """
     counts = counts_of(np.random.default_rng(3).integers(0, 65_536, 8192))
     assert counts.max() >= 3
-    assert np.maximum(counts * 500.0 - 256, 0).sum() / (500 * 8192) > 0.3  # what multiplying would say
+    assert (
+        np.maximum(counts * 500.0 - 256, 0).sum() / (500 * 8192) > 0.3
+    )  # what multiplying would say
     assert spilled_rate(counts, 65_536, 500 * 8192, 256) < 1e-3
 
 
@@ -117,6 +132,9 @@ def test_spill_where_everything_is_known():
 
 @pytest.mark.parametrize("cells", [10.0, 1e6, 2.0**62])
 def test_the_number_of_cells_may_be_huge(cells):
-    rates = [spilled_rate(np.array([90, 5, 5]), cells, 10_000, room) for room in (1, 10, 100, 10_000, 65_536)]
+    rates = [
+        spilled_rate(np.array([90, 5, 5]), cells, 10_000, room)
+        for room in (1, 10, 100, 10_000, 65_536)
+    ]
     assert all(0 <= rate <= 1 for rate in rates) and rates == sorted(rates, reverse=True)
     assert rates[2] == pytest.approx(0.9, abs=0.1)

@@ -1,4 +1,6 @@
-"""The pilot: rough codes of the first items, and what the advice makes of them, held against a tokenizer that is fitted in full."""
+"""The pilot: rough codes of the first items, and what the advice makes of them, held against a
+tokenizer that is fitted in full.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,20 @@ def test_items_of_a_code_are_alike_and_equal_items_have_equal_codes():
     codes, _ = pilot(vectors, (8, 4))
     np.testing.assert_array_equal(codes[:400], codes[400:])
     spread = vectors.var(axis=0).sum()
-    within = sum(vectors[codes[:, 0] == code].var(axis=0).sum() * (codes[:, 0] == code).sum() for code in range(8)) / 800
+    within = (
+        sum(
+            vectors[codes[:, 0] == code].var(axis=0).sum() * (codes[:, 0] == code).sum()
+            for code in range(8)
+        )
+        / 800
+    )
     assert within < 0.6 * spread
 
 
-@pytest.mark.parametrize(("items", "tried"), [(4800, (100, 100, 7)), (1000, (31, 31, 7)), (100, (10, 10, 7)), (3, (1, 1, 1))])
+@pytest.mark.parametrize(
+    ("items", "tried"),
+    [(4800, (100, 100, 7)), (1000, (31, 31, 7)), (100, (10, 10, 7)), (3, (1, 1, 1))],
+)
 def test_codebooks_are_no_larger_than_the_pilot_can_fill(items, tried):
     codes, sizes = pilot(clustered(4800, 4), (4096, 256, 7), items=items)
     assert sizes == tried and len(codes) == items
@@ -64,7 +75,9 @@ def test_preprocessing_is_that_of_the_tokenizer():
     vectors = clustered(500, 6)
     longer = vectors * np.random.default_rng(0).choice(np.float32([1, 2, 4]), 500)[:, None]
     options = {"normalize": True, "center": False, "scale": False}
-    np.testing.assert_array_equal(pilot(vectors, (8, 8), preprocess=options)[0], pilot(longer, (8, 8), preprocess=options)[0])
+    np.testing.assert_array_equal(
+        pilot(vectors, (8, 8), preprocess=options)[0], pilot(longer, (8, 8), preprocess=options)[0]
+    )
     assert not np.array_equal(pilot(vectors, (8, 8))[0], pilot(longer, (8, 8))[0])
     longer[7] = 0
     with pytest.raises(BadInput, match="zero"):
@@ -75,7 +88,9 @@ def test_memory_maps_and_float16_are_read_alike(tmp_path):
     vectors = clustered(300, 5).astype(np.float16)
     np.save(tmp_path / "vectors.npy", vectors)
     mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
-    np.testing.assert_array_equal(pilot(mapped, (6, 6))[0], pilot(vectors.astype(np.float32), (6, 6))[0])
+    np.testing.assert_array_equal(
+        pilot(mapped, (6, 6))[0], pilot(vectors.astype(np.float32), (6, 6))[0]
+    )
 
 
 @pytest.mark.slow
@@ -83,8 +98,12 @@ def test_the_forecast_of_the_sample_comes_true(root):
     """From half of the embedded sample, for all of it."""
     from semantic_ids.tokenizers import fit_tokenizer
 
-    column = pq.read_table(root / "data/01_raw/item_emb.parquet", columns=["embedding"])["embedding"].combine_chunks()
-    vectors = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(column), -1)
+    column = pq.read_table(root / "data/01_raw/item_emb.parquet", columns=["embedding"])[
+        "embedding"
+    ].combine_chunks()
+    vectors = (
+        column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(column), -1)
+    )
     vectors = vectors[np.random.default_rng(0).permutation(len(vectors))]
     sizes = (64, 64, 64)
     codes = fit_tokenizer(vectors, codebook_sizes=sizes, device="cpu", seed=1).encode(vectors)

@@ -29,7 +29,9 @@ def test_every_figure_is_finite_and_positive(monkeypatch, anneals):
     found = probe.speeds(8, [8, 4, 8], beam=2, anneals=anneals, device="cpu")
     assert set(found) == {field.name for field in dataclasses.fields(Speed)}
     assert all(math.isfinite(value) and value > 0 for value in found.values())
-    assert found["threads"] == torch.get_num_threads() and found["cpu_products"] == found["products"]
+    assert (
+        found["threads"] == torch.get_num_threads() and found["cpu_products"] == found["products"]
+    )
     assert anneals or found["drawn_search"] == found["search"]
 
 
@@ -38,7 +40,11 @@ def test_annealing_finds_as_many_codes_as_its_beam_is_wide(monkeypatch, beam, dr
     searched = []
     monkeypatch.setattr(probe, "product_speed", lambda *_: 1.0)
     monkeypatch.setattr(probe, "pass_speed", lambda: 1.0)
-    monkeypatch.setattr(probe, "search_seconds", lambda sizes, beam, found=1, device="auto": searched.append((beam, found)) or 1.0)
+    monkeypatch.setattr(
+        probe,
+        "search_seconds",
+        lambda sizes, beam, found=1, device="auto": searched.append((beam, found)) or 1.0,
+    )
     probe.speeds(8, [8, 8], beam=beam, device="cpu")
     assert searched == [(beam, 1), (drawn, drawn)]
 
@@ -79,7 +85,9 @@ def test_search_seconds_are_those_of_an_item(monkeypatch, half_a_second, searche
     assert [call[1:] for call in searched] == [(2, 3, tuple(sizes))] * torch.get_num_threads()
 
 
-def test_large_codebooks_are_tried_halved_and_the_time_is_in_proportion(monkeypatch, half_a_second, searched):
+def test_large_codebooks_are_tried_halved_and_the_time_is_in_proportion(
+    monkeypatch, half_a_second, searched
+):
     monkeypatch.setattr(probe, "SEARCH_CELLS", 1 << 12)
     monkeypatch.setattr(probe, "LARGEST_TABLE", 64)
     found = probe.search_seconds([16, 16, 4], beam=3, device="cpu")
@@ -103,7 +111,9 @@ def test_codebooks_are_halved_until_no_table_is_too_large(sizes, tried):
 
 
 @pytest.mark.parametrize(("cells", "rows"), [(1, probe.LEAST_SEARCHED), (1 << 30, WORKER_ROWS)])
-def test_a_try_has_neither_too_few_rows_nor_too_many(monkeypatch, half_a_second, searched, cells, rows):
+def test_a_try_has_neither_too_few_rows_nor_too_many(
+    monkeypatch, half_a_second, searched, cells, rows
+):
     monkeypatch.setattr(probe, "SEARCH_CELLS", cells)
     probe.search_seconds([4, 4], beam=1, device="cpu")
     assert {call[0] for call in searched} == {rows}
@@ -117,6 +127,9 @@ def test_pass_speed_is_numbers_a_second(monkeypatch, half_a_second):
 def test_the_quickest_try_counts_and_is_never_nothing(monkeypatch):
     done, ticks = [], iter([0.0, 3.0, 10.0, 11.5, 20.0, 22.0])
     monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
-    assert probe._least_seconds(lambda: done.append(1), torch.device("cpu"), 3) == 1.5 and len(done) == 3
+    assert (
+        probe._least_seconds(lambda: done.append(1), torch.device("cpu"), 3) == 1.5
+        and len(done) == 3
+    )
     monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: 7.0))
     assert probe._least_seconds(lambda: None, torch.device("cpu")) > 0

@@ -1,4 +1,6 @@
-"""A tokenizer in plain numpy, written independently of `semantic_ids.tokenizers`, that does everything by exhaustive search."""
+"""A tokenizer in plain numpy, written independently of `semantic_ids.tokenizers`, that does
+everything by exhaustive search.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ import pytest
 
 
 class ExhaustiveTokenizer:
-    """Residual quantiser with given codebooks that looks at every code there is. Its squared errors are computed one by one, in float64."""
+    """Residual quantiser with given codebooks that looks at every code there is.
+
+    Its squared errors are computed one by one, in float64.
+    """
 
     kind, config, history, report, provenance, normalizes = "exhaustive", {}, [], {}, None, False
 
@@ -17,19 +22,26 @@ class ExhaustiveTokenizer:
         self.codebooks = [np.asarray(c, dtype=np.float64) for c in codebooks]
         self.codebook_sizes = tuple(len(c) for c in self.codebooks)
         self.dim = self.codebooks[0].shape[1]
-        self.all_codes = np.array(list(product(*map(range, self.codebook_sizes))), dtype=np.int32).reshape(-1, len(codebooks))
+        self.all_codes = np.array(
+            list(product(*map(range, self.codebook_sizes))), dtype=np.int32
+        ).reshape(-1, len(codebooks))
         self.known = {}
         self.all_vectors = self.decode(self.all_codes)
         radix = np.cumprod([1, *self.codebook_sizes[-2:0:-1]])[::-1]
         self.all_prefix_keys = (
-            self.all_codes[:, :-1].astype(np.int64) @ radix if len(codebooks) > 1 else np.zeros(len(self.all_codes), np.int64)
+            self.all_codes[:, :-1].astype(np.int64) @ radix
+            if len(codebooks) > 1
+            else np.zeros(len(self.all_codes), np.int64)
         )
 
     def to(self, device):
         return self
 
     def decode(self, codes):
-        return sum((book[codes[:, level]] for level, book in enumerate(self.codebooks[: codes.shape[1]])), np.zeros((len(codes), self.dim)))
+        return sum(
+            (book[codes[:, level]] for level, book in enumerate(self.codebooks[: codes.shape[1]])),
+            np.zeros((len(codes), self.dim)),
+        )
 
     def distortion(self, vectors, codes):
         return np.float32(((np.asarray(vectors, np.float64) - self.decode(codes)) ** 2).sum(1))
@@ -54,7 +66,11 @@ class ExhaustiveTokenizer:
             key = (vector.tobytes(), distinct_prefixes)
             if key not in self.known:
                 self.known[key] = self._ranked(vector, distinct_prefixes)
-            found = [(cost, i) for cost, i in self._seen(self.known[key], t) if int(self.all_prefix_keys[i]) not in shut][:t]
+            found = [
+                (cost, i)
+                for cost, i in self._seen(self.known[key], t)
+                if int(self.all_prefix_keys[i]) not in shut
+            ][:t]
             for place, (cost, i) in enumerate(found):
                 codes[item, place], costs[item, place] = self.all_codes[i], cost
         return codes, costs
@@ -74,7 +90,7 @@ class ExhaustiveTokenizer:
 
 
 class ShortSightedTokenizer(ExhaustiveTokenizer):
-    """Looks at the t nearest prefixes before it leaves out the closed ones, as a narrow beam does."""
+    """Looks at the t nearest prefixes before it leaves out closed ones, as a narrow beam."""
 
     def _seen(self, ranked, t):
         return ranked[:t]
@@ -87,7 +103,11 @@ class BlindTokenizer(ExhaustiveTokenizer):
         return []
 
 
-TOKENIZERS = {"exhaustive": ExhaustiveTokenizer, "short-sighted": ShortSightedTokenizer, "blind": BlindTokenizer}
+TOKENIZERS = {
+    "exhaustive": ExhaustiveTokenizer,
+    "short-sighted": ShortSightedTokenizer,
+    "blind": BlindTokenizer,
+}
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +116,8 @@ def make_tokenizer():
 
     def make(sizes, dim=3, seed=0, kind="exhaustive"):
         rng = np.random.default_rng(seed)
-        return TOKENIZERS[kind]([rng.normal(size=(size, dim)) * 0.5**level for level, size in enumerate(sizes)])
+        return TOKENIZERS[kind](
+            [rng.normal(size=(size, dim)) * 0.5**level for level, size in enumerate(sizes)]
+        )
 
     return make

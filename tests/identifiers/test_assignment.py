@@ -16,7 +16,10 @@ def test_assign_is_the_best_of_all_injections(seed):
     costs = np.random.default_rng(seed).random((4, 6)).astype(np.float32)
     codes = assign(costs)
     assert len(set(codes.tolist())) == 4
-    best = min(sum(float(costs[i, k]) for i, k in enumerate(choice)) for choice in permutations(range(6), 4))
+    best = min(
+        sum(float(costs[i, k]) for i, k in enumerate(choice))
+        for choice in permutations(range(6), 4)
+    )
     assert sum(float(costs[i, k]) for i, k in enumerate(codes)) == pytest.approx(best, abs=1e-12)
 
 
@@ -28,7 +31,7 @@ def hold(values, pieces=1):
 
 
 def with_more_columns(costs, elsewhere):
-    """The definition: n items, K codes, and n − K columns that hold what each item pays elsewhere."""
+    """The definition: n items, K codes, n − K columns of what each item pays elsewhere."""
     n, K = costs.shape
     square = np.concatenate([costs, np.repeat(elsewhere[:, None], n - K, axis=1)], axis=1)
     rows, columns = linear_sum_assignment(square)
@@ -42,7 +45,8 @@ def test_contest_keeps_those_of_most_regret(seed):
     items, codes, _ = hold(costs - elsewhere[:, None])
     total = costs[items, codes].sum() + np.delete(elsewhere, items).sum()
     everyone = [
-        sum(costs[i, k] for i, k in zip(order, range(3), strict=True)) + np.delete(elsewhere, stay).sum()
+        sum(costs[i, k] for i, k in zip(order, range(3), strict=True))
+        + np.delete(elsewhere, stay).sum()
         for stay in combinations(range(6), 3)
         for order in permutations(stay)
     ]
@@ -64,7 +68,9 @@ def test_pruning_loses_nothing(pieces, decimals):
     assert len(set(items.tolist())) == 8
     assert sorted(codes.tolist()) == list(range(8))
     np.testing.assert_allclose(values, (costs - elsewhere[:, None])[items, codes])
-    assert costs[items, codes].sum() + np.delete(elsewhere, items).sum() == pytest.approx(with_more_columns(costs, elsewhere), abs=1e-9)
+    assert costs[items, codes].sum() + np.delete(elsewhere, items).sum() == pytest.approx(
+        with_more_columns(costs, elsewhere), abs=1e-9
+    )
 
 
 def test_a_huge_contest_keeps_few():
@@ -89,5 +95,8 @@ def test_in_row_order_only_exchanges_among_those_alike(rows, random):
     new_codes, new_costs = in_row_order(owner, likeness.astype(np.uint64), codes, costs)
     for who in set(zip(owner.tolist(), likeness.tolist(), strict=True)):
         mine = (owner == who[0]) & (likeness == who[1])
-        given_, got = list(zip(costs[mine], codes[mine], strict=True)), list(zip(new_costs[mine], new_codes[mine], strict=True))
+        given_, got = (
+            list(zip(costs[mine], codes[mine], strict=True)),
+            list(zip(new_costs[mine], new_codes[mine], strict=True)),
+        )
         assert got == sorted(given_)

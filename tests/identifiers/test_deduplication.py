@@ -34,9 +34,15 @@ def codes_are_distinct(codes):
 def least_distortion(tokenizer, vectors, prefix):
     """The best of all ways to give items under one prefix a last-level code each."""
     K = tokenizer.codebook_sizes[-1]
-    costs = tokenizer.level_costs(vectors, np.tile(np.array(prefix, dtype=np.int32), (len(vectors), 1)).reshape(len(vectors), -1))
+    costs = tokenizer.level_costs(
+        vectors,
+        np.tile(np.array(prefix, dtype=np.int32), (len(vectors), 1)).reshape(len(vectors), -1),
+    )
     costs = costs.astype(np.float64)
-    return min(sum(costs[i, k] for i, k in enumerate(choice)) for choice in permutations(range(K), len(vectors)))
+    return min(
+        sum(costs[i, k] for i, k in enumerate(choice))
+        for choice in permutations(range(K), len(vectors))
+    )
 
 
 def random_vectors(n, dim, seed, distinct=None):
@@ -53,23 +59,34 @@ def test_reassign_is_the_best_of_all_assignments(make_tokenizer, sizes, seed):
     codes, result = reassigned(tokenizer, vectors)
     if result.spilled.any():
         pytest.skip("an overfull group: see test_overflow")
-    total = sum(least_distortion(tokenizer, vectors[rows], prefix) for prefix, rows in members(codes).items())
+    total = sum(
+        least_distortion(tokenizer, vectors[rows], prefix)
+        for prefix, rows in members(codes).items()
+    )
     assert codes_are_distinct(result.codes)
     assert result.distortion_after == pytest.approx(total, rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_overflow_with_one_other_prefix_is_the_best_of_everything(make_tokenizer, seed):
-    """Four items, room for three: one leaves, and whoever it is, and whatever it takes, no other choice is better."""
+    """Four items, room for three.
+
+    One leaves, and whoever it is, and whatever it takes, no other choice is better.
+    """
     tokenizer = make_tokenizer((2, 3), seed=seed)
     vectors = (tokenizer.all_vectors[0] + 0.02 * random_vectors(4, 3, seed)).astype(np.float32)
     codes, result = reassigned(tokenizer, vectors)
     assert len(members(codes)) == 1
-    errors = np.array([tokenizer.distortion(vectors, np.tile(code, (4, 1))) for code in tokenizer.all_codes], dtype=np.float64)
+    errors = np.array(
+        [tokenizer.distortion(vectors, np.tile(code, (4, 1))) for code in tokenizer.all_codes],
+        dtype=np.float64,
+    )
     home = tokenizer.all_codes[:, 0] == codes[0, 0]
     choices = [choice for choice in permutations(range(6), 4) if home[list(choice)].sum() == 3]
     assert result.spilled.sum() == 1
-    assert result.distortion_after == pytest.approx(min(sum(errors[k, i] for i, k in enumerate(choice)) for choice in choices), rel=1e-6)
+    assert result.distortion_after == pytest.approx(
+        min(sum(errors[k, i] for i, k in enumerate(choice)) for choice in choices), rel=1e-6
+    )
 
 
 kinds = st.sampled_from(["exhaustive", "short-sighted", "blind"])
@@ -77,7 +94,13 @@ shapes = st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple)
 
 
 @settings(max_examples=120, deadline=None)
-@given(data=st.data(), sizes=shapes, kind=kinds, seed=st.integers(0, 10**6), candidates=st.integers(1, 6))
+@given(
+    data=st.data(),
+    sizes=shapes,
+    kind=kinds,
+    seed=st.integers(0, 10**6),
+    candidates=st.integers(1, 6),
+)
 def test_laws_of_reassign(make_tokenizer, data, sizes, kind, seed, candidates):
     n = data.draw(st.integers(1, int(np.prod(sizes))))
     tokenizer = make_tokenizer(sizes, seed=seed, kind=kind)
@@ -92,8 +115,12 @@ def test_laws_of_reassign(make_tokenizer, data, sizes, kind, seed, candidates):
     np.testing.assert_array_equal(result.moved, (ids != codes).any(1))
     np.testing.assert_array_equal(result.spilled, (ids[:, :-1] != codes[:, :-1]).any(1))
     assert not result.suffixed.any()
-    assert result.distortion_before == pytest.approx(tokenizer.distortion(vectors, codes).sum(dtype=np.float64), rel=1e-5, abs=1e-9)
-    assert result.distortion_after == pytest.approx(tokenizer.distortion(vectors, ids).sum(dtype=np.float64), rel=1e-5, abs=1e-9)
+    assert result.distortion_before == pytest.approx(
+        tokenizer.distortion(vectors, codes).sum(dtype=np.float64), rel=1e-5, abs=1e-9
+    )
+    assert result.distortion_after == pytest.approx(
+        tokenizer.distortion(vectors, ids).sum(dtype=np.float64), rel=1e-5, abs=1e-9
+    )
     if not result.spilled.any():  # greedy codes are the best under their prefix, not of all
         assert result.added_distortion >= -1e-6
 
@@ -106,8 +133,12 @@ def test_laws_of_reassign(make_tokenizer, data, sizes, kind, seed, candidates):
             np.testing.assert_array_equal(ids[rows], codes[rows])
     for prefix, rows in members(ids).items():
         paid = tokenizer.distortion(vectors[rows], ids[rows]).sum(dtype=np.float64)
-        assert paid == pytest.approx(least_distortion(tokenizer, vectors[rows], prefix), rel=1e-5, abs=1e-6)
-    twins = defaultdict(list)  # items with equal vectors under one prefix: the first rows have the cheapest codes
+        assert paid == pytest.approx(
+            least_distortion(tokenizer, vectors[rows], prefix), rel=1e-5, abs=1e-6
+        )
+    twins = defaultdict(
+        list
+    )  # items with equal vectors under one prefix: the first rows have the cheapest codes
     for row in range(n):
         twins[(*ids[row, :-1].tolist(), vectors[row].tobytes())].append(row)
     for rows in twins.values():
@@ -119,7 +150,9 @@ def test_laws_of_reassign(make_tokenizer, data, sizes, kind, seed, candidates):
 def test_as_many_items_as_codes(make_tokenizer, sizes, distinct):
     tokenizer = make_tokenizer(sizes)
     _, result = reassigned(tokenizer, random_vectors(64, 3, 4, distinct))
-    np.testing.assert_array_equal(np.sort(result.codes @ np.cumprod([1, *sizes[:0:-1]])[::-1]), np.arange(64))
+    np.testing.assert_array_equal(
+        np.sort(result.codes @ np.cumprod([1, *sizes[:0:-1]])[::-1]), np.arange(64)
+    )
 
 
 def test_more_items_than_codes_is_bad_input(make_tokenizer):
@@ -129,11 +162,15 @@ def test_more_items_than_codes_is_bad_input(make_tokenizer):
 
 def test_thousands_of_equal_vectors(make_tokenizer):
     tokenizer = make_tokenizer((16, 16, 16), dim=2)
-    vectors = np.concatenate([random_vectors(400, 2, 0), np.repeat(random_vectors(1, 2, 1), 3000, axis=0)])
+    vectors = np.concatenate(
+        [random_vectors(400, 2, 0), np.repeat(random_vectors(1, 2, 1), 3000, axis=0)]
+    )
     _, result = reassigned(tokenizer, vectors, candidates=16)
     assert codes_are_distinct(result.codes)
     equal = np.arange(400, 3400)
-    home = members(tokenizer.encode(vectors))[tuple(tokenizer.encode(vectors[-1:])[0, :-1].tolist())]
+    home = members(tokenizer.encode(vectors))[
+        tuple(tokenizer.encode(vectors[-1:])[0, :-1].tolist())
+    ]
     stays = equal[~result.spilled[equal]]
     assert len(stays) <= 16 < len(home)
     np.testing.assert_array_equal(stays, equal[: len(stays)])  # the first by item hash stay
@@ -149,7 +186,10 @@ def test_batches_do_not_change_the_result(make_tokenizer, monkeypatch):
 
 
 def test_the_result_does_not_depend_on_how_the_rows_came_in(make_tokenizer):
-    """Rows are in item-hash order whatever the order of the input; with distinct vectors the IDs follow the items in any order."""
+    """Rows are in item-hash order whatever the order of the input.
+
+    With distinct vectors the IDs follow the items in any order.
+    """
     tokenizer, vectors = make_tokenizer((4, 4, 8)), random_vectors(90, 3, 6)
     _, result = reassigned(tokenizer, vectors)
     order = np.random.default_rng(0).permutation(90)
@@ -193,7 +233,12 @@ def test_none_keeps_collisions(make_tokenizer):
     result = deduplicate(codes, tokenizer, vectors, strategy="none", candidates=4)
     np.testing.assert_array_equal(result.codes, codes)
     assert result.codes is not codes
-    assert (result.sizes, result.levels, result.moved_rate, result.suffixed_rate) == ((2, 2), 2, 0.0, 0.0)
+    assert (result.sizes, result.levels, result.moved_rate, result.suffixed_rate) == (
+        (2, 2),
+        2,
+        0.0,
+        0.0,
+    )
 
 
 def test_input_codes_are_not_changed(make_tokenizer):
@@ -204,7 +249,10 @@ def test_input_codes_are_not_changed(make_tokenizer):
     np.testing.assert_array_equal(codes, before)
 
 
-@pytest.mark.parametrize(("codes", "message"), [([[0, 1], [0, 1]], "another item"), ([[0, -1], [0, 1]], "outside"), ([[0, 2]], "outside")])
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [([[0, 1], [0, 1]], "another item"), ([[0, -1], [0, 1]], "outside"), ([[0, 2]], "outside")],
+)
 def test_ids_that_are_not_unique_are_a_defect(codes, message):
     with pytest.raises(RuntimeError, match=message):
         require_unique(np.array(codes, dtype=np.int32), (2, 2))

@@ -1,4 +1,7 @@
-"""Items with the very same vector: told apart by item hash, which is the order of the rows, and by nothing else."""
+"""Items with the very same vector.
+
+Told apart by item hash, which is the order of the rows, and by nothing else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from semantic_ids.identifiers.placement import Placement
 
 
 def ids_of(tokenizer, vectors, strategy="reassign", candidates=4):
-    return deduplicate(tokenizer.encode(vectors), tokenizer, vectors, strategy=strategy, candidates=candidates).codes
+    return deduplicate(
+        tokenizer.encode(vectors), tokenizer, vectors, strategy=strategy, candidates=candidates
+    ).codes
 
 
 def by_vector(vectors, ids):
@@ -29,7 +34,9 @@ def by_vector(vectors, ids):
 def with_copies(n, distinct, seed):
     """Vectors of which few differ; the first are far commoner than the last."""
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(distinct, 3)).astype(np.float32)[(distinct * rng.random(n) ** 3).astype(int)]
+    return rng.normal(size=(distinct, 3)).astype(np.float32)[
+        (distinct * rng.random(n) ** 3).astype(int)
+    ]
 
 
 catalogues = {
@@ -43,11 +50,20 @@ catalogues = {
 
 @settings(max_examples=60, deadline=None)
 @given(**catalogues)
-def test_the_kth_item_of_a_vector_gets_the_same_id_wherever_the_others_are(make_tokenizer, sizes, kind, n, distinct, seed):
-    """Most of these vectors come more often than there are last-level codes, and spill over several prefixes."""
-    tokenizer, vectors = make_tokenizer(sizes, seed=seed % 7, kind=kind), with_copies(n, distinct, seed)
+def test_the_kth_item_of_a_vector_gets_the_same_id_wherever_the_others_are(
+    make_tokenizer, sizes, kind, n, distinct, seed
+):
+    """Most of these vectors come more often than there are last-level codes, and spill over several
+    prefixes.
+    """
+    tokenizer, vectors = (
+        make_tokenizer(sizes, seed=seed % 7, kind=kind),
+        with_copies(n, distinct, seed),
+    )
     order = np.random.default_rng(seed).permutation(n)
-    assert by_vector(vectors, ids_of(tokenizer, vectors)) == by_vector(vectors[order], ids_of(tokenizer, vectors[order]))
+    assert by_vector(vectors, ids_of(tokenizer, vectors)) == by_vector(
+        vectors[order], ids_of(tokenizer, vectors[order])
+    )
 
 
 def identified(tokenizer, item_ids, vectors, strategy):
@@ -59,15 +75,27 @@ def identified(tokenizer, item_ids, vectors, strategy):
 
 @settings(max_examples=40, deadline=None)
 @given(strategy=st.sampled_from(["reassign", "suffix"]), names=st.booleans(), **catalogues)
-def test_the_same_items_get_the_same_ids_in_whatever_order_they_come(make_tokenizer, strategy, names, sizes, kind, n, distinct, seed):
-    tokenizer, vectors = make_tokenizer(sizes, seed=seed % 7, kind=kind), with_copies(n, distinct, seed)
+def test_the_same_items_get_the_same_ids_in_whatever_order_they_come(
+    make_tokenizer, strategy, names, sizes, kind, n, distinct, seed
+):
+    tokenizer, vectors = (
+        make_tokenizer(sizes, seed=seed % 7, kind=kind),
+        with_copies(n, distinct, seed),
+    )
     item_ids = [f"item {i}" if names else i for i in range(n)]
     order = np.random.default_rng(seed).permutation(n)
     ids = identified(tokenizer, item_ids, vectors, strategy)
     assert identified(tokenizer, [item_ids[row] for row in order], vectors[order], strategy) == ids
     assert len(set(ids.values())) == n
-    for item, other in ((a, b) for a in range(n) for b in range(n) if a != b and vectors[a].tobytes() == vectors[b].tobytes()):
-        first, second = sorted((item_ids[item], item_ids[other]), key=lambda name: item_hash([name])[0])
+    for item, other in (
+        (a, b)
+        for a in range(n)
+        for b in range(n)
+        if a != b and vectors[a].tobytes() == vectors[b].tobytes()
+    ):
+        first, second = sorted(
+            (item_ids[item], item_ids[other]), key=lambda name: item_hash([name])[0]
+        )
         if strategy == "suffix":
             assert ids[first][:-1] == ids[second][:-1] and ids[first][-1] < ids[second][-1]
         elif ids[first][:-1] == ids[second][:-1]:
@@ -77,20 +105,31 @@ def test_the_same_items_get_the_same_ids_in_whatever_order_they_come(make_tokeni
 
 @pytest.mark.parametrize("copies", [5, 6, 13, 45])
 def test_one_vector_fills_prefix_after_prefix_in_the_order_of_its_items(make_tokenizer, copies):
-    """Its own prefix first; then the others, the nearest first. In each, the cheapest code goes to the first item, and so on."""
+    """Its own prefix first; then the others, the nearest first.
+
+    In each, the cheapest code goes to the first item, and so on.
+    """
     tokenizer = make_tokenizer((3, 3, 5))
     vector = np.float32(tokenizer.all_vectors[:1] + 0.01)
-    errors = np.float32(((np.float64(vector) - tokenizer.all_vectors) ** 2).sum(axis=1)).reshape(9, 5)
+    errors = np.float32(((np.float64(vector) - tokenizer.all_vectors) ** 2).sum(axis=1)).reshape(
+        9, 5
+    )
     home = int(tokenizer.encode(vector)[0, :-1] @ [3, 1])
     prefixes = sorted(range(9), key=lambda prefix: (prefix != home, errors[prefix].min()))
-    cheapest_of_all = [5 * prefix + code for prefix in prefixes for code in np.argsort(errors[prefix])]
+    cheapest_of_all = [
+        5 * prefix + code for prefix in prefixes for code in np.argsort(errors[prefix])
+    ]
     ids = ids_of(tokenizer, np.repeat(vector, copies, axis=0), candidates=9) @ [15, 5, 1]
     assert ids.tolist() == cheapest_of_all[:copies]
 
 
 def test_suffixes_count_up_in_the_order_of_the_items(make_tokenizer):
     tokenizer, vectors = make_tokenizer((2, 3)), with_copies(200, 9, 1)
-    codes, ids, seen = tokenizer.encode(vectors), ids_of(tokenizer, vectors, "suffix"), defaultdict(int)
+    codes, ids, seen = (
+        tokenizer.encode(vectors),
+        ids_of(tokenizer, vectors, "suffix"),
+        defaultdict(int),
+    )
     for code, got in zip(codes.tolist(), ids.tolist(), strict=True):
         assert got == [*code, seen[tuple(code)]]
         seen[tuple(code)] += 1
@@ -106,7 +145,10 @@ def test_zeros_of_both_signs_are_one_vector(make_tokenizer):
 
 @pytest.mark.parametrize("copies", [40, 700])
 def test_the_tokenizers_of_the_house_cost_equal_vectors_alike_in_every_batch(monkeypatch, copies):
-    """A group of equal vectors, larger than the last codebook and than a batch of odd size: the first rows stay, the cheapest first."""
+    """A group of equal vectors, larger than the last codebook and than a batch of odd size.
+
+    The first rows stay, the cheapest first.
+    """
     from semantic_ids.tokenizers import fit_tokenizer
 
     monkeypatch.setattr(Placement, "batch_rows", property(lambda self: 37))

@@ -20,7 +20,9 @@ def offers_of(tokenizer, vectors, t, closed):
 
 
 @pytest.mark.parametrize("kind", ["exhaustive", "short-sighted", "blind"])
-@pytest.mark.parametrize("closed", [[], [0, 3, 4], list(range(11)), [1, 2, 3, 4, 5, 6, 7, 8, 9, 11]])
+@pytest.mark.parametrize(
+    "closed", [[], [0, 3, 4], list(range(11)), [1, 2, 3, 4, 5, 6, 7, 8, 9, 11]]
+)
 def test_every_item_is_offered_open_prefixes(make_tokenizer, vectors, kind, closed):
     tokenizer = make_tokenizer(SIZES, kind=kind)
     offers = offers_of(tokenizer, vectors, 3, closed)
@@ -31,8 +33,17 @@ def test_every_item_is_offered_open_prefixes(make_tokenizer, vectors, kind, clos
         prefixes = offers.prefixes[item, :made].tolist()
         assert len(set(prefixes)) == made
         assert not set(prefixes) & set(closed)
-        codes = np.column_stack([offers.prefixes[item, :made] // 3, offers.prefixes[item, :made] % 3, offers.last[item, :made]])
-        np.testing.assert_array_equal(offers.costs[item, :made], tokenizer.distortion(np.repeat(vectors[item : item + 1], made, 0), codes))
+        codes = np.column_stack(
+            [
+                offers.prefixes[item, :made] // 3,
+                offers.prefixes[item, :made] % 3,
+                offers.last[item, :made],
+            ]
+        )
+        np.testing.assert_array_equal(
+            offers.costs[item, :made],
+            tokenizer.distortion(np.repeat(vectors[item : item + 1], made, 0), codes),
+        )
         assert (np.diff(offers.costs[item, :made]) >= 0).all()
         under = tokenizer.level_costs(np.repeat(vectors[item : item + 1], made, 0), codes[:, :-1])
         np.testing.assert_array_equal(codes[:, -1], under.argmin(1))
@@ -42,7 +53,9 @@ def test_the_nearest_open_prefix_comes_first(make_tokenizer, vectors):
     tokenizer, closed = make_tokenizer(SIZES), [0, 5, 6]
     offers = offers_of(tokenizer, vectors, 2, closed)
     is_open = ~np.isin(tokenizer.all_prefix_keys, closed)
-    errors = ((vectors[:, None].astype(np.float64) - tokenizer.all_vectors[None, is_open]) ** 2).sum(2)
+    errors = (
+        (vectors[:, None].astype(np.float64) - tokenizer.all_vectors[None, is_open]) ** 2
+    ).sum(2)
     np.testing.assert_allclose(offers.costs[:, 0], errors.min(1), rtol=1e-6)
 
 

@@ -12,7 +12,11 @@ from semantic_ids.identifiers.placement import Placement
 
 def one_by_one(offers, rows, room):
     """The definition: of all offers not yet looked at, the one of least (cost, row) is next."""
-    queue = sorted((offers.costs[i, j], rows[i], i, j) for i in range(len(rows)) for j in range(offers.made()[i]))
+    queue = sorted(
+        (offers.costs[i, j], rows[i], i, j)
+        for i in range(len(rows))
+        for j in range(offers.made()[i])
+    )
     taken = [-1] * len(rows)
     for _, _, i, j in queue:
         prefix = int(offers.prefixes[i, j])
@@ -40,7 +44,9 @@ def test_first_come_serves_in_the_order_of_cost_and_row(seed):
 def crowded(tokenizer, n=40, seed=2):
     """Items near one point, so that one prefix is overfull."""
     rng = np.random.default_rng(seed)
-    vectors = (tokenizer.all_vectors[0] + 0.05 * rng.normal(size=(n, tokenizer.dim))).astype(np.float32)
+    vectors = (tokenizer.all_vectors[0] + 0.05 * rng.normal(size=(n, tokenizer.dim))).astype(
+        np.float32
+    )
     return Placement(tokenizer, vectors, np.tile(tokenizer.encode(vectors[:1]), (n, 1)))
 
 
@@ -53,7 +59,9 @@ def test_those_leave_who_lose_least(make_tokenizer):
     leavers, offers = choose_leavers(placement, Groups.by(placement.prefix_keys()), key, 3)
     losses = offers.costs[:, 0].astype(np.float64)
     costs = placement.costs(np.arange(40)).astype(np.float64)
-    elsewhere = tokenizer.candidates(placement.vectors, 1, distinct_prefixes=True, closed=key)[1][:, 0].astype(np.float64)
+    elsewhere = tokenizer.candidates(placement.vectors, 1, distinct_prefixes=True, closed=key)[1][
+        :, 0
+    ].astype(np.float64)
     square = np.concatenate([costs, np.repeat(elsewhere[:, None], 35, axis=1)], axis=1)
     stays = np.setdiff1d(np.arange(40), leavers)
     assert len(stays) == 5
@@ -70,7 +78,9 @@ def test_spill_leaves_no_prefix_overfull(make_tokenizer, kind, candidates):
     tokenizer = make_tokenizer((3, 3, 5), kind=kind)
     placement = crowded(tokenizer, n=45)  # exactly as many as there are codes
     spill(placement, candidates)
-    np.testing.assert_array_equal(np.unique(placement.prefix_keys(), return_counts=True)[1], np.full(9, 5))
+    np.testing.assert_array_equal(
+        np.unique(placement.prefix_keys(), return_counts=True)[1], np.full(9, 5)
+    )
 
 
 def test_small_turns_and_pieces_place_everyone_too(make_tokenizer, monkeypatch):

@@ -28,11 +28,19 @@ def write(tmp_path: Path) -> Write:
         name: str = "items.parquet",
         group: int = 4,
     ) -> ParquetSource:
-        column = vectors if isinstance(vectors, pa.Array) else pa.array(list(vectors), kind or pa.list_(pa.float32()))
+        column = (
+            vectors
+            if isinstance(vectors, pa.Array)
+            else pa.array(list(vectors), kind or pa.list_(pa.float32()))
+        )
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(
-            pa.table({"ItemID": ids if isinstance(ids, pa.Array) else pa.array(ids), "embedding": column}), path, row_group_size=group
+            pa.table(
+                {"ItemID": ids if isinstance(ids, pa.Array) else pa.array(ids), "embedding": column}
+            ),
+            path,
+            row_group_size=group,
         )
         return ParquetSource(str(path))
 
@@ -42,7 +50,9 @@ def write(tmp_path: Path) -> Write:
 @pytest.fixture
 def ingest() -> Ingest:
     """Open a stream with the default columns."""
-    return lambda source, **options: open_stream(source, IngestOptions("ItemID", "embedding", **options))
+    return lambda source, **options: open_stream(
+        source, IngestOptions("ItemID", "embedding", **options)
+    )
 
 
 @pytest.fixture

@@ -14,13 +14,25 @@ NONE = np.zeros(0, np.int64)
 
 
 def of(values: list, hashes: list[int] | None = None) -> ItemIds:
-    column = np.array(values, np.int64) if values and isinstance(values[0], int) else pa.array(values, pa.large_string())
-    return ItemIds(column, item_hash(values) if hashes is None else np.array(hashes, np.uint64), NONE, NONE)
+    column = (
+        np.array(values, np.int64)
+        if values and isinstance(values[0], int)
+        else pa.array(values, pa.large_string())
+    )
+    return ItemIds(
+        column, item_hash(values) if hashes is None else np.array(hashes, np.uint64), NONE, NONE
+    )
 
 
-@given(st.lists(st.tuples(st.text(max_size=3), st.integers(0, 3)), min_size=1, max_size=30), st.randoms())
+@given(
+    st.lists(st.tuples(st.text(max_size=3), st.integers(0, 3)), min_size=1, max_size=30),
+    st.randoms(),
+)
 def test_order_follows_hash_then_text_whatever_the_rows(pairs, random) -> None:
-    """With hashes of few values, so that there are ties; the hash of an id is one, whatever its row."""
+    """With hashes of few values, so that there are ties.
+
+    The hash of an id is one, whatever its row.
+    """
     pairs = [(text, len(text) % 3) for text, _ in pairs]
     shuffled = random.sample(pairs, len(pairs))
     for some in (pairs, shuffled):
@@ -33,7 +45,11 @@ def test_order_follows_hash_then_text_whatever_the_rows(pairs, random) -> None:
 def test_duplicates_are_those_of_a_count(values) -> None:
     ids = of(values)
     groups = list(ids.duplicates(ids.in_order(np.arange(len(values)))))
-    expected = {value: [row for row, v in enumerate(values) if v == value] for value in set(values) if values.count(value) > 1}
+    expected = {
+        value: [row for row, v in enumerate(values) if v == value]
+        for value in set(values)
+        if values.count(value) > 1
+    }
     assert {values[group[0]]: group.tolist() for group in groups} == expected
 
 
@@ -60,7 +76,11 @@ def test_equal_hashes_of_different_ids_are_no_duplicates() -> None:
     ids=str,
 )
 def test_ids_of_every_type(write, kind) -> None:
-    values = pa.array([5, None, 12, 7]) if pa.types.is_integer(kind) else pa.array(["5", None, "12", "7"])
+    values = (
+        pa.array([5, None, 12, 7])
+        if pa.types.is_integer(kind)
+        else pa.array(["5", None, "12", "7"])
+    )
     ids = read_ids(write(values.cast(kind), [[1.0]] * 4, group=3), "ItemID")
     rows = np.array([0, 2, 3])
     assert ids.text(rows) == ["5", "12", "7"]
@@ -71,14 +91,22 @@ def test_ids_of_every_type(write, kind) -> None:
 
 
 def test_unsigned_ids_beyond_int64(write) -> None:
-    ids = read_ids(write(pa.array([1, 2**63, None, 2**63 - 1], pa.uint64()), [[1.0]] * 4, group=2), "ItemID")
+    ids = read_ids(
+        write(pa.array([1, 2**63, None, 2**63 - 1], pa.uint64()), [[1.0]] * 4, group=2), "ItemID"
+    )
     assert (ids.too_large.tolist(), ids.null.tolist()) == ([1], [2])
     assert ids.text(np.array([0, 3])) == ["1", str(2**63 - 1)]
 
 
 def test_ids_that_are_no_text_are_refused_with_their_place(write) -> None:
     latin = pa.Array.from_buffers(
-        pa.string(), 2, [None, pa.py_buffer(np.array([0, 1, 5], np.int32)), pa.py_buffer("acafé".encode("latin-1"))]
+        pa.string(),
+        2,
+        [
+            None,
+            pa.py_buffer(np.array([0, 1, 5], np.int32)),
+            pa.py_buffer("acafé".encode("latin-1")),
+        ],
     )
     with pytest.raises(BadInput, match=r"row group 0: an item id is no text.*UTF-8"):
         read_ids(write(latin, [[1.0]] * 2), "ItemID")

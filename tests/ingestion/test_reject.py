@@ -37,7 +37,11 @@ def test_every_invalid_row_is_left_out_and_listed(write, ingest, drain) -> None:
     ids, vectors, reasons = zip(*rows, strict=True)
     source = write(list(ids), vectors, pa.list_(pa.float64()))
     stream, rejected = ingest(source, drop=True, nonzero=True, dtype="float16")
-    assert dict(zip(stream.item_ids.to_pylist(), drain(stream).tolist(), strict=True)) == {"good": [1, 2], "twin": [3, 4], "half": [1, 1]}
+    assert dict(zip(stream.item_ids.to_pylist(), drain(stream).tolist(), strict=True)) == {
+        "good": [1, 2],
+        "twin": [3, 4],
+        "half": [1, 1],
+    }
     expected = [row for row, reason in enumerate(reasons) if reason]
     assert rejected["row"].to_pylist() == expected
     assert rejected["row_group"].to_pylist() == [row // 4 for row in expected]
@@ -55,27 +59,39 @@ def test_three_of_one_id_with_two_vectors_all_go(write, ingest) -> None:
 
 
 def test_vectors_equal_after_the_cast_are_equal(write, ingest, drain) -> None:
-    stream, _ = ingest(write([1, 1], [[1.0, -0.0], [1.0 + 1e-12, 0.0]], pa.list_(pa.float64())), drop=True)
+    stream, _ = ingest(
+        write([1, 1], [[1.0, -0.0], [1.0 + 1e-12, 0.0]], pa.list_(pa.float64())), drop=True
+    )
     assert drain(stream).tolist() == [[1.0, 0.0]]
 
 
-@pytest.mark.parametrize(("dims", "expected"), [([2, 2, 3], 2), ([3, 2, 3, 2], 3), ([5, 1, 1], 1), ([1, 0, 0], 1)])
+@pytest.mark.parametrize(
+    ("dims", "expected"), [([2, 2, 3], 2), ([3, 2, 3, 2], 3), ([5, 1, 1], 1), ([1, 0, 0], 1)]
+)
 def test_the_dimension_is_the_most_common_one(write, ingest, dims, expected) -> None:
     for order in (dims, dims[::-1]):
-        stream, rejected = ingest(write(list(range(len(dims))), [[1.0] * dim for dim in order]), drop=True)
+        stream, rejected = ingest(
+            write(list(range(len(dims))), [[1.0] * dim for dim in order]), drop=True
+        )
         assert stream.dim == expected
         assert rejected.num_rows == len(dims) - dims.count(expected)
 
 
 def test_a_file_of_another_dimension_is_no_invalid_row(write, ingest) -> None:
     write([1, 2, 3], [[1.0, 2.0]] * 3, name="in/a.parquet")
-    source = ParquetSource(str(Path(write([4], [[1.0, 2.0, 3.0]], name="in/b.parquet").location).parent))
-    with pytest.raises(BadInput, match=r"b\.parquet: the vectors have 3 dimensions, but 2 in .*a\.parquet"):
+    source = ParquetSource(
+        str(Path(write([4], [[1.0, 2.0, 3.0]], name="in/b.parquet").location).parent)
+    )
+    with pytest.raises(
+        BadInput, match=r"b\.parquet: the vectors have 3 dimensions, but 2 in .*a\.parquet"
+    ):
         ingest(source, drop=True)
 
 
 def test_nothing_left(write, ingest) -> None:
-    with pytest.raises(BadInput, match="all 2 rows are invalid; the first because the vector is null"):
+    with pytest.raises(
+        BadInput, match="all 2 rows are invalid; the first because the vector is null"
+    ):
         ingest(write([1, 2], [None, []]), drop=True)
 
 
@@ -93,19 +109,28 @@ def test_max_items_counts_valid_rows(write, ingest) -> None:
 
 
 ROWS = st.lists(
-    st.tuples(st.one_of(st.none(), st.integers(0, 6)), st.one_of(st.none(), st.lists(st.sampled_from([1.0, -0.0, 0.0, NAN]), max_size=2))),
+    st.tuples(
+        st.one_of(st.none(), st.integers(0, 6)),
+        st.one_of(st.none(), st.lists(st.sampled_from([1.0, -0.0, 0.0, NAN]), max_size=2)),
+    ),
     min_size=1,
     max_size=20,
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
 @given(ROWS, st.randoms())
-def test_what_stays_does_not_depend_on_the_order_of_rows(write, ingest, drain, rows, random) -> None:
+def test_what_stays_does_not_depend_on_the_order_of_rows(
+    write, ingest, drain, rows, random
+) -> None:
     found = []
     for some in (rows, random.sample(rows, len(rows))):
         try:
-            stream, rejected = ingest(write(pa.array([i for i, _ in some], pa.int64()), [v for _, v in some]), drop=True)
+            stream, rejected = ingest(
+                write(pa.array([i for i, _ in some], pa.int64()), [v for _, v in some]), drop=True
+            )
         except BadInput:
             found.append(None)
             continue

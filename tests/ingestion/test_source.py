@@ -14,7 +14,11 @@ from semantic_ids.ingestion import ParquetSource
 
 def write(path: Path, ids: list[int], group: int = 3) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table({"ItemID": ids, "embedding": [[float(i), 0.5] for i in ids]}), path, row_group_size=group)
+    pq.write_table(
+        pa.table({"ItemID": ids, "embedding": [[float(i), 0.5] for i in ids]}),
+        path,
+        row_group_size=group,
+    )
 
 
 def ids_of(source: ParquetSource) -> list[int]:
@@ -33,10 +37,18 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("location", "expected"),
-    [("a.parquet", [1, 2, 3]), ("", [1, 2, 3, 4, 5]), ("[ab].parquet", [1, 2, 3, 4, 5]), ("b*", [4, 5]), ("**/a.parquet", [1, 2, 3])],
+    [
+        ("a.parquet", [1, 2, 3]),
+        ("", [1, 2, 3, 4, 5]),
+        ("[ab].parquet", [1, 2, 3, 4, 5]),
+        ("b*", [4, 5]),
+        ("**/a.parquet", [1, 2, 3]),
+    ],
 )
 @pytest.mark.parametrize("prefix", ["", "file://"])
-def test_file_folder_and_glob(folder: Path, location: str, expected: list[int], prefix: str) -> None:
+def test_file_folder_and_glob(
+    folder: Path, location: str, expected: list[int], prefix: str
+) -> None:
     assert ids_of(ParquetSource(f"{prefix}{folder}/{location}".rstrip("/"))) == expected
 
 
@@ -51,7 +63,9 @@ def test_existing_path_with_glob_letters_is_a_path(tmp_path: Path) -> None:
     assert ids_of(ParquetSource(str(tmp_path / "a[1].parquet"))) == [1]
 
 
-@pytest.mark.parametrize("location", ["memory://h1/a.parquet", "memory://h1", "memory://h1/*.parquet"])
+@pytest.mark.parametrize(
+    "location", ["memory://h1/a.parquet", "memory://h1", "memory://h1/*.parquet"]
+)
 def test_url(folder: Path, location: str) -> None:
     with fsspec.open("memory://h1/a.parquet", "wb") as file:
         file.write((folder / "a.parquet").read_bytes())
@@ -88,7 +102,12 @@ def damage_nothing_but_footer(data: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda data: b"", damage_nothing_but_footer, lambda data: data[: len(data) // 2], lambda data: b"ItemID,embedding\n1,2\n" * 9],
+    [
+        lambda data: b"",
+        damage_nothing_but_footer,
+        lambda data: data[: len(data) // 2],
+        lambda data: b"ItemID,embedding\n1,2\n" * 9,
+    ],
 )
 def test_broken_footer(folder: Path, damage) -> None:
     path = folder / "a.parquet"
@@ -102,13 +121,22 @@ def test_broken_row_group_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     rng = np.random.default_rng(0)
     table = pa.table({"ItemID": range(200), "embedding": list(rng.normal(size=(200, 8)))})
-    pq.write_table(table, path, row_group_size=100, compression="zstd", use_dictionary=False, write_page_checksum=True)
+    pq.write_table(
+        table,
+        path,
+        row_group_size=100,
+        compression="zstd",
+        use_dictionary=False,
+        write_page_checksum=True,
+    )
     second = pq.ParquetFile(path).metadata.row_group(1).column(1)
     data = bytearray(path.read_bytes())
     at = second.data_page_offset + second.total_compressed_size // 2
     data[at : at + 50] = b"\xff" * 50
     path.write_bytes(data)
-    with pytest.raises(BadInput, match=r"a\.parquet, row group 1: cannot be read, the file is corrupt"):
+    with pytest.raises(
+        BadInput, match=r"a\.parquet, row group 1: cannot be read, the file is corrupt"
+    ):
         for _ in ParquetSource(str(path)).batches(["embedding"]):
             pass
 
@@ -129,13 +157,20 @@ def test_batches_are_small_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write(tmp_path / "a.parquet", list(range(103)), group=50)
     batches = list(ParquetSource(str(tmp_path)).batches(["embedding"]))
     assert max(len(columns) for _, columns in batches) <= 5
-    assert [start for start, _ in batches] == list(np.cumsum([0, *(len(columns) for _, columns in batches)]))[:-1]
-    assert [v[0] for _, columns in batches for v in columns.column(0).to_pylist()] == list(range(103))
+    assert [start for start, _ in batches] == list(
+        np.cumsum([0, *(len(columns) for _, columns in batches)])
+    )[:-1]
+    assert [v[0] for _, columns in batches for v in columns.column(0).to_pylist()] == list(
+        range(103)
+    )
 
 
 def test_names_with_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("semantic_ids.ingestion.source.BATCH_BYTES", 100)
-    pq.write_table(pa.table({"a": [0] * 40, "a.id": range(40), "a.vector": [[1.0, 2.0]] * 40}), tmp_path / "x.parquet")
+    pq.write_table(
+        pa.table({"a": [0] * 40, "a.id": range(40), "a.vector": [[1.0, 2.0]] * 40}),
+        tmp_path / "x.parquet",
+    )
     batches = list(ParquetSource(str(tmp_path)).batches(["a.vector"]))
     assert len(batches) > 1
     assert all(columns.schema.names == ["a.vector"] for _, columns in batches)
@@ -179,9 +214,18 @@ def test_importing_the_room_is_cheap() -> None:
     import subprocess
     import sys
 
-    code = "import sys, semantic_ids.ingestion; print([m for m in ('pyarrow', 'fsspec', 'kedro') if m in sys.modules])"
+    code = (
+        "import sys, semantic_ids.ingestion; print([m for m in ('pyarrow', 'fsspec', 'kedro') if m"
+        " in sys.modules])"
+    )
     assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "src"}).stdout.strip()
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONPATH": "src"},
+        ).stdout.strip()
         == "[]"
     )
 

@@ -30,7 +30,14 @@ def test_rows_are_in_the_order_of_their_item_hash(write, ingest, drain, text, ma
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize(
-    "kind", [pa.list_(pa.float64()), pa.large_list(pa.float16()), pa.list_(pa.int16(), 2), pa.list_(pa.float64(), 2)], ids=str
+    "kind",
+    [
+        pa.list_(pa.float64()),
+        pa.large_list(pa.float16()),
+        pa.list_(pa.int16(), 2),
+        pa.list_(pa.float64(), 2),
+    ],
+    ids=str,
 )
 def test_vectors_are_cast_to_the_storage_type(write, ingest, drain, kind, dtype) -> None:
     stream, _ = ingest(write([1], [[3, -7]], kind), dtype=dtype)
@@ -42,8 +49,16 @@ def test_vectors_are_cast_to_the_storage_type(write, ingest, drain, kind, dtype)
 def test_files_of_different_layouts_go_together(write, ingest, drain) -> None:
     write(pa.array([1], pa.int8()), [[1.0, 2.0]], pa.list_(pa.float16(), 2), "in/a.parquet")
     write(pa.array([2], pa.uint64()), [[3.0, 4.0]], pa.large_list(pa.float64()), "in/b.parquet")
-    stream, _ = ingest(ParquetSource(str(Path(write([3], [[5, 6]], pa.list_(pa.int8()), "in/c.parquet").location).parent)))
-    assert dict(zip(stream.item_ids.to_pylist(), drain(stream).tolist(), strict=True)) == {1: [1, 2], 2: [3, 4], 3: [5, 6]}
+    stream, _ = ingest(
+        ParquetSource(
+            str(Path(write([3], [[5, 6]], pa.list_(pa.int8()), "in/c.parquet").location).parent)
+        )
+    )
+    assert dict(zip(stream.item_ids.to_pylist(), drain(stream).tolist(), strict=True)) == {
+        1: [1, 2],
+        2: [3, 4],
+        3: [5, 6],
+    }
 
 
 @pytest.mark.parametrize(
@@ -88,7 +103,9 @@ def test_an_invalid_vector_is_found_beyond_max_items(write, ingest, drain) -> No
 
 
 @pytest.mark.parametrize("first", [None, []])
-def test_an_invalid_first_vector_does_not_say_what_the_dimension_is(write, ingest, drain, first) -> None:
+def test_an_invalid_first_vector_does_not_say_what_the_dimension_is(
+    write, ingest, drain, first
+) -> None:
     with pytest.raises(BadInput, match="row group 0, row 0: item id 1: the vector is "):
         drain(ingest(write([1, 2], [first, [1.0, 2.0]]))[0])
 
@@ -102,7 +119,9 @@ def test_null_ids_are_named(write, ingest) -> None:
 
 
 def test_ids_beyond_int64_are_named(write, ingest) -> None:
-    with pytest.raises(BadInput, match=r"row group 0, row 1: the item id is larger than 2\*\*63 - 1"):
+    with pytest.raises(
+        BadInput, match=r"row group 0, row 1: the item id is larger than 2\*\*63 - 1"
+    ):
         ingest(write(pa.array([1, 2**63 + 5], pa.uint64()), [[1.0]] * 2))
 
 

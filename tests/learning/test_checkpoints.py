@@ -1,4 +1,6 @@
-"""Checkpoints: what is written is what is read, the newest that is whole, and only of the same training."""
+"""Checkpoints: what is written is what is read, the newest that is whole, and only of the same
+training.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,28 @@ def made(epoch: int) -> Checkpoint:
         "double": torch.randn(2, generator=generator, dtype=torch.float64),
         "whole": torch.arange(epoch),
     }
-    return Checkpoint(epoch, tensors, {"history": [{"epoch": epoch, "loss": 0.1 + epoch / 3}], "seconds": 1e-9, "resets": 3, "best": None})
+    return Checkpoint(
+        epoch,
+        tensors,
+        {
+            "history": [{"epoch": epoch, "loss": 0.1 + epoch / 3}],
+            "seconds": 1e-9,
+            "resets": 3,
+            "best": None,
+        },
+    )
 
 
 def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
-    assert found.epoch == expected.epoch and found.state == expected.state and found.tensors.keys() == expected.tensors.keys()
+    assert (
+        found.epoch == expected.epoch
+        and found.state == expected.state
+        and found.tensors.keys() == expected.tensors.keys()
+    )
     for name, tensor in expected.tensors.items():
-        assert found.tensors[name].dtype == tensor.dtype and found.tensors[name].shape == tensor.shape
+        assert (
+            found.tensors[name].dtype == tensor.dtype and found.tensors[name].shape == tensor.shape
+        )
         assert found.tensors[name].numpy().tobytes() == tensor.contiguous().numpy().tobytes()
 
 
@@ -91,7 +108,7 @@ def test_the_first_process_alone_writes(tmp_path, monkeypatch):
     assert not Checkpoints(tmp_path, MADE_FROM, every=1).is_due(1)
 
 
-# ---- which one --------------------------------------------------------------------------------------------------------------------------
+# ---- which one -----------------------------------------------------------------------------------
 
 
 def test_never_begins_anew(three, tmp_path):
@@ -101,7 +118,9 @@ def test_never_begins_anew(three, tmp_path):
 def test_a_path_may_be_that_of_one_checkpoint_or_of_a_folder_of_them(three, tmp_path):
     one = Checkpoints(tmp_path / "other", MADE_FROM, resume=str(three.folder / "epoch-00002"))
     assert_same(one.latest(), made(2))
-    assert_same(Checkpoints(tmp_path / "other", MADE_FROM, resume=str(three.folder)).latest(), made(3))
+    assert_same(
+        Checkpoints(tmp_path / "other", MADE_FROM, resume=str(three.folder)).latest(), made(3)
+    )
 
 
 @pytest.mark.parametrize("there", ["nothing", "an empty folder", "a file"])
@@ -111,7 +130,9 @@ def test_a_path_without_checkpoints_is_bad_input(tmp_path, there):
         place.mkdir()
     elif there == "a file":
         place.write_text("hello")
-    with pytest.raises(BadInput, match=r"there is no checkpoint.*|tokenizer\.checkpoints\.resume") as raised:
+    with pytest.raises(
+        BadInput, match=r"there is no checkpoint.*|tokenizer\.checkpoints\.resume"
+    ) as raised:
         Checkpoints(tmp_path, MADE_FROM, resume=str(place)).latest()
     assert str(place) in str(raised.value) and "auto" in str(raised.value)
 
@@ -125,17 +146,25 @@ def test_each_training_has_checkpoints_of_its_own(three, tmp_path):
 
 @pytest.mark.parametrize("path", ["epoch-00003", "."])
 def test_one_of_another_training_is_refused_and_what_differs_is_named(three, tmp_path, path):
-    other = Checkpoints(tmp_path, MADE_FROM | {"epochs": 6, "seed": 1}, resume=str(three.folder / path))
+    other = Checkpoints(
+        tmp_path, MADE_FROM | {"epochs": 6, "seed": 1}, resume=str(three.folder / path)
+    )
     with pytest.raises(BadInput) as raised:
         other.latest()
     message = str(raised.value)
-    assert "another training" in message and "epochs was 5, is 6" in message and "seed was None, is 1" in message
+    assert (
+        "another training" in message
+        and "epochs was 5, is 6" in message
+        and "seed was None, is 1" in message
+    )
     assert "data was" not in message and "sizes was" not in message and "more" not in message
 
 
 def test_of_many_differences_a_few_are_named_and_the_others_counted(three, tmp_path):
     other = Checkpoints(tmp_path, {f"option_{i}": i for i in range(6)}, resume=str(three.folder))
-    with pytest.raises(BadInput, match=r"data was abc, is None, epochs was 5, is None, .* and 5 more"):
+    with pytest.raises(
+        BadInput, match=r"data was abc, is None, epochs was 5, is None, .* and 5 more"
+    ):
         other.latest()
 
 
@@ -145,7 +174,7 @@ def test_values_that_json_writes_alike_are_the_same_training(three, tmp_path):
     assert_same(Checkpoints(tmp_path, same.made_from, resume=str(three.folder)).latest(), made(3))
 
 
-# ---- what is broken ---------------------------------------------------------------------------------------------------------------------
+# ---- what is broken ------------------------------------------------------------------------------
 
 
 def broken(place, damage: str) -> None:
@@ -168,7 +197,15 @@ def broken(place, damage: str) -> None:
         (place / MANIFEST).write_text({"manifest empty": "{}", "manifest a list": "[]"}[damage])
 
 
-DAMAGES = ["tensors cut off", "tensors empty", "tensors missing", "state cut off", "state missing", "manifest cut off", "manifest empty"]
+DAMAGES = [
+    "tensors cut off",
+    "tensors empty",
+    "tensors missing",
+    "state cut off",
+    "state missing",
+    "manifest cut off",
+    "manifest empty",
+]
 DAMAGES.append("manifest a list")
 
 
@@ -177,7 +214,11 @@ def test_where_the_newest_is_broken_an_earlier_one_is_taken_with_a_warning(three
     broken(three.folder / "epoch-00003", damage)
     with caplog.at_level(logging.WARNING, "semantic_ids"):
         assert_same(three.latest(), made(2))
-    assert len(caplog.records) == 1 and "epoch-00003" in caplog.text and "cannot be read" in caplog.text
+    assert (
+        len(caplog.records) == 1
+        and "epoch-00003" in caplog.text
+        and "cannot be read" in caplog.text
+    )
 
 
 def test_where_all_are_broken_the_training_begins_anew(three, caplog):
@@ -260,7 +301,9 @@ def test_numbers_that_are_infinite_come_back(tmp_path):
 
 
 def test_a_training_begun_anew_takes_the_place_of_the_one_before(three, tmp_path):
-    """Its first checkpoint is of an earlier epoch than those that are there, and is the one to go on from."""
+    """Its first checkpoint is of an earlier epoch than those that are there, and is the one to go
+    on from.
+    """
     again = Checkpoints(tmp_path, MADE_FROM, keep=2, resume="never")
     again.save(made(1))
     assert kept(three.folder) == ["epoch-00001"]

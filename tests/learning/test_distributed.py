@@ -1,6 +1,9 @@
-"""Several processes that train together: what they tell each other, and that two of them make what one makes.
+"""Several processes that train together.
 
-A script is started once, as two processes, by torchrun's module; what each process ended with is compared with one process.
+What they tell each other, and that two of them make what one makes.
+
+A script is started once, as two processes, by torchrun's module; what each process ended with is
+compared with one process.
 """
 
 from __future__ import annotations
@@ -26,11 +29,38 @@ ROWS = np.arange(650)  # in batches of 46 and 47: shares of different sizes
 TRAININGS = {
     "ema": OPTIONS["rq_vae"] | {"epochs": 6, "reset_below": 0.5},
     "end_to_end": OPTIONS["rq_vae"] | RESIDUAL | {"reset_below": 0.0, "clip": 1.0},
-    "gradient": OPTIONS["rq_vae"] | {"quantizer": "gradient", "epochs": 5, "accumulate": 2, "gradient": "rotation"},
+    "gradient": (
+        OPTIONS["rq_vae"]
+        | {
+            "quantizer": "gradient",
+            "epochs": 5,
+            "accumulate": 2,
+            "gradient": "rotation",
+        }
+    ),
     "none": OPTIONS["rq_vae"] | {"quantizer": "none", "epochs": 4},
-    "single rows": OPTIONS["rq_vae"]
-    | {"batch_rows": 1, "epochs": 1, "warmup_epochs": 1, "plain_epochs": 0, "reset_below": 0.0, "burn_in": 1},
-    "drawn": OPTIONS["rq_vae"] | RESIDUAL | {"dropout": 0.1, "sampling": 0.1, "masking": 0.3, "reset_below": 0.5, "burn_in": 3},
+    "single rows": (
+        OPTIONS["rq_vae"]
+        | {
+            "batch_rows": 1,
+            "epochs": 1,
+            "warmup_epochs": 1,
+            "plain_epochs": 0,
+            "reset_below": 0.0,
+            "burn_in": 1,
+        }
+    ),
+    "drawn": (
+        OPTIONS["rq_vae"]
+        | RESIDUAL
+        | {
+            "dropout": 0.1,
+            "sampling": 0.1,
+            "masking": 0.3,
+            "reset_below": 0.5,
+            "burn_in": 3,
+        }
+    ),
     "gumbel": OPTIONS["rq_vae"] | {"quantizer": "gradient", "gradient": "gumbel", "epochs": 4},
 }
 DRAWN = ("drawn", "gumbel")
@@ -54,9 +84,11 @@ rank = int(os.environ["RANK"])
 
 
 def keep(name, tokenizer):
-    arrays = {f"codebook.{i}": book for i, book in enumerate(tokenizer.quantizer.codebooks)} | tokenizer._weights()
-    np.savez(f"{folder}/{name} {rank}.npz", **{key: value.detach().numpy() for key, value in arrays.items()})
-    open(f"{folder}/{name} {rank}.json", "w").write(json.dumps([tokenizer.history, tokenizer.report]))
+    books = {f"codebook.{i}": book for i, book in enumerate(tokenizer.quantizer.codebooks)}
+    arrays = {n: t.detach().numpy() for n, t in (books | tokenizer._weights()).items()}
+    np.savez(f"{folder}/{name} {rank}.npz", **arrays)
+    told = json.dumps([tokenizer.history, tokenizer.report])
+    open(f"{folder}/{name} {rank}.json", "w").write(told)
 
 
 class Killed(BaseException):
@@ -70,8 +102,10 @@ def told():
     distributed.from_first(c)
     uneven = torch.arange(6).reshape(3, 2)[: 3 - 2 * rank] + 100 * rank
     none = torch.zeros((0 if rank == 0 else 2, 3)) + 7
-    found = {"count": distributed.count(), "number": distributed.number(), "sums": a.tolist(), "sum": b.item(), "first": c.tolist()}
-    found |= {"uneven": distributed.gathered(uneven).tolist(), "none": distributed.gathered(none).tolist()}
+    found = {"count": distributed.count(), "number": distributed.number()}
+    found |= {"sums": a.tolist(), "sum": b.item(), "first": c.tolist()}
+    found |= {"uneven": distributed.gathered(uneven).tolist()}
+    found |= {"none": distributed.gathered(none).tolist()}
     distributed.join(torch.device("cpu"))  # has been done before
     return found | {"still joined": dist.is_initialized()}
 
@@ -126,7 +160,14 @@ def fit(options, checkpoints=None):
 def start(folder: Path, trainings: dict) -> Path:
     """Run the script as two processes."""
     (folder / "script.py").write_text(SCRIPT)
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", str(folder / "script.py")]
+    run = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        f"--master-port={free_port()}",
+        str(folder / "script.py"),
+    ]
     done = subprocess.run(
         [*run, str(Path(__file__).parents[2]), str(folder), json.dumps(trainings)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -159,7 +200,10 @@ def left(folder: Path, name: str, rank: int):
 
 
 def timeless(history):
-    return [{name: value for name, value in row.items() if name not in ("seconds", "items_per_second")} for row in history]
+    return [
+        {name: value for name, value in row.items() if name not in ("seconds", "items_per_second")}
+        for row in history
+    ]
 
 
 @pytest.fixture
@@ -170,7 +214,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-# ---- one process ------------------------------------------------------------------------------------------------------------------------
+# ---- one process ---------------------------------------------------------------------------------
 
 
 def test_one_process_alone_tells_nobody_anything(monkeypatch):
@@ -191,7 +235,7 @@ def test_torchrun_says_how_many_there_are(monkeypatch):
     assert distributed.wanted() == 4
 
 
-# ---- two processes ----------------------------------------------------------------------------------------------------------------------
+# ---- two processes -------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -213,11 +257,15 @@ def test_sums_the_first_ones_and_all_rows_are_the_same_in_both(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*TRAININGS, "again"])
 def test_both_processes_end_with_the_same_bits_and_the_same_history(folder, name):
-    (first, history, report), (second, other, reported) = (left(folder, name, rank) for rank in (0, 1))
+    (first, history, report), (second, other, reported) = (
+        left(folder, name, rank) for rank in (0, 1)
+    )
     assert first.keys() == second.keys()
     for key, value in first.items():
         assert value.tobytes() == second[key].tobytes(), key
-    assert timeless(history) == timeless(other) and report["best_epoch"] == reported["best_epoch"] > 0
+    assert (
+        timeless(history) == timeless(other) and report["best_epoch"] == reported["best_epoch"] > 0
+    )
 
 
 @pytest.mark.slow
@@ -225,11 +273,17 @@ def test_both_processes_end_with_the_same_bits_and_the_same_history(folder, name
 def test_two_processes_make_what_one_makes_of_the_same_batches(folder, name, one_thread):
     found, history, report = left(folder, name, 0)
     single = fit(TRAININGS[name])
-    arrays = {f"codebook.{i}": book for i, book in enumerate(single.quantizer.codebooks)} | single._weights()
+    arrays = {
+        f"codebook.{i}": book for i, book in enumerate(single.quantizer.codebooks)
+    } | single._weights()
     assert arrays.keys() == found.keys()
     for key, value in arrays.items():
-        np.testing.assert_allclose(found[key], value.detach().numpy(), rtol=1e-4, atol=1e-4, err_msg=key)
-    assert report["best_epoch"] == single.report["best_epoch"] and len(history) == len(single.history)
+        np.testing.assert_allclose(
+            found[key], value.detach().numpy(), rtol=1e-4, atol=1e-4, err_msg=key
+        )
+    assert report["best_epoch"] == single.report["best_epoch"] and len(history) == len(
+        single.history
+    )
     for row, expected in zip(timeless(history), timeless(single.history), strict=True):
         assert row.pop("step", None) == expected.pop("step", None)
         assert row == pytest.approx(expected, rel=1e-3, abs=1e-3)
@@ -238,14 +292,20 @@ def test_two_processes_make_what_one_makes_of_the_same_batches(folder, name, one
     for level, book in enumerate(single.quantizer.codebooks):
         book.copy_(torch.from_numpy(found[f"codebook.{level}"]))
     single.quantizer.__post_init__()
-    single.network.load_state_dict({key: torch.from_numpy(value) for key, value in found.items() if "coder" in key}, strict=False)
+    single.network.load_state_dict(
+        {key: torch.from_numpy(value) for key, value in found.items() if "coder" in key},
+        strict=False,
+    )
     assert (single.encode(vectors) == codes).mean() > 0.99
 
 
 @pytest.mark.slow
 def test_a_training_joins_the_processes_where_nobody_has(folder, tmp_path):
     start(tmp_path, {"end_to_end": TRAININGS["end_to_end"]})
-    (found, history, _), (expected, same, _) = left(tmp_path, "end_to_end", 1), left(folder, "end_to_end", 0)
+    (found, history, _), (expected, same, _) = (
+        left(tmp_path, "end_to_end", 1),
+        left(folder, "end_to_end", 0),
+    )
     for key, value in expected.items():
         assert found[key].tobytes() == value.tobytes(), key
     assert timeless(history) == timeless(same)
@@ -256,7 +316,9 @@ def test_a_training_joins_the_processes_where_nobody_has(folder, tmp_path):
 def test_where_much_is_drawn_two_processes_end_about_as_good_as_one(folder, name, one_thread):
     found, history, _ = left(folder, name, 0)
     single = fit(TRAININGS[name])
-    assert history[-1]["validation_relative_mse"] == pytest.approx(single.history[-1]["validation_relative_mse"], rel=0.1)
+    assert history[-1]["validation_relative_mse"] == pytest.approx(
+        single.history[-1]["validation_relative_mse"], rel=0.1
+    )
     assert not np.array_equal(found["codebook.0"], single.quantizer.codebooks[0].numpy())
 
 

@@ -1,4 +1,6 @@
-"""A residual tokenizer of a few lines of numpy, and small catalogues with everything awkward in them."""
+"""A residual tokenizer of a few lines of numpy, and small catalogues with everything awkward in
+them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ class NumpyTokenizer:
     preserves_distances = False
 
     def __init__(self, codebooks, normalizes=False):
-        self.codebooks, self.normalizes = [np.asarray(c, dtype=np.float32) for c in codebooks], normalizes
+        self.codebooks, self.normalizes = (
+            [np.asarray(c, dtype=np.float32) for c in codebooks],
+            normalizes,
+        )
         self.codebook_sizes = tuple(len(c) for c in self.codebooks)
         self.dim = self.codebooks[0].shape[1]
         self.provenance = Provenance("tokenizer")
@@ -27,7 +32,9 @@ class NumpyTokenizer:
 
     def _prepared(self, vectors):
         vectors = np.asarray(vectors, dtype=np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if self.normalizes else vectors
+        return (
+            vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if self.normalizes else vectors
+        )
 
     def encode(self, vectors):
         rest, codes = self._prepared(vectors), []
@@ -37,7 +44,10 @@ class NumpyTokenizer:
         return np.stack(codes, 1).astype(np.int32)
 
     def decode(self, codes):
-        x = sum((c[codes[:, level]] for level, c in enumerate(self.codebooks)), np.zeros((len(codes), self.dim), np.float32))
+        x = sum(
+            (c[codes[:, level]] for level, c in enumerate(self.codebooks)),
+            np.zeros((len(codes), self.dim), np.float32),
+        )
         return x / np.linalg.norm(x, axis=1, keepdims=True) if self.normalizes else x
 
     def distortion(self, vectors, codes):
@@ -56,12 +66,20 @@ class NumpyTokenizer:
 def embeddings_of(vectors):
     ids = pa.array(np.arange(len(vectors)) * 7 + 3)
     zero_rows = int((vectors == 0).all(axis=1).sum())
-    return Embeddings(vectors, ids, vector_hash(vectors), zero_rows, Provenance("embeddings", content="x"))
+    return Embeddings(
+        vectors, ids, vector_hash(vectors), zero_rows, Provenance("embeddings", content="x")
+    )
 
 
 def codes_of(codes, sizes, levels=None, artifact="codes"):
     codes = np.asarray(codes, dtype=np.int32)
-    return Codes(pa.array(np.arange(len(codes))), codes, tuple(sizes), levels or codes.shape[1], Provenance(artifact))
+    return Codes(
+        pa.array(np.arange(len(codes))),
+        codes,
+        tuple(sizes),
+        levels or codes.shape[1],
+        Provenance(artifact),
+    )
 
 
 @pytest.fixture
@@ -81,16 +99,26 @@ def make_tokenizer():
 
 @pytest.fixture
 def make_catalogue():
-    """Items with clusters, an offset, duplicates and (unless normalised) zero vectors, some of −0; IDs that differ here and there."""
+    """Items with clusters, an offset, duplicates and (unless normalised) zero vectors, some of −0.
+
+    IDs that differ here and there.
+    """
 
     def make(n=90, dim=6, sizes=(4, 3, 5), seed=0, normalizes=False, suffix=False):
         rng = np.random.default_rng(seed)
-        vectors = (rng.standard_normal((4, dim))[rng.integers(0, 4, n)] + 0.6 * rng.standard_normal((n, dim)) + 0.5).astype(np.float32)
+        vectors = (
+            rng.standard_normal((4, dim))[rng.integers(0, 4, n)]
+            + 0.6 * rng.standard_normal((n, dim))
+            + 0.5
+        ).astype(np.float32)
         vectors[n // 2 :: 9] = vectors[1 % n]
         if not normalizes:
             vectors[3::11] = 0.0
             vectors[3::22, 0] = -0.0
-        tokenizer = NumpyTokenizer([rng.standard_normal((k, dim)) * 0.8**level for level, k in enumerate(sizes)], normalizes)
+        tokenizer = NumpyTokenizer(
+            [rng.standard_normal((k, dim)) * 0.8**level for level, k in enumerate(sizes)],
+            normalizes,
+        )
         codes = tokenizer.encode(vectors)
         unique = codes.copy()
         moved = rng.random(n) < 0.3
@@ -99,7 +127,12 @@ def make_catalogue():
         unique[spilled, 0] = (unique[spilled, 0] + 1) % sizes[0]
         ids = codes_of(unique, sizes, artifact="semantic_ids")
         if suffix:
-            ids = codes_of(np.column_stack([codes, rng.integers(0, 3, n)]), (*sizes, 3), len(sizes), "semantic_ids")
+            ids = codes_of(
+                np.column_stack([codes, rng.integers(0, 3, n)]),
+                (*sizes, 3),
+                len(sizes),
+                "semantic_ids",
+            )
         return embeddings_of(vectors), tokenizer, codes_of(codes, sizes), ids
 
     return make

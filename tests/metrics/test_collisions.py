@@ -20,13 +20,23 @@ def test_collisions_against_counting_tuples(make_codes):
 def test_moves_by_hand(make_codes):
     codes = make_codes([[0, 0], [0, 0], [0, 0], [1, 1], [1, 0]], (2, 3))
     ids = make_codes([[0, 0], [0, 1], [1, 2], [1, 1], [1, 1]], (2, 3))
-    assert moves(codes, ids) == {"ids.unique_rate": 0.8, "ids.moved_rate": 0.6, "ids.spilled_rate": 0.2, "ids.suffixed_rate": 0.0}
+    assert moves(codes, ids) == {
+        "ids.unique_rate": 0.8,
+        "ids.moved_rate": 0.6,
+        "ids.spilled_rate": 0.2,
+        "ids.suffixed_rate": 0.0,
+    }
 
 
 def test_a_suffix_makes_ids_unique_without_moving_anyone(make_codes):
     codes = make_codes([[0, 0], [0, 0], [0, 0], [1, 1]], (2, 3))
     ids = make_codes([[0, 0, 0], [0, 0, 1], [0, 0, 2], [1, 1, 0]], (2, 3, 3), levels=2)
-    assert moves(codes, ids) == {"ids.unique_rate": 1.0, "ids.moved_rate": 0.0, "ids.spilled_rate": 0.0, "ids.suffixed_rate": 0.5}
+    assert moves(codes, ids) == {
+        "ids.unique_rate": 1.0,
+        "ids.moved_rate": 0.0,
+        "ids.spilled_rate": 0.0,
+        "ids.suffixed_rate": 0.5,
+    }
 
 
 def test_a_wide_suffix_overflows_no_key(make_codes):

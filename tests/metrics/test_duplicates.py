@@ -9,7 +9,9 @@ from semantic_ids.metrics.duplicates import Duplicates, equal_vectors, exact_rat
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize(
-    "hashed", [vector_hash, lambda vectors: np.zeros(len(vectors), dtype=np.uint64)], ids=["hashes", "all hashes collide"]
+    "hashed",
+    [vector_hash, lambda vectors: np.zeros(len(vectors), dtype=np.uint64)],
+    ids=["hashes", "all hashes collide"],
 )
 def test_against_comparing_all_pairs(dtype, hashed):
     rng = np.random.default_rng(3)
@@ -38,6 +40,12 @@ def test_what_is_said_of_them():
     vectors[:, 0] = [3, 1, 1, 4, 1, 5, 3, 2, 6]
     found = Duplicates.of(equal_vectors(vectors, vector_hash(vectors)))
     assert found == Duplicates(items=5, share=5 / 9, groups=2, largest=3)
-    assert found.in_words().startswith("5 items (55.56 %) have a vector that another item has too (groups: 2, items of the largest: 3)")
+    assert found.in_words().startswith(
+        "5 items (55.56 %) have a vector that another item has too (groups: 2, items of the"
+        " largest: 3)"
+    )
     alone = Duplicates.of(equal_vectors(vectors[3:6], vector_hash(vectors[3:6])))
-    assert alone == Duplicates(0, 0.0, 0, 1) and alone.in_words() == "no two items have the very same vector"
+    assert (
+        alone == Duplicates(0, 0.0, 0, 1)
+        and alone.in_words() == "no two items have the very same vector"
+    )

@@ -27,8 +27,12 @@ def test_cohesion_against_all_pairs(make_catalogue, monkeypatch, rows, seed):
     monkeypatch.setattr(hierarchy, "ROWS", rows)
     embeddings, _, codes, ids = make_catalogue(seed=seed)
     for some in (codes, ids):
-        expected = {p: brute_cohesion(embeddings.vectors.astype(float), some.codes, p) for p in range(4)}
-        assert cohesion(embeddings.vectors, some.codes, some.sizes) == pytest.approx({p: c for p, c in expected.items() if c is not None})
+        expected = {
+            p: brute_cohesion(embeddings.vectors.astype(float), some.codes, p) for p in range(4)
+        }
+        assert cohesion(embeddings.vectors, some.codes, some.sizes) == pytest.approx(
+            {p: c for p, c in expected.items() if c is not None}
+        )
 
 
 def test_cohesion_is_absent_where_no_pair_shares_a_prefix(make_catalogue):
@@ -57,12 +61,17 @@ def brute_agreement(labels, prefixes):
 def test_agreement_against_the_definitions():
     rng = np.random.default_rng(5)
     codes = rng.integers(0, 3, (80, 3))
-    labels = {"kind": np.where(rng.random(80) < 0.2, -1, (codes[:, 0] + (rng.random(80) < 0.3)) % 3), "other": rng.integers(-1, 5, 80)}
+    labels = {
+        "kind": np.where(rng.random(80) < 0.2, -1, (codes[:, 0] + (rng.random(80) < 0.3)) % 3),
+        "other": rng.integers(-1, 5, 80),
+    }
     metrics = agreement(codes, (3, 3, 3), labels)
     for name, label in labels.items():
         known = label >= 0
         for p in (1, 2, 3):
-            purity, nmi = brute_agreement(label[known].tolist(), list(map(tuple, codes[known, :p].tolist())))
+            purity, nmi = brute_agreement(
+                label[known].tolist(), list(map(tuple, codes[known, :p].tolist()))
+            )
             assert metrics[f"hierarchy.purity.{name}.{p}"] == pytest.approx(purity)
             assert metrics[f"hierarchy.nmi.{name}.{p}"] == pytest.approx(nmi)
     assert len(metrics) == 12

@@ -17,11 +17,23 @@ def items(**columns):
 def joined(ids=IDS, table=None, columns="auto", max_values=3, min_share=0.5):
     table = items() if table is None else table
     return {
-        k: v.tolist() for k, v in join(ids, table, id_column="ItemID", columns=columns, max_values=max_values, min_share=min_share).items()
+        k: v.tolist()
+        for k, v in join(
+            ids,
+            table,
+            id_column="ItemID",
+            columns=columns,
+            max_values=max_values,
+            min_share=min_share,
+        ).items()
     }
 
 
-@pytest.mark.parametrize("ids", [IDS, IDS.cast(pa.string()), IDS.cast(pa.large_string()), IDS.cast(pa.int32())], ids=lambda a: str(a.type))
+@pytest.mark.parametrize(
+    "ids",
+    [IDS, IDS.cast(pa.string()), IDS.cast(pa.large_string()), IDS.cast(pa.int32())],
+    ids=lambda a: str(a.type),
+)
 @pytest.mark.parametrize("column", [pa.int64(), pa.string(), pa.large_string()], ids=str)
 def test_ids_match_by_their_text(ids, column):
     table = items().set_column(0, "ItemID", items().column("ItemID").cast(column))
@@ -32,7 +44,9 @@ def test_chunked_and_dictionary_columns():
     halves = [items().slice(0, 2), items().slice(2)]
     table = pa.concat_tables(halves)
     assert joined(table=table) == {"kind": [0, 0, 1, -1]}
-    assert joined(table=table.set_column(1, "kind", table.column("kind").dictionary_encode())) == {"kind": [0, 0, 1, -1]}
+    assert joined(table=table.set_column(1, "kind", table.column("kind").dictionary_encode())) == {
+        "kind": [0, 0, 1, -1]
+    }
 
 
 def test_items_that_are_not_in_the_file_have_no_label():
@@ -54,17 +68,32 @@ def test_auto_takes_text_and_integer_columns_of_a_few_values():
 
 def test_named_columns_are_taken_whatever_they_hold():
     table = items(every=[1, 2, 3, 4], flag=[True, False, True, False])
-    assert joined(table=table, columns=["every", "flag"]) == {"every": [0, 1, 2, 3], "flag": [0, 0, 1, 1]}
+    assert joined(table=table, columns=["every", "flag"]) == {
+        "every": [0, 1, 2, 3],
+        "flag": [0, 0, 1, 1],
+    }
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"columns": ["knid"]}, r"no column 'knid'; the nearest is 'kind'.*ItemID, kind"),
-        ({"columns": ["path"], "table": items(path=[[1]] * 4)}, r"evaluate.labels: column 'path' of the items file is of type list"),
-        ({"table": items().rename_columns(["ItemIDs", "kind"])}, r"ingest.id_column: .*no column 'ItemID'; the nearest is 'ItemIDs'"),
-        ({"table": pa.concat_tables([items(), items().slice(1, 1)])}, r"1 ids are there more than once, such as 20"),
-        ({"ids": pa.array([10, 1, 2, 3])}, r"only 1 of 4 items are in the items file, which has 4 rows"),
+        (
+            {"columns": ["path"], "table": items(path=[[1]] * 4)},
+            r"evaluate.labels: column 'path' of the items file is of type list",
+        ),
+        (
+            {"table": items().rename_columns(["ItemIDs", "kind"])},
+            r"ingest.id_column: .*no column 'ItemID'; the nearest is 'ItemIDs'",
+        ),
+        (
+            {"table": pa.concat_tables([items(), items().slice(1, 1)])},
+            r"1 ids are there more than once, such as 20",
+        ),
+        (
+            {"ids": pa.array([10, 1, 2, 3])},
+            r"only 1 of 4 items are in the items file, which has 4 rows",
+        ),
     ],
 )
 def test_bad_input(change, message):

@@ -37,7 +37,10 @@ def test_against_a_double_loop(size, k):
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 30), st.integers(0, 2**16))
 def test_ties_go_to_the_first_whatever_the_blocks(n, k, size, seed):
-    """Rows of ±1 in 4 dimensions, their multiples and zeros: cosines are multiples of 1/4, exactly, and nearly all of them tie."""
+    """Rows of ±1 in 4 dimensions, their multiples and zeros.
+
+    Cosines are multiples of 1/4, exactly, and nearly all of them tie.
+    """
     rng = np.random.default_rng(seed)
     x = (rng.choice([-1, 1], (n, 4)) * rng.choice([0, 1, 2, 8], (n, 1))).astype(np.float32)
     found, scores = nearest(x[:5], blocks(x, size), k)
@@ -47,7 +50,7 @@ def test_ties_go_to_the_first_whatever_the_blocks(n, k, size, seed):
 
 
 def test_float32_rounding_decides_nothing():
-    """Candidates whose cosines differ by less than a float32 can hold are still in the right order."""
+    """Candidates whose cosines differ by less than float32 holds are still in the right order."""
     rng = np.random.default_rng(0)
     query = rng.standard_normal((1, 64)).astype(np.float32)
     x = (query + 1e-4 * rng.standard_normal((500, 64))).astype(np.float32)
@@ -57,5 +60,7 @@ def test_float32_rounding_decides_nothing():
 @pytest.mark.parametrize("scale", [1e-18, 1e18])
 def test_lengths_do_not_matter(scale):
     x = np.random.default_rng(0).standard_normal((100, 8)).astype(np.float32)
-    longer = (x * np.float32(scale) * np.linspace(1, 3, 100, dtype=np.float32)[:, None]).astype(np.float32)
+    longer = (x * np.float32(scale) * np.linspace(1, 3, 100, dtype=np.float32)[:, None]).astype(
+        np.float32
+    )
     assert (nearest(longer[:10], blocks(longer, 30), 5)[0] == brute(x[:10], x, 5)).all()

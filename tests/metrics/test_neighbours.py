@@ -21,7 +21,9 @@ def brute_neighbours(x, row, k):
 
 def brute_recall(x, decoded, queries, k):
     rows = range(min(queries, len(x)))
-    return np.mean([len(brute_neighbours(x, row, k) & brute_neighbours(decoded, row, k)) / k for row in rows])
+    return np.mean(
+        [len(brute_neighbours(x, row, k) & brute_neighbours(decoded, row, k)) / k for row in rows]
+    )
 
 
 def measured(embeddings, tokenizer, codes, queries):
@@ -32,7 +34,9 @@ def measured(embeddings, tokenizer, codes, queries):
 @pytest.mark.parametrize("chunk", [8192, 5])
 @pytest.mark.parametrize("queries", [1, 20, 90, 1000])
 @pytest.mark.parametrize("normalizes", [False, True])
-def test_against_brute_force_with_duplicates_and_zero_vectors(make_catalogue, monkeypatch, chunk, queries, normalizes):
+def test_against_brute_force_with_duplicates_and_zero_vectors(
+    make_catalogue, monkeypatch, chunk, queries, normalizes
+):
     monkeypatch.setattr(neighbours, "CHUNK_ROWS", chunk)
     embeddings, tokenizer, codes, _ = make_catalogue(seed=2, sizes=(3, 3), normalizes=normalizes)
     expected = brute_recall(embeddings.vectors, tokenizer.decode(codes.codes), queries, 10)
@@ -61,10 +65,17 @@ def test_a_lossless_tokenizer_keeps_every_neighbour(make_embeddings, make_tokeni
 
 
 def test_items_of_equal_codes_come_in_row_order(make_embeddings, make_tokenizer, make_codes):
-    """Everything decodes to one vector: the decoded neighbours of a row are the first ten others."""
+    """Everything decodes to one vector.
+
+    The decoded neighbours of a row are the first ten others.
+    """
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((40, 3)).astype(np.float32)
     tokenizer, codes = make_tokenizer([np.ones((1, 3))]), make_codes(np.zeros((40, 1)), (1,))
-    first = [{i for i in range(11) if i != row} if row < 11 else set(range(10)) for row in range(40)]
-    expected = np.mean([len(brute_neighbours(vectors, row, 10) & first[row]) / 10 for row in range(40)])
+    first = [
+        {i for i in range(11) if i != row} if row < 11 else set(range(10)) for row in range(40)
+    ]
+    expected = np.mean(
+        [len(brute_neighbours(vectors, row, 10) & first[row]) / 10 for row in range(40)]
+    )
     assert measured(make_embeddings(vectors), tokenizer, codes, 40) == pytest.approx(expected)

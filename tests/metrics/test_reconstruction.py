@@ -9,7 +9,9 @@ from semantic_ids.metrics.reconstruction import Spread, added, reconstruct, rela
 
 def brute_relative_mse(x, decoded):
     mean = x.mean(axis=0)
-    return sum(((a - b) ** 2).sum() for a, b in zip(x, decoded, strict=True)) / sum(((a - mean) ** 2).sum() for a in x)
+    return sum(((a - b) ** 2).sum() for a, b in zip(x, decoded, strict=True)) / sum(
+        ((a - mean) ** 2).sum() for a in x
+    )
 
 
 def brute_cosine(a, b):
@@ -32,7 +34,10 @@ def chunk_rows(request, monkeypatch):
 def test_against_brute_force(make_catalogue, normalizes):
     embeddings, tokenizer, codes, ids = make_catalogue(normalizes=normalizes)
     x = original(embeddings.vectors, normalizes)
-    decoded, unique = tokenizer.decode(codes.codes).astype(float), tokenizer.decode(ids.codes).astype(float)
+    decoded, unique = (
+        tokenizer.decode(codes.codes).astype(float),
+        tokenizer.decode(ids.codes).astype(float),
+    )
     held_out = np.arange(len(x)) % 4 == 1
     found = reconstruct(embeddings.vectors, tokenizer, codes.codes, ids.codes, held_out)
     metrics = found.metrics()
@@ -40,19 +45,29 @@ def test_against_brute_force(make_catalogue, normalizes):
     assert metrics == pytest.approx(
         {
             "reconstruction.relative_mse": brute_relative_mse(x, decoded),
-            "reconstruction.relative_mse_fitted": brute_relative_mse(x[~held_out], decoded[~held_out]),
-            "reconstruction.relative_mse_validation": brute_relative_mse(x[held_out], decoded[held_out]),
+            "reconstruction.relative_mse_fitted": brute_relative_mse(
+                x[~held_out], decoded[~held_out]
+            ),
+            "reconstruction.relative_mse_validation": brute_relative_mse(
+                x[held_out], decoded[held_out]
+            ),
             "reconstruction.relative_mse_unique": brute_relative_mse(x, unique),
-            "reconstruction.cosine": np.mean([brute_cosine(a, b) for a, b in zip(x, decoded, strict=True)]),
+            "reconstruction.cosine": np.mean(
+                [brute_cosine(a, b) for a, b in zip(x, decoded, strict=True)]
+            ),
         },
         rel=1e-10,
     )
-    assert found.added_distortion == pytest.approx(((x - unique) ** 2).sum() / ((x - decoded) ** 2).sum() - 1, rel=1e-10)
+    assert found.added_distortion == pytest.approx(
+        ((x - unique) ** 2).sum() / ((x - decoded) ** 2).sum() - 1, rel=1e-10
+    )
 
 
 def test_nobody_held_out_has_no_validation_figure(make_catalogue):
     embeddings, tokenizer, codes, ids = make_catalogue()
-    metrics = reconstruct(embeddings.vectors, tokenizer, codes.codes, ids.codes, np.zeros(len(codes), bool)).metrics()
+    metrics = reconstruct(
+        embeddings.vectors, tokenizer, codes.codes, ids.codes, np.zeros(len(codes), bool)
+    ).metrics()
     assert "reconstruction.relative_mse_validation" not in metrics
     assert metrics["reconstruction.relative_mse_fitted"] == metrics["reconstruction.relative_mse"]
 
@@ -63,7 +78,9 @@ def test_of_some_rows_with_another_tokenizer(make_catalogue, normalizes):
     embeddings, tokenizer, *_ = make_catalogue(normalizes=normalizes)
     rows = np.arange(2, len(embeddings), 3)
     x = embeddings.vectors[rows]
-    expected = brute_relative_mse(original(x, normalizes), tokenizer.decode(tokenizer.encode(x)).astype(float))
+    expected = brute_relative_mse(
+        original(x, normalizes), tokenizer.decode(tokenizer.encode(x)).astype(float)
+    )
     assert relative_mse(embeddings.vectors, tokenizer, rows) == pytest.approx(expected, rel=1e-10)
 
 
@@ -75,11 +92,18 @@ def test_a_large_offset_does_no_harm_to_the_spread():
     for start in range(0, 500, 60):
         spread.add(x[start : start + 60])
     part.add(x[100:230])
-    assert spread.total == pytest.approx(((near_zero - near_zero.mean(axis=0)) ** 2).sum(), rel=1e-12)
+    assert spread.total == pytest.approx(
+        ((near_zero - near_zero.mean(axis=0)) ** 2).sum(), rel=1e-12
+    )
     rest = np.delete(near_zero, slice(100, 230), axis=0)
-    assert spread.without(part).total == pytest.approx(((rest - rest.mean(axis=0)) ** 2).sum(), rel=1e-12)
+    assert spread.without(part).total == pytest.approx(
+        ((rest - rest.mean(axis=0)) ** 2).sum(), rel=1e-12
+    )
 
 
-@pytest.mark.parametrize(("before", "after", "expected"), [(2.0, 3.0, 0.5), (2.0, 2.0, 0.0), (0.0, 0.0, 0.0), (0.0, 1.0, np.inf)])
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [(2.0, 3.0, 0.5), (2.0, 2.0, 0.0), (0.0, 0.0, 0.0), (0.0, 1.0, np.inf)],
+)
 def test_added(before, after, expected):
     assert added(before, after) == expected

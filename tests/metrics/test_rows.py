@@ -25,6 +25,9 @@ def test_a_rows_result_does_not_depend_on_its_place(dim):
     assert set(together) == set(dots(a[None], b[None]))
 
 
-@pytest.mark.parametrize(("part", "whole", "expected"), [(1.0, 4.0, 0.25), (0.0, 0.0, 0.0), (1.0, 0.0, np.inf), (0.0, 2.0, 0.0)])
+@pytest.mark.parametrize(
+    ("part", "whole", "expected"),
+    [(1.0, 4.0, 0.25), (0.0, 0.0, 0.0), (1.0, 0.0, np.inf), (0.0, 2.0, 0.0)],
+)
 def test_ratio_to_nothing(part, whole, expected):
     assert ratio(part, whole) == expected

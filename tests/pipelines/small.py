@@ -9,7 +9,11 @@ from semantic_ids.tokenizers.preprocessing import PreprocessOptions
 from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
 
-_VAE = {name: value for name, value in asdict(RQVAEOptions()).items() if name in RQVAEParameters.model_fields}
+_VAE = {
+    name: value
+    for name, value in asdict(RQVAEOptions()).items()
+    if name in RQVAEParameters.model_fields
+}
 SMALL = {
     "kind": "rq_kmeans",
     "codebook_sizes": [6, 6],
@@ -17,7 +21,12 @@ SMALL = {
     "device": "cpu",
     "fit_on": "all",
     "preprocess": asdict(PreprocessOptions()),
-    "rq_kmeans": {**asdict(RQKMeansOptions()), "iterations": 1, "anneal_rounds": 3, "refine_gain": 0.0},
+    "rq_kmeans": {
+        **asdict(RQKMeansOptions()),
+        "iterations": 1,
+        "anneal_rounds": 3,
+        "refine_gain": 0.0,
+    },
     "rq_vae": {
         **_VAE,
         "architecture": "mlp",

@@ -20,7 +20,9 @@ from tests.pipelines.small import SMALL
 
 PARAMETERS = TokenizerParameters.model_validate({**SMALL, "codebook_sizes": [16, 16]})
 IDENTIFY = IdentifyParameters(strategy="reassign", candidates=4)
-EVALUATE = EvaluateParameters(queries=50, twin=False, labels="auto", max_label_values=10, min_label_share=0.5)
+EVALUATE = EvaluateParameters(
+    queries=50, twin=False, labels="auto", max_label_values=10, min_label_share=0.5
+)
 
 
 def made(artifact, **inputs):
@@ -34,15 +36,34 @@ def artifacts():
 
     vectors = np.random.default_rng(0).standard_normal((200, 6)).astype(np.float32)
     ids = pa.array(np.arange(200))
-    embeddings = Embeddings(vectors, ids, vector_hash(vectors), 0, Provenance("embeddings", content="vectors"))
-    split = Split(np.arange(200) % 5 == 0, np.ones(200, bool), ids, made("split", embeddings=embeddings.provenance))
-    tokenizer = fit_tokenizer(vectors, codebook_sizes=(16, 16), seed=1, device="cpu", options=PARAMETERS.rq_kmeans.model_dump())
+    embeddings = Embeddings(
+        vectors, ids, vector_hash(vectors), 0, Provenance("embeddings", content="vectors")
+    )
+    split = Split(
+        np.arange(200) % 5 == 0,
+        np.ones(200, bool),
+        ids,
+        made("split", embeddings=embeddings.provenance),
+    )
+    tokenizer = fit_tokenizer(
+        vectors,
+        codebook_sizes=(16, 16),
+        seed=1,
+        device="cpu",
+        options=PARAMETERS.rq_kmeans.model_dump(),
+    )
     inputs = {"embeddings": embeddings.provenance, "split": split.provenance}
     tokenizer.provenance = replace(made("tokenizer", **inputs), parameters={"fit_on": "all"})
     inputs = {"embeddings": embeddings.provenance, "tokenizer": tokenizer.provenance}
     codes = Codes(ids, tokenizer.encode(vectors), (8, 8), 2, made("codes", **inputs))
     semantic_ids = replace(codes, provenance=made("semantic_ids", codes=codes.provenance, **inputs))
-    return {"embeddings": embeddings, "split": split, "tokenizer": tokenizer, "codes": codes, "semantic_ids": semantic_ids}
+    return {
+        "embeddings": embeddings,
+        "split": split,
+        "tokenizer": tokenizer,
+        "codes": codes,
+        "semantic_ids": semantic_ids,
+    }
 
 
 def evaluate(artifacts, items=None, parameters=EVALUATE, **changes):
@@ -75,13 +96,29 @@ def test_labels_are_joined(artifacts):
 
 def test_what_was_held_out_is_read_from_the_tokenizer(artifacts, monkeypatch):
     tokenizer = artifacts["tokenizer"]
-    monkeypatch.setattr(tokenizer, "provenance", replace(tokenizer.provenance, parameters={"fit_on": "train"}))
-    codes = replace(
-        artifacts["codes"], provenance=made("codes", embeddings=artifacts["embeddings"].provenance, tokenizer=tokenizer.provenance)
+    monkeypatch.setattr(
+        tokenizer, "provenance", replace(tokenizer.provenance, parameters={"fit_on": "train"})
     )
-    inputs = {"embeddings": artifacts["embeddings"].provenance, "tokenizer": tokenizer.provenance, "codes": codes.provenance}
-    metrics, _ = evaluate(artifacts, codes=codes, semantic_ids=replace(codes, provenance=made("semantic_ids", **inputs)))
-    assert metrics["reconstruction.relative_mse_validation"] != metrics["reconstruction.relative_mse_fitted"]
+    codes = replace(
+        artifacts["codes"],
+        provenance=made(
+            "codes", embeddings=artifacts["embeddings"].provenance, tokenizer=tokenizer.provenance
+        ),
+    )
+    inputs = {
+        "embeddings": artifacts["embeddings"].provenance,
+        "tokenizer": tokenizer.provenance,
+        "codes": codes.provenance,
+    }
+    metrics, _ = evaluate(
+        artifacts,
+        codes=codes,
+        semantic_ids=replace(codes, provenance=made("semantic_ids", **inputs)),
+    )
+    assert (
+        metrics["reconstruction.relative_mse_validation"]
+        != metrics["reconstruction.relative_mse_fitted"]
+    )
 
 
 def test_a_twin_tells_what_new_items_will_see(artifacts):
@@ -90,12 +127,21 @@ def test_a_twin_tells_what_new_items_will_see(artifacts):
 
     metrics, _ = evaluate(artifacts, parameters=EVALUATE.model_copy(update={"twin": True}))
     rows = artifacts["split"].validation_rows
-    twin = fit(artifacts["embeddings"], PARAMETERS, IDENTIFY, artifacts["split"].rows("train"), rows)
+    twin = fit(
+        artifacts["embeddings"], PARAMETERS, IDENTIFY, artifacts["split"].rows("train"), rows
+    )
     expected = relative_mse(artifacts["embeddings"].vectors, twin, rows)
-    assert metrics["reconstruction.relative_mse_validation"] == expected > metrics["reconstruction.relative_mse_fitted"]
+    assert (
+        metrics["reconstruction.relative_mse_validation"]
+        == expected
+        > metrics["reconstruction.relative_mse_fitted"]
+    )
 
 
-@pytest.mark.parametrize(("name", "stage"), [("embeddings", "train"), ("split", "train"), ("tokenizer", "identify"), ("codes", "identify")])
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [("embeddings", "train"), ("split", "train"), ("tokenizer", "identify"), ("codes", "identify")],
+)
 def test_artifacts_of_two_runs_are_refused(artifacts, name, stage, monkeypatch):
     other = replace(artifacts[name].provenance, content="another run")
     if name == "tokenizer":
@@ -103,7 +149,9 @@ def test_artifacts_of_two_runs_are_refused(artifacts, name, stage, monkeypatch):
         changes = {}
     else:
         changes = {name: replace(artifacts[name], provenance=other)}
-    with pytest.raises(BadInput, match=f"artifacts of two runs are mixed.*run the pipeline '{stage}' again"):
+    with pytest.raises(
+        BadInput, match=f"artifacts of two runs are mixed.*run the pipeline '{stage}' again"
+    ):
         evaluate(artifacts, **changes)
 
 
@@ -121,7 +169,7 @@ def test_a_figure_for_each_name(artifacts):
 
 
 def test_nodes_get_their_inputs_in_the_order_of_the_pipeline():
-    """Kedro passes by position, and drops every type of a node if one of them cannot be resolved."""
+    """Kedro passes by position, and drops every type of a node if one cannot be resolved."""
     by_name = {node.name: node for node in create_pipeline().nodes}
     takes = list(typing.get_type_hints(nodes.evaluate))[:-1]
     names = {
@@ -146,9 +194,13 @@ def test_figures_are_not_drawn_of_two_runs(artifacts):
 
 @pytest.mark.parametrize("group", ["tokenizer", "identify"])
 def test_parameters_that_would_be_ignored_are_refused(artifacts, group):
-    made_with = {"tokenizer": {"fit_on": "all", "seed": 99}, "identify": {"strategy": "suffix"}}[group]
+    made_with = {"tokenizer": {"fit_on": "all", "seed": 99}, "identify": {"strategy": "suffix"}}[
+        group
+    ]
     name = {"tokenizer": "tokenizer", "identify": "semantic_ids"}[group]
     with pytest.raises(BadInput, match=f"parameters {group}: '{name}' was made with"):
         require_made_with(
-            Provenance(name, parameters=made_with), group, (PARAMETERS.in_use() if group == "tokenizer" else IDENTIFY.model_dump())
+            Provenance(name, parameters=made_with),
+            group,
+            (PARAMETERS.in_use() if group == "tokenizer" else IDENTIFY.model_dump()),
         )

@@ -11,7 +11,12 @@ import yaml
 
 from semantic_ids.errors import BadInput
 from semantic_ids.ingestion import EmbeddingStream, ParquetSource
-from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, IngestParameters, TokenizerParameters
+from semantic_ids.parameters import (
+    EvaluateParameters,
+    IdentifyParameters,
+    IngestParameters,
+    TokenizerParameters,
+)
 from semantic_ids.pipelines.ingest.nodes import ingest
 
 CONF = Path(__file__).parents[2] / "conf" / "base"
@@ -26,8 +31,12 @@ def call(tmp_path: Path):
     """Ingest n items of 4 dimensions with the parameters of conf/base and some changes."""
 
     def _call(n: int = 300, vectors=None, tokenizer=None, identify=None, items=None, **changes):
-        vectors = np.random.default_rng(0).normal(size=(n, 4)).tolist() if vectors is None else vectors
-        pq.write_table(pa.table({"ItemID": range(len(vectors)), "embedding": vectors}), tmp_path / "a.parquet")
+        vectors = (
+            np.random.default_rng(0).normal(size=(n, 4)).tolist() if vectors is None else vectors
+        )
+        pq.write_table(
+            pa.table({"ItemID": range(len(vectors)), "embedding": vectors}), tmp_path / "a.parquet"
+        )
         return ingest(
             ParquetSource(str(tmp_path)),
             items,
@@ -43,7 +52,11 @@ def call(tmp_path: Path):
 def test_every_hint_resolves() -> None:
     hints = typing.get_type_hints(ingest)
     assert hints["item_embeddings"] is ParquetSource
-    assert (hints["ingest"], hints["tokenizer"], hints["identify"]) == (IngestParameters, TokenizerParameters, IdentifyParameters)
+    assert (hints["ingest"], hints["tokenizer"], hints["identify"]) == (
+        IngestParameters,
+        TokenizerParameters,
+        IdentifyParameters,
+    )
 
 
 def test_parameters_reach_the_stream(call) -> None:
@@ -83,14 +96,22 @@ def test_dropping_is_a_parameter(call) -> None:
 def test_zero_vectors_are_invalid_where_normalised(call) -> None:
     vectors = [[float(i), 0.0] for i in range(300)]
     list(call(vectors=vectors)[0].batches())
-    preprocess = {"normalize": True, "center": False, "scale": False, "dimensions": None, "whiten": 0.0}
+    preprocess = {
+        "normalize": True,
+        "center": False,
+        "scale": False,
+        "dimensions": None,
+        "whiten": 0.0,
+    }
     with pytest.raises(BadInput, match="item id 0: the vector is zero"):
         list(call(vectors=vectors, tokenizer={"preprocess": preprocess})[0].batches())
 
 
 def test_sizes_are_checked_before_anything_is_read(call) -> None:
     sizes = {"codebook_sizes": [16, 16]}
-    with pytest.raises(BadInput, match=r"16x16 make 256 codes for 300 items.*tokenizer\.codebook_sizes=25x25"):
+    with pytest.raises(
+        BadInput, match=r"16x16 make 256 codes for 300 items.*tokenizer\.codebook_sizes=25x25"
+    ):
         call(tokenizer=sizes)
     assert len(call(tokenizer=sizes, identify={"strategy": "suffix"})[0]) == 300
     assert len(call(tokenizer=sizes, max_items=256)[0]) == 256
@@ -100,7 +121,10 @@ def test_sizes_are_checked_before_anything_is_read(call) -> None:
         call(tokenizer={"codebook_sizes": [256] * 8})
 
 
-@pytest.mark.parametrize(("first", "reason"), [(None, "the vector is null"), ([1.0, 2.0], "2 dimensions instead of 4"), ([], "empty")])
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [(None, "the vector is null"), ([1.0, 2.0], "2 dimensions instead of 4"), ([], "empty")],
+)
 def test_a_bad_first_row_is_the_one_that_is_blamed(call, tmp_path, first, reason) -> None:
     rows = [first, *np.random.default_rng(0).normal(size=(299, 4)).tolist()]
     stream, _ = call(vectors=rows)

@@ -14,7 +14,13 @@ from tests.conftest import clustered
 
 
 def embeddings(vectors):
-    return Embeddings(vectors, pa.array(np.arange(len(vectors))), vector_hash(vectors), 0, Provenance("embeddings", content="x"))
+    return Embeddings(
+        vectors,
+        pa.array(np.arange(len(vectors))),
+        vector_hash(vectors),
+        0,
+        Provenance("embeddings", content="x"),
+    )
 
 
 def sample(share=0.1, tuning=100):
@@ -39,7 +45,10 @@ def test_equal_vectors_are_on_one_side_even_with_a_negative_zero():
 
 def test_the_side_of_an_item_does_not_depend_on_the_others():
     x = clustered(1000, 8)
-    np.testing.assert_array_equal(split(embeddings(x[:300]), sample()).validation, split(embeddings(x), sample()).validation[:300])
+    np.testing.assert_array_equal(
+        split(embeddings(x[:300]), sample()).validation,
+        split(embeddings(x), sample()).validation[:300],
+    )
 
 
 @pytest.mark.parametrize(("tuning", "expected"), [(0, 0), (7, 7), (9999, 500)])
@@ -51,4 +60,7 @@ def test_the_tuning_subset_is_the_first_items(tuning, expected):
 def test_it_says_what_it_was_made_from():
     e = embeddings(clustered(10, 3))
     made = split(e, sample()).provenance
-    assert made.inputs == {"embeddings": e.provenance.fingerprint} and made.parameters == {"validation_share": 0.1, "tuning_items": 100}
+    assert made.inputs == {"embeddings": e.provenance.fingerprint} and made.parameters == {
+        "validation_share": 0.1,
+        "tuning_items": 100,
+    }

@@ -17,7 +17,12 @@ from semantic_ids.datasets.table import made_from
 from semantic_ids.errors import BadInput
 from semantic_ids.forecast import memory
 from semantic_ids.hashing import vector_hash
-from semantic_ids.parameters import AdviceParameters, EvaluateParameters, IdentifyParameters, TokenizerParameters
+from semantic_ids.parameters import (
+    AdviceParameters,
+    EvaluateParameters,
+    IdentifyParameters,
+    TokenizerParameters,
+)
 from semantic_ids.pipelines.train import nodes
 from semantic_ids.pipelines.train.cost import job_of
 from semantic_ids.pipelines.train.nodes import checkpoints_of
@@ -27,14 +32,19 @@ from tests.conftest import clustered
 from tests.pipelines.small import SMALL
 
 VECTORS = clustered(600, 8)
-EVALUATE = EvaluateParameters(queries=50, twin=True, labels="auto", max_label_values=100, min_label_share=0.5)
+EVALUATE = EvaluateParameters(
+    queries=50, twin=True, labels="auto", max_label_values=100, min_label_share=0.5
+)
 
 
 PLACE = CheckpointPlace(Path("/nowhere"), Path("/nowhere"))
 
 
 def train(embeddings, split, tokenizer, strategy="none", pilot_items=0, place=PLACE):
-    identify, advice = IdentifyParameters(strategy=strategy, candidates=4), AdviceParameters(pilot_items=pilot_items)
+    identify, advice = (
+        IdentifyParameters(strategy=strategy, candidates=4),
+        AdviceParameters(pilot_items=pilot_items),
+    )
     return nodes.train(embeddings, split, tokenizer, identify, EVALUATE, advice, place)
 
 
@@ -44,21 +54,37 @@ def parameters(**changes):
 
 @pytest.fixture
 def embeddings():
-    return Embeddings(VECTORS, pa.array(np.arange(600)), vector_hash(VECTORS), 0, Provenance("embeddings", content="x"))
+    return Embeddings(
+        VECTORS,
+        pa.array(np.arange(600)),
+        vector_hash(VECTORS),
+        0,
+        Provenance("embeddings", content="x"),
+    )
 
 
 @pytest.fixture
 def split(embeddings):
     validation = np.arange(600) % 5 == 0
-    return Split(validation, validation, embeddings.item_ids, Provenance("split", {"embeddings": embeddings.provenance.fingerprint}))
+    return Split(
+        validation,
+        validation,
+        embeddings.item_ids,
+        Provenance("split", {"embeddings": embeddings.provenance.fingerprint}),
+    )
 
 
 @pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
 def test_it_returns_a_tokenizer_its_history_and_its_results(embeddings, split, kind):
     tokenizer, history, results = train(embeddings, split, parameters(kind=kind))
     assert tokenizer.kind == kind and tokenizer.encode(VECTORS).shape == (600, 2)
-    assert tokenizer.provenance.inputs == {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint}
-    assert history.num_rows == (2 + 3 + RQKMeansOptions().refine_rounds if kind == "rq_kmeans" else 4)
+    assert tokenizer.provenance.inputs == {
+        "embeddings": embeddings.provenance.fingerprint,
+        "split": split.provenance.fingerprint,
+    }
+    assert history.num_rows == (
+        2 + 3 + RQKMeansOptions().refine_rounds if kind == "rq_kmeans" else 4
+    )
     assert json.loads(json.dumps(results, allow_nan=False)) == results
     assert (results["items"], results["capacity"], results["training"]["rows"]) == (600, 36, 600)
     assert results["bits"] == pytest.approx(2 * np.log2(6)) and results["training"]["seconds"] > 0
@@ -80,7 +106,10 @@ def test_only_fit_on_all_sees_the_items_held_out(embeddings, split, kind):
 
 def test_parameters_of_the_other_kind_do_not_change_where_it_comes_from(embeddings, split):
     other = {**SMALL["rq_vae"], "epochs": 9}
-    a, b = (train(embeddings, split, parameters(**change))[0].provenance for change in ({}, {"rq_vae": other}))
+    a, b = (
+        train(embeddings, split, parameters(**change))[0].provenance
+        for change in ({}, {"rq_vae": other})
+    )
     assert a.fingerprint == b.fingerprint
     assert train(embeddings, split, parameters(seed=2))[0].provenance.fingerprint != a.fingerprint
 
@@ -94,7 +123,19 @@ def test_a_split_of_other_embeddings_is_refused(embeddings, split):
 def test_zero_vectors_to_normalise_are_refused(embeddings, split):
     zeros = replace(embeddings, zero_rows=2)
     with pytest.raises(BadInput, match="2 zero vectors"):
-        train(zeros, split, parameters(preprocess={"normalize": True, "center": True, "scale": True, "dimensions": None, "whiten": 0.0}))
+        train(
+            zeros,
+            split,
+            parameters(
+                preprocess={
+                    "normalize": True,
+                    "center": True,
+                    "scale": True,
+                    "dimensions": None,
+                    "whiten": 0.0,
+                }
+            ),
+        )
 
 
 def test_too_few_rows_to_train_on_are_refused(embeddings, split):
@@ -116,12 +157,21 @@ def test_the_history_says_what_it_belongs_to(embeddings, split):
 def test_a_forecast_is_told_before_the_fit_and_kept(embeddings, split, caplog, monkeypatch):
     real = nodes.fit
     monkeypatch.setattr(
-        nodes, "fit", lambda *given, **more: real(*given, **more) if "ID space" in caplog.text else pytest.fail("nothing was told")
+        nodes,
+        "fit",
+        lambda *given, **more: (
+            real(*given, **more) if "ID space" in caplog.text else pytest.fail("nothing was told")
+        ),
     )
     with caplog.at_level(logging.INFO):
-        results = train(embeddings, split, parameters(codebook_sizes=[8, 8, 32]), "reassign", pilot_items=400)[2]
+        results = train(
+            embeddings, split, parameters(codebook_sizes=[8, 8, 32]), "reassign", pilot_items=400
+        )[2]
     assert caplog.records[0].levelno == logging.INFO
-    assert "ID space: 8x8x32 makes 2,048 codes for 600 items (29 % full). By a pilot of 400 items" in caplog.text
+    assert (
+        "ID space: 8x8x32 makes 2,048 codes for 600 items (29 % full). By a pilot of 400 items"
+        in caplog.text
+    )
     assert (results["forecast"]["items"], results["forecast"]["pilot"]["items"]) == (600, 400)
     assert json.loads(json.dumps(results, allow_nan=False)) == results
     assert results["forecast"]["sizes_that_would_do"][0]["codebook_sizes"] == [8, 8, 32]
@@ -139,7 +189,9 @@ def test_a_forecast_is_told_before_the_fit_and_kept(embeddings, split, caplog, m
 def test_it_warns_where_room_is_scarce(embeddings, split, caplog, sizes, strategy, level):
     with caplog.at_level(logging.INFO):
         train(embeddings, split, parameters(codebook_sizes=sizes), strategy, pilot_items=10_000)
-    assert [record.levelname for record in caplog.records if "ID space" in record.message] == [level]
+    assert [record.levelname for record in caplog.records if "ID space" in record.message] == [
+        level
+    ]
 
 
 def test_the_forecast_can_be_left_out_and_changes_nothing(embeddings, split, caplog):
@@ -156,23 +208,49 @@ def test_codebooks_are_refined_for_unique_ids_with_reassign_alone(embeddings, sp
     steps, provenances = {}, {}
     for strategy in ("reassign", "suffix", "none"):
         tokenizer, history, _ = train(embeddings, split, parameters(**sizes), strategy=strategy)
-        steps[strategy], provenances[strategy] = set(history["step"].to_pylist()), tokenizer.provenance
-    assert steps["reassign"] == {"start", "anneal", "refine", "unique"} and "unique" not in steps["suffix"] | steps["none"]
+        steps[strategy], provenances[strategy] = (
+            set(history["step"].to_pylist()),
+            tokenizer.provenance,
+        )
+    assert (
+        steps["reassign"] == {"start", "anneal", "refine", "unique"}
+        and "unique" not in steps["suffix"] | steps["none"]
+    )
     assert provenances["suffix"] == provenances["none"] != provenances["reassign"]
     assert provenances["reassign"].inputs["unique IDs"] == "reassign, 4 candidates"
 
 
-def test_seconds_and_memory_are_told_before_the_fit_and_kept(embeddings, split, caplog, monkeypatch):
+def test_seconds_and_memory_are_told_before_the_fit_and_kept(
+    embeddings, split, caplog, monkeypatch
+):
     real = nodes.fit
     monkeypatch.setattr(
-        nodes, "fit", lambda *given, **more: real(*given, **more) if "estimate: about" in caplog.text else pytest.fail("nothing was told")
+        nodes,
+        "fit",
+        lambda *given, **more: (
+            real(*given, **more)
+            if "estimate: about" in caplog.text
+            else pytest.fail("nothing was told")
+        ),
     )
     with caplog.at_level(logging.INFO):
-        kept = train(embeddings, split, parameters(codebook_sizes=[8, 8, 32]), "reassign", pilot_items=400)[2]["estimate"]
-    assert [record.levelname for record in caplog.records if "estimate:" in record.message] == ["INFO"]
-    assert set(kept["seconds"]) == set(kept["bytes"]) == {"train", "encode", "deduplicate", "evaluate"}
-    assert all(np.isfinite(value) and value > 0 for value in [*kept["seconds"].values(), *kept["bytes"].values()])
-    assert kept["total_seconds"] == pytest.approx(sum(kept["seconds"].values())) and kept["at_most"] is False
+        kept = train(
+            embeddings, split, parameters(codebook_sizes=[8, 8, 32]), "reassign", pilot_items=400
+        )[2]["estimate"]
+    assert [record.levelname for record in caplog.records if "estimate:" in record.message] == [
+        "INFO"
+    ]
+    assert (
+        set(kept["seconds"]) == set(kept["bytes"]) == {"train", "encode", "deduplicate", "evaluate"}
+    )
+    assert all(
+        np.isfinite(value) and value > 0
+        for value in [*kept["seconds"].values(), *kept["bytes"].values()]
+    )
+    assert (
+        kept["total_seconds"] == pytest.approx(sum(kept["seconds"].values()))
+        and kept["at_most"] is False
+    )
     assert json.loads(json.dumps(kept, allow_nan=False)) == kept
 
 
@@ -182,33 +260,57 @@ def test_without_a_pilot_there_is_no_estimate(embeddings, split, caplog):
     assert "estimate" not in caplog.text
 
 
-def test_it_warns_where_memory_is_scarce_and_says_what_to_change(embeddings, split, caplog, monkeypatch):
+def test_it_warns_where_memory_is_scarce_and_says_what_to_change(
+    embeddings, split, caplog, monkeypatch
+):
     monkeypatch.setattr(memory, "room", lambda: 5e7)
     with caplog.at_level(logging.INFO):
         train(embeddings, split, parameters(codebook_sizes=[8, 8, 32]), pilot_items=400)
     record = next(record for record in caplog.records if "estimate:" in record.message)
     assert record.levelname == "WARNING" and "0.1 GB can be had" in record.message
-    assert re.search(r"takes less with .*(max_points_per_centroid|ingest\.max_items|evaluate\.queries)", record.message)
+    assert re.search(
+        r"takes less with .*(max_points_per_centroid|ingest\.max_items|evaluate\.queries)",
+        record.message,
+    )
 
 
 def job(embeddings, split, strategy="reassign", twin=True, on_gpu=False, **changes):
-    identify, evaluate = IdentifyParameters(strategy=strategy, candidates=4), EVALUATE.model_copy(update={"twin": twin})
+    identify, evaluate = (
+        IdentifyParameters(strategy=strategy, candidates=4),
+        EVALUATE.model_copy(update={"twin": twin}),
+    )
     rates = {"collision_rate": 0.25, "spilled_rate": 0.125}
-    return job_of(embeddings, split, parameters(**changes), identify, evaluate, rates, on_gpu=on_gpu)
+    return job_of(
+        embeddings, split, parameters(**changes), identify, evaluate, rates, on_gpu=on_gpu
+    )
 
 
 @pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
 def test_an_estimate_is_made_from_the_run_as_it_will_be(embeddings, split, kind):
     found = job(embeddings, split, kind=kind, on_gpu=True)
-    assert (found.items, found.dim, found.width, found.kind, found.codebook_sizes) == (600, 8, 8, kind, [6, 6])
-    assert (found.strategy, found.candidates, found.queries, found.on_gpu) == ("reassign", 4, 50, True)
+    assert (found.items, found.dim, found.width, found.kind, found.codebook_sizes) == (
+        600,
+        8,
+        8,
+        kind,
+        [6, 6],
+    )
+    assert (found.strategy, found.candidates, found.queries, found.on_gpu) == (
+        "reassign",
+        4,
+        50,
+        True,
+    )
     assert (found.collision_rate, found.spilled_rate) == (0.25, 0.125)
     assert found.options == getattr(parameters(), kind).model_dump()
     assert job(embeddings, split, "suffix").strategy == "suffix"
 
 
 def test_who_is_fitted_on_and_who_is_watched(embeddings, split):
-    """480 of 600 items are not held out; a twin is fitted on those where the tokenizer has seen all."""
+    """480 of 600 items are not held out.
+
+    A twin is fitted on those where the tokenizer has seen all.
+    """
     everyone, train_only = job(embeddings, split), job(embeddings, split, fit_on="train")
     assert (everyone.fit_items, everyone.watched_items, everyone.twin_items) == (600, 120, 480)
     assert (train_only.fit_items, train_only.watched_items, train_only.twin_items) == (480, 120, 0)
@@ -219,14 +321,21 @@ def test_who_is_fitted_on_and_who_is_watched(embeddings, split):
 
 
 @pytest.mark.parametrize(
-    ("dimensions", "whiten", "width", "rotates"), [(None, 0.0, 8, False), (8, 0.0, 8, False), (3, 0.0, 3, True), (None, 0.5, 8, True)]
+    ("dimensions", "whiten", "width", "rotates"),
+    [(None, 0.0, 8, False), (8, 0.0, 8, False), (3, 0.0, 3, True), (None, 0.5, 8, True)],
 )
-def test_axes_that_are_kept_are_what_is_worked_on(embeddings, split, dimensions, whiten, width, rotates):
-    found = job(embeddings, split, preprocess={**SMALL["preprocess"], "dimensions": dimensions, "whiten": whiten})
+def test_axes_that_are_kept_are_what_is_worked_on(
+    embeddings, split, dimensions, whiten, width, rotates
+):
+    found = job(
+        embeddings,
+        split,
+        preprocess={**SMALL["preprocess"], "dimensions": dimensions, "whiten": whiten},
+    )
     assert (found.width, found.rotates) == (width, rotates)
 
 
-# ---- checkpoints ------------------------------------------------------------------------------------------------------------------------
+# ---- checkpoints ---------------------------------------------------------------------------------
 
 
 def place_in(folder):
@@ -238,7 +347,9 @@ def vae(checkpoints=None, **changes):
     return parameters(kind="rq_vae", rq_vae={**SMALL["rq_vae"], **changes}, checkpoints=kept)
 
 
-def test_a_training_that_was_stopped_goes_on_with_the_same_command(embeddings, split, tmp_path, monkeypatch, caplog):
+def test_a_training_that_was_stopped_goes_on_with_the_same_command(
+    embeddings, split, tmp_path, monkeypatch, caplog
+):
     whole = train(embeddings, split, vae(), place=place_in(tmp_path / "whole"))[0]
     epoch = Trainer._epoch
 
@@ -253,51 +364,76 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command(embeddings, s
     with caplog.at_level(logging.INFO, "semantic_ids"):
         again = train(embeddings, split, vae(), place=place_in(tmp_path))[0]
     assert "going on from the checkpoint of epoch 2" in caplog.text
-    np.testing.assert_array_equal(again.decode(again.encode(VECTORS)), whole.decode(whole.encode(VECTORS)))
+    np.testing.assert_array_equal(
+        again.decode(again.encode(VECTORS)), whole.decode(whole.encode(VECTORS))
+    )
     assert again.provenance == whole.provenance
 
 
 @pytest.mark.parametrize("change", [{"checkpoints": {"every": 0}}, {"kind": "rq_kmeans"}])
 def test_where_none_are_wanted_none_are_written(embeddings, split, tmp_path, change):
     if "kind" in change:
-        train(embeddings, split, parameters(checkpoints={"every": 1, "keep": 1, "resume": "auto"}), place=place_in(tmp_path))
+        train(
+            embeddings,
+            split,
+            parameters(checkpoints={"every": 1, "keep": 1, "resume": "auto"}),
+            place=place_in(tmp_path),
+        )
     else:
         train(embeddings, split, vae(**change), place=place_in(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
 def test_the_tokenizer_does_not_depend_on_its_checkpoints(embeddings, split, tmp_path):
-    a, b = (train(embeddings, split, vae({"every": n}), place=place_in(tmp_path))[0].provenance for n in (0, 1))
+    a, b = (
+        train(embeddings, split, vae({"every": n}), place=place_in(tmp_path))[0].provenance
+        for n in (0, 1)
+    )
     assert a.fingerprint == b.fingerprint
 
 
 @pytest.mark.parametrize("change", [{"epochs": 4}, {"learning_rate": 0.5}, {"hidden": [8]}])
-def test_other_parameters_have_checkpoints_of_their_own_and_those_named_are_refused(embeddings, split, tmp_path, change):
+def test_other_parameters_have_checkpoints_of_their_own_and_those_named_are_refused(
+    embeddings, split, tmp_path, change
+):
     train(embeddings, split, vae(), place=place_in(tmp_path))
     (folder,) = place_in(tmp_path).folder.iterdir()
     (name,) = change
-    resume = {"resume": str(folder.relative_to(tmp_path))}  # a relative path starts at the root of the project
+    resume = {
+        "resume": str(folder.relative_to(tmp_path))
+    }  # a relative path starts at the root of the project
     with pytest.raises(BadInput, match=rf"of another training: rq_vae.{name} was .*, is "):
         train(embeddings, split, vae(resume, **change), place=place_in(tmp_path))
     train(embeddings, split, vae(**change), place=place_in(tmp_path))
     assert len(list(place_in(tmp_path).folder.iterdir())) == 2
 
 
-def test_other_data_have_checkpoints_of_their_own_and_those_named_are_refused(embeddings, split, tmp_path):
+def test_other_data_have_checkpoints_of_their_own_and_those_named_are_refused(
+    embeddings, split, tmp_path
+):
     train(embeddings, split, vae(), place=place_in(tmp_path))
     (folder,) = place_in(tmp_path).folder.iterdir()
     other = replace(embeddings, provenance=Provenance("embeddings", content="y"))
-    of_other = replace(split, provenance=Provenance("split", {"embeddings": other.provenance.fingerprint}))
+    of_other = replace(
+        split, provenance=Provenance("split", {"embeddings": other.provenance.fingerprint})
+    )
     with pytest.raises(BadInput, match="of another training: embeddings was "):
         train(other, of_other, vae({"resume": str(folder)}), place=place_in(tmp_path))
 
 
 def test_the_device_is_of_no_account_to_a_checkpoint(embeddings, split, tmp_path):
-    made = [checkpoints_of(vae().model_copy(update={"device": device}), place_in(tmp_path), {}) for device in ("cpu", "auto")]
+    made = [
+        checkpoints_of(vae().model_copy(update={"device": device}), place_in(tmp_path), {})
+        for device in ("cpu", "auto")
+    ]
     assert made[0].folder == made[1].folder
 
 
-def test_a_checkpoint_that_is_not_there_is_refused_before_any_work(embeddings, split, tmp_path, monkeypatch):
+def test_a_checkpoint_that_is_not_there_is_refused_before_any_work(
+    embeddings, split, tmp_path, monkeypatch
+):
     monkeypatch.setattr(nodes, "foretell", lambda *_: pytest.fail("there was work before"))
     with pytest.raises(BadInput, match=r"resume=.*/nowhere: there is no checkpoint"):
-        train(embeddings, split, vae({"resume": "nowhere"}), place=place_in(tmp_path), pilot_items=100)
+        train(
+            embeddings, split, vae({"resume": "nowhere"}), place=place_in(tmp_path), pilot_items=100
+        )

@@ -11,7 +11,14 @@ import torch
 from safetensors.numpy import load_file
 from tests.tokenizers.conftest import SIZES, fitted
 
-from semantic_ids.quantization.balance import FIRST_STEP, HARDER, PUSH, SETTLED_ROUNDS, Prices, settle
+from semantic_ids.quantization.balance import (
+    FIRST_STEP,
+    HARDER,
+    PUSH,
+    SETTLED_ROUNDS,
+    Prices,
+    settle,
+)
 from semantic_ids.tokenizers import load_tokenizer
 from semantic_ids.tokenizers.registry import MODEL_FILE
 
@@ -25,7 +32,9 @@ def skewed(n: int, dim: int, ratio: float, seed: int = 1, clusters: int = 20) ->
     rng = np.random.default_rng(seed)
     shares = ratio ** np.arange(clusters)
     centres = rng.normal(size=(clusters, dim))
-    return (centres[rng.choice(clusters, n, p=shares / shares.sum())] + 0.5 * rng.normal(size=(n, dim))).astype(np.float32)
+    return (
+        centres[rng.choice(clusters, n, p=shares / shares.sum())] + 0.5 * rng.normal(size=(n, dim))
+    ).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +50,25 @@ def small(vectors):
 
 def loads(tokenizer, x) -> list[np.ndarray]:
     codes = tokenizer.encode(x)
-    return [np.bincount(codes[:, level], minlength=size) for level, size in enumerate(tokenizer.codebook_sizes)]
+    return [
+        np.bincount(codes[:, level], minlength=size)
+        for level, size in enumerate(tokenizer.codebook_sizes)
+    ]
 
 
 def tried(tokenizer, x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All codes (c, L), the squared error of every item with each (m, c), and the prices of each (c,)."""
+    """All codes (c, L), the squared error of every item with each (m, c), and the prices of each.
+
+    C,.
+    """
     codes = np.array(list(itertools.product(*(range(size) for size in tokenizer.codebook_sizes))))
     books = [c.numpy().astype(np.float64) for c in tokenizer.quantizer.codebooks]
     z = tokenizer.preprocessing.apply(torch.from_numpy(x)).numpy().astype(np.float64)
     decoded = sum(book[codes[:, level]] for level, book in enumerate(books))
-    prices = sum(price.numpy().astype(np.float64)[codes[:, level]] for level, price in enumerate(tokenizer.quantizer.prices))
+    prices = sum(
+        price.numpy().astype(np.float64)[codes[:, level]]
+        for level, price in enumerate(tokenizer.quantizer.prices)
+    )
     return codes, ((z[:, None, :] - decoded[None]) ** 2).sum(2), prices
 
 
@@ -117,7 +135,9 @@ def test_equal_vectors_stay_together_and_the_others_keep_their_limits(caplog):
         assert load[codes[0, level]] >= 240
         assert np.delete(load, codes[0, level]).max() <= most
     warned = [record.getMessage() for record in caplog.records if "balance" in record.getMessage()]
-    assert len(warned) == 2 and all("240 of them have the very same vector" in message for message in warned)
+    assert len(warned) == 2 and all(
+        "240 of them have the very same vector" in message for message in warned
+    )
 
 
 def test_a_bound_that_cannot_be_kept_ends_in_a_warning(caplog):
@@ -126,8 +146,13 @@ def test_a_bound_that_cannot_be_kept_ends_in_a_warning(caplog):
     tokenizer = fitted("rq_kmeans", x, sizes=(4,), options={"balance": 1.05})
     (load,) = loads(tokenizer, x)
     assert load.max() == 40
-    (warned,) = [record.getMessage() for record in caplog.records if "balance" in record.getMessage()]
-    assert "has 40 of the 120 items fitted on, 1.33 times the mean" in warned and "too alike to be parted" in warned
+    (warned,) = [
+        record.getMessage() for record in caplog.records if "balance" in record.getMessage()
+    ]
+    assert (
+        "has 40 of the 120 items fitted on, 1.33 times the mean" in warned
+        and "too alike to be parted" in warned
+    )
 
 
 def test_a_bound_that_is_kept_ends_without_a_warning(vectors, caplog):
@@ -136,7 +161,10 @@ def test_a_bound_that_is_kept_ends_without_a_warning(vectors, caplog):
 
 
 def test_the_same_twice_with_any_number_of_threads(vectors):
-    before, torch_threads = fitted("rq_kmeans", vectors, options={"balance": 1.5}), torch.get_num_threads()
+    before, torch_threads = (
+        fitted("rq_kmeans", vectors, options={"balance": 1.5}),
+        torch.get_num_threads(),
+    )
     for threads in (1, 3):
         torch.set_num_threads(threads)
         try:
@@ -144,16 +172,29 @@ def test_the_same_twice_with_any_number_of_threads(vectors):
             np.testing.assert_array_equal(again.encode(vectors), before.encode(vectors))
         finally:
             torch.set_num_threads(torch_threads)
-        assert all(torch.equal(a, b) for a, b in zip(before.quantizer.codebooks, again.quantizer.codebooks, strict=True))
-        assert all(torch.equal(a, b) for a, b in zip(before.quantizer.prices, again.quantizer.prices, strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(before.quantizer.codebooks, again.quantizer.codebooks, strict=True)
+        )
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(before.quantizer.prices, again.quantizer.prices, strict=True)
+        )
 
 
 def test_a_wide_bound_costs_little():
     x, sizes = skewed(2000, 12, ratio=0.85), (48, 32)
-    free, bound = (fitted("rq_kmeans", x, sizes=sizes, options={"balance": balance}) for balance in (None, 3.0))
-    fullest = [max(load.max() * size / len(x) for load, size in zip(loads(one, x), sizes, strict=True)) for one in (free, bound)]
+    free, bound = (
+        fitted("rq_kmeans", x, sizes=sizes, options={"balance": balance}) for balance in (None, 3.0)
+    )
+    fullest = [
+        max(load.max() * size / len(x) for load, size in zip(loads(one, x), sizes, strict=True))
+        for one in (free, bound)
+    ]
     assert fullest[1] <= 3.01 < fullest[0]  # rounded up to whole items
-    errors = [float(tokenizer.distortion(x, tokenizer.encode(x)).mean()) for tokenizer in (free, bound)]
+    errors = [
+        float(tokenizer.distortion(x, tokenizer.encode(x)).mean()) for tokenizer in (free, bound)
+    ]
     assert errors[1] < 1.1 * errors[0]
 
 
@@ -161,7 +202,10 @@ def test_the_history_says_how_full_the_fullest_code_is(vectors):
     tokenizer = fitted("rq_kmeans", vectors, options={"balance": 1.5})
     assert all(("fullest" in row) == (row["step"] == "balance") for row in tokenizer.history)
     assert tokenizer.history[-1]["step"] == "balance"
-    fullest = max(load.max() * size / ITEMS for load, size in zip(loads(tokenizer, vectors), SIZES, strict=True))
+    fullest = max(
+        load.max() * size / ITEMS
+        for load, size in zip(loads(tokenizer, vectors), SIZES, strict=True)
+    )
     assert tokenizer.history[-1]["fullest"] == pytest.approx(fullest)
 
 
@@ -181,8 +225,14 @@ def test_a_limit_is_rounded_up_to_whole_items(balance, most):
 
 def test_excess_and_fullest_against_counting():
     prices = prices_of(12, 4, 1.5)
-    assert (prices.excess(with_loads(5, 5, 2, 0)), prices.fullest(with_loads(5, 5, 2, 0))) == (1.0, pytest.approx(5 / 3))
-    assert (prices.excess(with_loads(1, 9, 1, 1)), prices.fullest(with_loads(1, 9, 1, 1))) == (pytest.approx(9 / 5), pytest.approx(3.0))
+    assert (prices.excess(with_loads(5, 5, 2, 0)), prices.fullest(with_loads(5, 5, 2, 0))) == (
+        1.0,
+        pytest.approx(5 / 3),
+    )
+    assert (prices.excess(with_loads(1, 9, 1, 1)), prices.fullest(with_loads(1, 9, 1, 1))) == (
+        pytest.approx(9 / 5),
+        pytest.approx(3.0),
+    )
 
 
 def test_a_group_of_equal_vectors_may_be_as_full_as_it_is():
@@ -200,7 +250,9 @@ def test_a_push_raises_the_prices_of_full_codes_only_and_harder_each_time():
     prices.push(with_loads(6, 5, 1, 0))
     torch.testing.assert_close(prices.levels[0], torch.tensor([step, 0.0, 0.0, 0.0]))
     prices.push(with_loads(6, 6, 0, 0))
-    torch.testing.assert_close(prices.levels[0], torch.tensor([step + HARDER * step, step, 0.0, 0.0]))
+    torch.testing.assert_close(
+        prices.levels[0], torch.tensor([step + HARDER * step, step, 0.0, 0.0])
+    )
 
 
 def test_prices_follow_the_loads_and_never_fall_below_nothing():
@@ -214,7 +266,10 @@ def test_prices_follow_the_loads_and_never_fall_below_nothing():
 
 @pytest.mark.parametrize("best", [0, 5, 20])
 def test_of_prices_that_all_miss_the_limit_the_best_are_kept(best):
-    """Codes as told, round by round: in one round the fullest code has 7 items, in the others 9; 5 are allowed."""
+    """Codes as told, round by round: in one round the fullest code has 7 items, in the others 9.
+
+    5 are allowed.
+    """
     z, prices, seen = torch.arange(12, dtype=torch.float32)[:, None], prices_of(12, 4, 1.5), []
 
     def choose(quantizer):
@@ -232,6 +287,8 @@ def test_of_prices_that_all_miss_the_limit_the_best_are_kept(best):
 def test_prices_that_keep_the_limit_stay_as_they_are():
     prices = prices_of(12, 4, 1.5)
     prices.levels = [torch.tensor([0.3, 0.0, 0.1, 0.0])]
-    rounds = list(settle(torch.zeros(12, 1), [torch.zeros(4, 1)], prices, lambda _: with_loads(5, 4, 3, 0)))
+    rounds = list(
+        settle(torch.zeros(12, 1), [torch.zeros(4, 1)], prices, lambda _: with_loads(5, 4, 3, 0))
+    )
     assert len(rounds) == 1
     torch.testing.assert_close(prices.levels[0], torch.tensor([0.3, 0.0, 0.1, 0.0]))

@@ -10,7 +10,14 @@ import torch
 from sklearn.cluster import KMeans
 from tests.conftest import clustered
 
-from semantic_ids.quantization.kmeans import kmeans, nearest, progressive, random_points, spread_points, totals
+from semantic_ids.quantization.kmeans import (
+    kmeans,
+    nearest,
+    progressive,
+    random_points,
+    spread_points,
+    totals,
+)
 
 
 def points(n=600, dim=6, clusters=7):
@@ -20,13 +27,19 @@ def points(n=600, dim=6, clusters=7):
 def test_it_comes_close_to_scikit_learn():
     x = points()
     ours = nearest(x, kmeans(x, 7, torch.Generator().manual_seed(0), iterations=50))[1].sum()
-    theirs = min(KMeans(7, n_init=1, init="random", random_state=s).fit(x.numpy()).inertia_ for s in range(10))
+    theirs = min(
+        KMeans(7, n_init=1, init="random", random_state=s).fit(x.numpy()).inertia_
+        for s in range(10)
+    )
     assert ours <= 1.35 * theirs
 
 
 def test_more_iterations_never_raise_the_error():
     x = points()
-    errors = [nearest(x, kmeans(x, 12, torch.Generator().manual_seed(3), iterations=i))[1].sum().item() for i in range(1, 12)]
+    errors = [
+        nearest(x, kmeans(x, 12, torch.Generator().manual_seed(3), iterations=i))[1].sum().item()
+        for i in range(1, 12)
+    ]
     assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(errors))
 
 
@@ -70,7 +83,9 @@ def test_points_are_drawn_in_proportion_to_their_squared_distance():
     x = torch.tensor([[0.0], [1.0], [2.0]])
     seconds = [[], [], []]
     for seed in range(3000):
-        first, second = spread_points(x, 2, torch.Generator().manual_seed(seed)).flatten().int().tolist()
+        first, second = (
+            spread_points(x, 2, torch.Generator().manual_seed(seed)).flatten().int().tolist()
+        )
         seconds[first].append(second)
     assert np.mean(np.array(seconds[0]) == 2) == pytest.approx(0.8, abs=0.04)
     assert np.mean(np.array(seconds[1]) == 2) == pytest.approx(0.5, abs=0.05)
@@ -86,8 +101,18 @@ def test_equal_points_are_no_trouble_for_any_start():
 def test_the_progressive_start_is_better_than_a_random_one_where_few_dimensions_matter():
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(1500, 40, generator=generator) * torch.linspace(1, 0, 40) ** 3
-    plain = np.mean([float(nearest(x, kmeans(x, 32, torch.Generator().manual_seed(s), 4))[1].sum()) for s in range(3)])
-    grown = np.mean([float(nearest(x, progressive(x, 32, torch.Generator().manual_seed(s), 4))[1].sum()) for s in range(3)])
+    plain = np.mean(
+        [
+            float(nearest(x, kmeans(x, 32, torch.Generator().manual_seed(s), 4))[1].sum())
+            for s in range(3)
+        ]
+    )
+    grown = np.mean(
+        [
+            float(nearest(x, progressive(x, 32, torch.Generator().manual_seed(s), 4))[1].sum())
+            for s in range(3)
+        ]
+    )
     assert grown < plain
 
 

@@ -22,7 +22,10 @@ def z():
 
 def codebooks_from(z, sizes, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return [z[torch.randperm(len(z), generator=generator)[:size]] / (level + 1) for level, size in enumerate(sizes)]
+    return [
+        z[torch.randperm(len(z), generator=generator)[:size]] / (level + 1)
+        for level, size in enumerate(sizes)
+    ]
 
 
 def error(z, codebooks, codes):
@@ -31,7 +34,9 @@ def error(z, codebooks, codes):
 
 def design(codes, sizes):
     """One row an item, one column a code of a level."""
-    return np.concatenate([np.eye(size)[codes[:, level].numpy()] for level, size in enumerate(sizes)], axis=1)
+    return np.concatenate(
+        [np.eye(size)[codes[:, level].numpy()] for level, size in enumerate(sizes)], axis=1
+    )
 
 
 @pytest.mark.parametrize("ridge", [0.5, 4.0])
@@ -45,7 +50,9 @@ def test_sweeps_lead_to_the_ridge_solution_of_the_stacked_codebooks(z, sizes, ri
     for _ in range(300):
         found, reseeded = solve(z, codes, found, ridge)
         assert reseeded == 0
-    np.testing.assert_allclose(a @ np.concatenate([c.numpy() for c in found]), a @ expected, atol=2e-3)
+    np.testing.assert_allclose(
+        a @ np.concatenate([c.numpy() for c in found]), a @ expected, atol=2e-3
+    )
 
 
 def test_a_solution_never_raises_what_it_minimises(z):
@@ -54,9 +61,15 @@ def test_a_solution_never_raises_what_it_minimises(z):
     codes = ResidualQuantizer(codebooks).encode(z)
     values = []
     for _ in range(6):
-        values.append(error(z, codebooks, codes) + ridge * sum(float(c.double().square().sum()) for c in codebooks))
+        values.append(
+            error(z, codebooks, codes)
+            + ridge * sum(float(c.double().square().sum()) for c in codebooks)
+        )
         codebooks, _ = solve(z, codes, codebooks, ridge)
-    assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(values)) and values[-1] < 0.9 * values[0]
+    assert (
+        all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(values))
+        and values[-1] < 0.9 * values[0]
+    )
 
 
 def test_a_code_that_no_item_has_is_set_onto_the_worst_items(z):
@@ -79,7 +92,9 @@ def test_encode_finds_the_best_codes_and_their_errors(z):
     costs = (z[:, None].double() - quantizer.decode(every).double()).square().sum(-1)
     np.testing.assert_allclose(errors, costs.sort(1).values[:, :7], rtol=1e-3, atol=1e-3)
     for rank in range(7):
-        np.testing.assert_allclose(quantizer.errors(z, codes[:, rank]), errors[:, rank], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(
+            quantizer.errors(z, codes[:, rank]), errors[:, rank], rtol=1e-3, atol=1e-3
+        )
 
 
 def test_fewer_ends_than_wanted_is_no_trouble(z):
@@ -89,27 +104,52 @@ def test_fewer_ends_than_wanted_is_no_trouble(z):
 
 def annealed(z, sizes=(16, 16, 16), seed=0, rounds=24, **more):
     options = {"beam": 4, "rows": 300, "temperature": 0.3, "ridge": 0.5} | more
-    made = list(anneal(z, codebooks_from(z, sizes), rounds=rounds, generator=torch.Generator().manual_seed(seed), **options))
+    made = list(
+        anneal(
+            z,
+            codebooks_from(z, sizes),
+            rounds=rounds,
+            generator=torch.Generator().manual_seed(seed),
+            **options,
+        )
+    )
     assert len(made) == rounds
     return made
 
 
 def refined(z, codebooks, rounds=8, gain=0.0):
-    return list(refine(z, codebooks, lambda q: encode(z, q, 1, 4)[0][:, 0], rounds=rounds, gain=gain, ridge=0.5))
+    return list(
+        refine(
+            z, codebooks, lambda q: encode(z, q, 1, 4)[0][:, 0], rounds=rounds, gain=gain, ridge=0.5
+        )
+    )
 
 
 def test_annealing_ends_lower_than_refinement_alone(z):
     sizes = (16, 16, 16)
     alone = refined(z, codebooks_from(z, sizes), rounds=32)[-1].error
-    with_annealing = [refined(z, annealed(z, seed=seed)[-1].codebooks)[-1].error for seed in range(3)]
+    with_annealing = [
+        refined(z, annealed(z, seed=seed)[-1].codebooks)[-1].error for seed in range(3)
+    ]
     assert np.mean(with_annealing) < 0.97 * alone
 
 
 def test_annealing_takes_only_the_first_dimensions(z):
     spoilt = torch.cat([z[:, :6], torch.full((600, 4), 1e6)], 1)
-    codebooks = [torch.nn.functional.pad(c, (0, 4), value=-1e9) for c in codebooks_from(z[:, :6], (8, 8))]
+    codebooks = [
+        torch.nn.functional.pad(c, (0, 4), value=-1e9) for c in codebooks_from(z[:, :6], (8, 8))
+    ]
     made = list(
-        anneal(spoilt[:, :6], codebooks, beam=2, rounds=4, rows=600, temperature=0.1, ridge=1.0, generator=torch.Generator().manual_seed(0))
+        anneal(
+            spoilt[:, :6],
+            codebooks,
+            beam=2,
+            rounds=4,
+            rows=600,
+            temperature=0.1,
+            ridge=1.0,
+            generator=torch.Generator().manual_seed(0),
+        )
     )
     assert made[-1].codebooks[0].shape == (8, 6) and made[-1].error < 100
 
@@ -118,21 +158,33 @@ def test_the_draw_follows_the_errors_and_the_temperature():
     errors = torch.tensor([1.0, 1.5, 3.0]).expand(60_000, 3)
     drawn = refinement._draw(errors, 0.7, torch.Generator().manual_seed(1))
     expected = np.exp(-np.array([1.0, 1.5, 3.0]) / 0.7)
-    np.testing.assert_allclose(np.bincount(drawn, minlength=3) / 60_000, expected / expected.sum(), atol=0.01)
+    np.testing.assert_allclose(
+        np.bincount(drawn, minlength=3) / 60_000, expected / expected.sum(), atol=0.01
+    )
     assert (refinement._draw(errors, 0.0, torch.Generator()) == 0).all()
 
 
 @pytest.mark.parametrize(("n", "rows"), [(10, 3), (12, 4), (7, 7), (5, 9)])
 def test_every_item_comes_once_before_any_comes_again(n, rows):
-    parts = list(itertools.islice(refinement._shuffled(n, rows, torch.Generator().manual_seed(0)), 3 * max(1, n // rows)))
+    parts = list(
+        itertools.islice(
+            refinement._shuffled(n, rows, torch.Generator().manual_seed(0)), 3 * max(1, n // rows)
+        )
+    )
     for start in range(0, len(parts), max(1, n // rows)):
         together = torch.cat(parts[start : start + max(1, n // rows)])
-        assert len(together.unique()) == len(together) and all(len(part) == min(n, rows) for part in parts)
+        assert len(together.unique()) == len(together) and all(
+            len(part) == min(n, rows) for part in parts
+        )
 
 
 def test_refinement_lowers_the_error_and_stops_when_the_gain_is_small(z):
     start = codebooks_from(z, (16, 16))
     rounds = [done.error for done in refined(z, start, rounds=30)]
     assert all(after < before * (1 + 1e-3) for before, after in itertools.pairwise(rounds))
-    assert len(refined(z, start, rounds=30, gain=0.05)) < len(refined(z, start, rounds=30, gain=0.001)) <= 30
+    assert (
+        len(refined(z, start, rounds=30, gain=0.05))
+        < len(refined(z, start, rounds=30, gain=0.001))
+        <= 30
+    )
     assert refined(z, start, rounds=0) == []

@@ -15,11 +15,19 @@ from semantic_ids.quantization.residual import ResidualQuantizer
 
 def quantizer(sizes, dim, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return ResidualQuantizer([torch.randn(k, dim, generator=generator) / (level + 1) for level, k in enumerate(sizes)])
+    return ResidualQuantizer(
+        [torch.randn(k, dim, generator=generator) / (level + 1) for level, k in enumerate(sizes)]
+    )
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(1, 6), st.integers(1, 12), st.booleans(), st.integers(0, 999))
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    st.integers(1, 6),
+    st.integers(1, 12),
+    st.booleans(),
+    st.integers(0, 999),
+)
 def test_best_codes_are_those_of_an_exhaustive_search(sizes, dim, t, distinct, seed):
     q = quantizer(sizes, dim, seed)
     z = torch.randn(9, dim, generator=torch.Generator().manual_seed(seed + 1))
@@ -42,7 +50,11 @@ def test_the_beam_is_at_least_as_good_as_the_greedy_code_where_it_cannot_be_exha
     greedy = q.encode(z)
     own = ((z - q.decode(greedy)) ** 2).sum(1)
     assert (costs[:, 0] <= own + 1e-4).all() and (costs[:, 0] < own - 1e-3).any()
-    np.testing.assert_allclose(((z[:, None] - q.decode(codes.reshape(-1, 4)).reshape(200, 8, 8)) ** 2).sum(-1), costs, atol=1e-3)
+    np.testing.assert_allclose(
+        ((z[:, None] - q.decode(codes.reshape(-1, 4)).reshape(200, 8, 8)) ** 2).sum(-1),
+        costs,
+        atol=1e-3,
+    )
 
 
 def test_the_search_does_not_depend_on_how_many_rows_are_searched_at_once(monkeypatch):
@@ -93,6 +105,8 @@ def test_closed_prefixes_are_looked_up_as_they_are_searched_for(sizes, distinct,
     monkeypatch.setattr("semantic_ids.quantization.residual.LARGEST_TABLE", 0)
     searched = q.best_codes(z, 7, distinct, closed)
     assert torch.equal(looked_up[0], searched[0]) and torch.equal(looked_up[1], searched[1])
-    keys = looked_up[0][:, :, 0] * (sizes[1] if len(sizes) > 2 else 1) + (looked_up[0][:, :, 1] if len(sizes) > 2 else 0)
+    keys = looked_up[0][:, :, 0] * (sizes[1] if len(sizes) > 2 else 1) + (
+        looked_up[0][:, :, 1] if len(sizes) > 2 else 0
+    )
     found = torch.isfinite(looked_up[1])
     assert (keys[found] % 2 == 1).all() and found.any() == (prefixes > 1)

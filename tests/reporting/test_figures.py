@@ -68,14 +68,28 @@ def test_each_figure_is_drawn_900_pixels_wide(figure):
 
 def test_k_means_has_a_line_a_level():
     objective, imbalance = figures.training_curves(K_MEANS).axes
-    assert (objective.get_title(), objective.get_xlabel(), imbalance.get_title()) == ("objective", "iteration", "imbalance")
-    assert lines(objective) == {"level 1": [[1, 0.9], [2, 0.5], [3, 0.4]], "level 2": [[1, 0.3], [2, 0.25], [3, 0.2]]}
-    assert [text.get_text() for text in objective.get_legend().get_texts()] == ["level 1", "level 2"]
+    assert (objective.get_title(), objective.get_xlabel(), imbalance.get_title()) == (
+        "objective",
+        "iteration",
+        "imbalance",
+    )
+    assert lines(objective) == {
+        "level 1": [[1, 0.9], [2, 0.5], [3, 0.4]],
+        "level 2": [[1, 0.3], [2, 0.25], [3, 0.2]],
+    }
+    assert [text.get_text() for text in objective.get_legend().get_texts()] == [
+        "level 1",
+        "level 2",
+    ]
 
 
 def test_rq_vae_draws_training_and_validation_together():
     loss, reconstruction, usage = figures.training_curves(RQ_VAE).axes
-    assert [a.get_title() for a in (loss, reconstruction, usage)] == ["loss", "reconstruction", "usage"]
+    assert [a.get_title() for a in (loss, reconstruction, usage)] == [
+        "loss",
+        "reconstruction",
+        "usage",
+    ]
     assert loss.get_yscale() == "log" and loss.get_legend() is None and loss.get_xlabel() == "epoch"
     assert lines(reconstruction)["validation"] == [[1, 1.0], [2, 0.7], [3, 0.6]]
     assert list(lines(usage)) == ["level 1", "level 2"]
@@ -83,7 +97,10 @@ def test_rq_vae_draws_training_and_validation_together():
 
 def test_usage_is_sorted_and_names_the_dead():
     first, second = figures.codebook_usage([[4, 0, 9, 0], [1, 1]]).axes
-    assert (first.get_title(), second.get_title()) == ("level 1: 2 of 4 dead", "level 2: 0 of 2 dead")
+    assert (first.get_title(), second.get_title()) == (
+        "level 1: 2 of 4 dead",
+        "level 2: 0 of 2 dead",
+    )
     assert first.patches[0].get_data().values.tolist() == [9, 4, 0, 0]
     assert (first.get_ylabel(), first.get_yscale()) == ("items", "linear")
 
@@ -96,7 +113,13 @@ def test_uneven_usage_is_on_a_logarithmic_axis():
 def test_collision_groups_are_binned_by_doubling():
     (panel,) = figures.collision_groups({"1": 100, "2": 7, "3": 5, "4": 1, "9": 2}).axes
     assert [bar.get_height() for bar in panel.patches] == [100, 7, 6, 0, 2]
-    assert [label.get_text() for label in panel.get_xticklabels()] == ["1", "2", "3–4", "5–8", "9–16"]
+    assert [label.get_text() for label in panel.get_xticklabels()] == [
+        "1",
+        "2",
+        "3–4",
+        "5–8",
+        "9–16",
+    ]
     assert (panel.get_yscale(), panel.get_ylabel()) == ("log", "groups")
 
 

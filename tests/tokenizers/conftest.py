@@ -56,7 +56,15 @@ PREPROCESS = [pytest.param({}, id="as_they_are"), pytest.param(AXES, id="axes")]
 
 def fitted(kind: str, vectors: np.ndarray, sizes=SIZES, preprocess=None, options=None, **more):
     options = {**OPTIONS[kind], **(options or {})}
-    return fit_tokenizer(vectors, kind=kind, codebook_sizes=sizes, device="cpu", preprocess=preprocess, options=options, **more)
+    return fit_tokenizer(
+        vectors,
+        kind=kind,
+        codebook_sizes=sizes,
+        device="cpu",
+        preprocess=preprocess,
+        options=options,
+        **more,
+    )
 
 
 @pytest.fixture(scope="session", params=PREPROCESS)

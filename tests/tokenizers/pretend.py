@@ -1,8 +1,11 @@
-"""A GPU that is not there: tensors that say they are elsewhere, with their values in the memory of the CPU.
+"""A GPU that is not there: tensors that say they are elsewhere, with their values in the memory of
+the CPU.
 
-So the code for a GPU runs, and is compared with that for a CPU, on a machine without one. What PyTorch would refuse is refused: tensors on
-different devices in one operation, `.numpy()` of a tensor on the GPU, a generator of the CPU for one. Refused as well is what it would do
-without a word: to index a tensor on the GPU with one on the CPU, which waits for a copy, and what comes out differently each time there.
+So the code for a GPU runs, and is compared with that for a CPU, on a machine without one. What
+PyTorch would refuse is refused: tensors on different devices in one operation, `.numpy()` of a
+tensor on the GPU, a generator of the CPU for one. Refused as well is what it would do without a
+word: to index a tensor on the GPU with one on the CPU, which waits for a copy, and what comes out
+differently each time there.
 """
 
 from __future__ import annotations
@@ -39,7 +42,12 @@ class OnGPU(Tensor):
     @staticmethod
     def __new__(cls, values: Tensor) -> OnGPU:
         return Tensor._make_wrapper_subclass(
-            cls, values.shape, strides=values.stride(), storage_offset=values.storage_offset(), dtype=values.dtype, device=GPU
+            cls,
+            values.shape,
+            strides=values.stride(),
+            storage_offset=values.storage_offset(),
+            dtype=values.dtype,
+            device=GPU,
         )
 
     def __init__(self, values: Tensor) -> None:
@@ -49,7 +57,9 @@ class OnGPU(Tensor):
         return f"OnGPU({self.values})"
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         return run(func, args, kwargs or {})
 
 
@@ -61,22 +71,35 @@ def run(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     there = bool(on_gpu) if wanted is None else torch.device(wanted).type == GPU.type
     if there and kwargs.get("generator") is not None:
         raise RuntimeError(f"{func}: a generator of the CPU for a tensor on the GPU")
-    if on_gpu and func not in COPIES and any(leaf.ndim and not isinstance(leaf, OnGPU) for leaf in inputs):
+    if (
+        on_gpu
+        and func not in COPIES
+        and any(leaf.ndim and not isinstance(leaf, OnGPU) for leaf in inputs)
+    ):
         raise RuntimeError(f"{func}: tensors on the GPU and on the CPU")
-    if on_gpu and (func.overloadpacket.__name__ in NOT_REPRODUCIBLE or ("index_put" in func.name() and list(args[3:4]) == [True])):
+    if on_gpu and (
+        func.overloadpacket.__name__ in NOT_REPRODUCIBLE
+        or ("index_put" in func.name() and list(args[3:4]) == [True])
+    ):
         raise RuntimeError(f"{func}: differs from run to run on a GPU")
     if func is torch.ops.aten.copy_.default:
         there = isinstance(args[0], OnGPU)
     plain = {id(leaf.values): leaf for leaf in on_gpu}
-    args, kwargs = tree_map(lambda leaf: leaf.values if isinstance(leaf, OnGPU) else leaf, (args, kwargs))
-    results = func(*args, **(kwargs | ({"device": torch.device("cpu")} if wanted is not None else {})))
+    args, kwargs = tree_map(
+        lambda leaf: leaf.values if isinstance(leaf, OnGPU) else leaf, (args, kwargs)
+    )
+    results = func(
+        *args, **(kwargs | ({"device": torch.device("cpu")} if wanted is not None else {}))
+    )
     if not there:
         return results
 
     def placed(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
-        return plain[id(leaf)] if id(leaf) in plain else OnGPU(leaf)  # an operation in place returns what it was given
+        return (
+            plain[id(leaf)] if id(leaf) in plain else OnGPU(leaf)
+        )  # an operation in place returns what it was given
 
     return tree_map(placed, results)
 
@@ -84,12 +107,16 @@ def run(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 class _Factories(TorchDispatchMode):
     """Lets what makes tensors make them on the GPU."""
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         return run(func, args, kwargs or {})
 
 
 class Moment:
-    """An event: what is to happen before it is reached happens when somebody waits for it, and not before."""
+    """An event: what is to happen before it is reached happens when somebody waits for it, and not
+    before.
+    """
 
     def __init__(self, happens: Any = None) -> None:
         self.happens = happens
@@ -103,7 +130,9 @@ class Moment:
 
 
 class LateLane:
-    """A lane whose copies are made at the last moment, when they are waited for: who waits too little gets rubbish.
+    """A lane whose copies are made at the last moment, when they are waited for.
+
+    Who waits too little gets rubbish.
 
     Attributes:
         buffers: Buffers made.

@@ -30,7 +30,10 @@ def latent(tokenizer, vectors):
 
 def latent_sums(tokenizer, codes):
     """The sums of the codes' vectors, in float64."""
-    return sum(tokenizer.quantizer.codebooks[level].double().numpy()[codes[..., level]] for level in range(codes.shape[-1]))
+    return sum(
+        tokenizer.quantizer.codebooks[level].double().numpy()[codes[..., level]]
+        for level in range(codes.shape[-1])
+    )
 
 
 def test_shapes_types_and_ranges(tokenizer, vectors):
@@ -43,10 +46,16 @@ def test_shapes_types_and_ranges(tokenizer, vectors):
 
 
 def beam_errors(tokenizer, x, beam):
-    """Squared error that a beam search ends with, in float64, prefix by prefix as it is defined: (m, d) → (m,)."""
+    """Squared error that a beam search ends with, in float64, prefix by prefix as it is defined.
+
+    (m, d) → (m,).
+    """
     prefixes = np.zeros((len(x), 1, 0), dtype=np.int64)
     for size in tokenizer.codebook_sizes:
-        added = np.broadcast_to(np.tile(np.arange(size), prefixes.shape[1])[None, :, None], (len(x), size * prefixes.shape[1], 1))
+        added = np.broadcast_to(
+            np.tile(np.arange(size), prefixes.shape[1])[None, :, None],
+            (len(x), size * prefixes.shape[1], 1),
+        )
         grown = np.concatenate([np.repeat(prefixes, size, axis=1), added], axis=2)
         errors = ((x[:, None] - latent_sums(tokenizer, grown)) ** 2).sum(-1)
         best = np.argsort(errors, axis=1)[:, :beam]
@@ -72,7 +81,9 @@ def test_codes_do_not_depend_on_how_many_are_encoded_at_once(tokenizer, vectors,
 
 def test_codes_do_not_depend_on_the_order_of_rows(tokenizer, vectors):
     order = np.random.default_rng(3).permutation(len(vectors))
-    np.testing.assert_array_equal(tokenizer.encode(vectors[order]), tokenizer.encode(vectors)[order])
+    np.testing.assert_array_equal(
+        tokenizer.encode(vectors[order]), tokenizer.encode(vectors)[order]
+    )
 
 
 def test_nothing_in_nothing_out(tokenizer):
@@ -105,10 +116,14 @@ def test_distortion_is_the_squared_error_where_it_is_quantised(tokenizer, vector
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_where_distances_are_preserved_distortion_is_the_squared_error_but_for_a_factor(tokenizer, vectors, preprocess):
+def test_where_distances_are_preserved_distortion_is_the_squared_error_but_for_a_factor(
+    tokenizer, vectors, preprocess
+):
     assert tokenizer.preserves_distances == (tokenizer.kind == "rq_kmeans" and not preprocess)
     codes = tokenizer.encode(vectors)[::-1]  # of other items, so that all errors are large
-    factors = ((vectors - tokenizer.decode(codes)) ** 2).sum(1) / tokenizer.distortion(vectors, codes)
+    factors = ((vectors - tokenizer.decode(codes)) ** 2).sum(1) / tokenizer.distortion(
+        vectors, codes
+    )
     assert np.allclose(factors, factors.mean(), rtol=1e-3) == tokenizer.preserves_distances
 
 
@@ -118,7 +133,9 @@ def test_unit_vectors_have_other_distances(vectors):
 
 def every_cost(tokenizer, x):
     """Squared error of every code for every vector, by brute force: (m, ∏K)."""
-    return ((latent(tokenizer, x)[:, None, :] - latent_sums(tokenizer, ALL_CODES)[None]) ** 2).sum(-1)
+    return ((latent(tokenizer, x)[:, None, :] - latent_sums(tokenizer, ALL_CODES)[None]) ** 2).sum(
+        -1
+    )
 
 
 @pytest.mark.parametrize("t", [1, 5, 40])
@@ -149,8 +166,14 @@ def test_candidates_say_where_there_are_no_more(tokenizer, vectors):
     open_prefixes = [4, 20]
     closed = np.setdiff1d(np.arange(SIZES[0] * SIZES[1]), open_prefixes)
     codes, costs = tokenizer.candidates(vectors[:10], 5, distinct_prefixes=True, closed=closed)
-    assert np.isfinite(costs[:, :2]).all() and np.isinf(costs[:, 2:]).all() and (codes[:, 2:] == -1).all()
-    assert {int(k) for k in keys(codes[:, :2].reshape(-1, 3)[:, :2], SIZES[:2])} <= set(open_prefixes)
+    assert (
+        np.isfinite(costs[:, :2]).all()
+        and np.isinf(costs[:, 2:]).all()
+        and (codes[:, 2:] == -1).all()
+    )
+    assert {int(k) for k in keys(codes[:, :2].reshape(-1, 3)[:, :2], SIZES[:2])} <= set(
+        open_prefixes
+    )
 
 
 def test_save_and_load_give_the_same_codes_and_vectors(tokenizer, vectors, tmp_path):
@@ -163,14 +186,19 @@ def test_save_and_load_give_the_same_codes_and_vectors(tokenizer, vectors, tmp_p
     assert loaded.config == json.loads((tmp_path / "config.json").read_text()) == tokenizer.config
 
 
-def test_only_what_is_rotated_saves_its_axes_and_a_file_without_them_is_bad_input(tokenizer, vectors, preprocess, tmp_path):
+def test_only_what_is_rotated_saves_its_axes_and_a_file_without_them_is_bad_input(
+    tokenizer, vectors, preprocess, tmp_path
+):
     tokenizer.save(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
     axes = {"preprocess.axes", "preprocess.whitening"}
     assert axes & set(tensors) == (axes if preprocess else set())
     assert tokenizer.width == (9 if preprocess else 12) and tokenizer.dim == 12
     if preprocess:
-        save_file({name: tensor for name, tensor in tensors.items() if name not in axes}, tmp_path / "model.safetensors")
+        save_file(
+            {name: tensor for name, tensor in tensors.items() if name not in axes},
+            tmp_path / "model.safetensors",
+        )
         with pytest.raises(BadInput, match=r"preprocess\.axes"):
             load_tokenizer(tmp_path)
 
@@ -180,7 +208,9 @@ def test_a_tokenizer_from_before_there_were_axes_loads(kind, vectors, tmp_path):
     tokenizer = fitted(kind, vectors)
     tokenizer.save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    config["preprocess"] = {name: config["preprocess"][name] for name in ("normalize", "center", "scale")}
+    config["preprocess"] = {
+        name: config["preprocess"][name] for name in ("normalize", "center", "scale")
+    }
     (tmp_path / "config.json").write_text(json.dumps(config))
     loaded = load_tokenizer(tmp_path, device="cpu")
     np.testing.assert_array_equal(loaded.encode(vectors), tokenizer.encode(vectors))
@@ -201,12 +231,16 @@ def test_what_is_decoded_lies_on_the_axes_kept(kind, vectors):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_dimensions_than_there_are_is_bad_input(kind, vectors):
-    with pytest.raises(BadInput, match=r"tokenizer\.preprocess\.dimensions: 13 dimensions of vectors that have 12"):
+    with pytest.raises(
+        BadInput, match=r"tokenizer\.preprocess\.dimensions: 13 dimensions of vectors that have 12"
+    ):
         fitted(kind, vectors, preprocess={"dimensions": 13})
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_ones(kind, vectors, preprocess, tmp_path):
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_ones(
+    kind, vectors, preprocess, tmp_path
+):
     written = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         (tmp_path / name).mkdir()
@@ -229,17 +263,24 @@ def test_a_memory_map_of_float16_is_fitted_like_its_values(kind, vectors, tmp_pa
     np.save(tmp_path / "v.npy", vectors.astype(np.float16))
     mapped = np.load(tmp_path / "v.npy", mmap_mode="r")
     values = vectors.astype(np.float16).astype(np.float32)
-    np.testing.assert_array_equal(fitted(kind, mapped).encode(mapped), fitted(kind, values).encode(values))
+    np.testing.assert_array_equal(
+        fitted(kind, mapped).encode(mapped), fitted(kind, values).encode(values)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_the_rows_given_are_fitted_on(kind, vectors, preprocess):
-    """The other items of the catalogue have a say in which epoch of rq_vae is kept, if collisions are to count."""
+    """The other items of the catalogue have a say in which epoch of rq_vae is kept, if collisions
+    are to count.
+    """
     rows = np.arange(0, 700, 2)
     spoilt = vectors.copy()
     spoilt[1::2] = 1e6
     options = {"collision_tolerance": 1.0} if kind == "rq_vae" else {}
-    a, b = (fitted(kind, x, rows=rows, monitor_rows=rows[:50], preprocess=preprocess, options=options) for x in (vectors, spoilt))
+    a, b = (
+        fitted(kind, x, rows=rows, monitor_rows=rows[:50], preprocess=preprocess, options=options)
+        for x in (vectors, spoilt)
+    )
     np.testing.assert_array_equal(a.encode(vectors), b.encode(vectors))
 
 
@@ -250,11 +291,15 @@ def test_any_number_and_size_of_levels(kind, sizes, vectors):
     codes = tokenizer.encode(vectors)
     assert codes.shape == (700, len(sizes)) and (codes < np.array(sizes)).all()
     costs = tokenizer.level_costs(vectors, codes[:, :-1])
-    np.testing.assert_allclose(costs[np.arange(700), codes[:, -1]], costs.min(1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        costs[np.arange(700), codes[:, -1]], costs.min(1), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_with_normalisation_length_is_of_no_account_and_unit_vectors_come_out(kind, vectors, preprocess):
+def test_with_normalisation_length_is_of_no_account_and_unit_vectors_come_out(
+    kind, vectors, preprocess
+):
     tokenizer = fitted(kind, vectors, preprocess=preprocess | {"normalize": True})
     assert tokenizer.normalizes
     codes = tokenizer.encode(vectors)

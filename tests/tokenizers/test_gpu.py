@@ -1,4 +1,4 @@
-"""Tokenizers on a GPU: on one that is pretended, everywhere, and on a real one where there is one."""
+"""Tokenizers on a GPU: a pretended one everywhere, and a real one where there is one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ QUICK = {
     "rq_kmeans": {"anneal_rounds": 3, "refine_rounds": 2, "unique_rounds": 1},
     "rq_vae": {"epochs": 3, "batch_rows": 350, "warmup_epochs": 1},
 }
-on_a_gpu = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+on_a_gpu = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
 
 
 def gpu(test):
@@ -32,15 +35,31 @@ def gpu(test):
 
 def fit(vectors, kind, device, preprocess=None, options=None, **more):
     options = OPTIONS[kind] | QUICK[kind] | (options or {})
-    return fit_tokenizer(vectors, kind=kind, codebook_sizes=SIZES, device=str(device), preprocess=preprocess, options=options, **more)
+    return fit_tokenizer(
+        vectors,
+        kind=kind,
+        codebook_sizes=SIZES,
+        device=str(device),
+        preprocess=preprocess,
+        options=options,
+        **more,
+    )
 
 
 def everything(tokenizer, vectors, codes):
     """What a tokenizer says of vectors; what depends on codes for the codes given."""
     candidates = tokenizer.candidates(vectors, 5)
     distinct = tokenizer.candidates(vectors, 4, distinct_prefixes=True, closed=CLOSED)
-    errors = tokenizer.distortion(vectors, codes), tokenizer.level_costs(vectors, codes[:, :-1]), candidates[1], distinct[1]
-    return (tokenizer.encode(vectors), candidates[0], distinct[0]), (tokenizer.decode(codes), *errors)
+    errors = (
+        tokenizer.distortion(vectors, codes),
+        tokenizer.level_costs(vectors, codes[:, :-1]),
+        candidates[1],
+        distinct[1],
+    )
+    return (tokenizer.encode(vectors), candidates[0], distinct[0]), (
+        tokenizer.decode(codes),
+        *errors,
+    )
 
 
 def assert_alike(found, expected):
@@ -57,7 +76,7 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr("semantic_ids.quantization.residual.GPU_BEAM_CELLS", 400_000)
 
 
-# ---- on a GPU that is pretended ---------------------------------------------------------------------------------------------------------
+# ---- on a GPU that is pretended ------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")  # it is one, of sorts
@@ -70,7 +89,9 @@ def small_chunks(monkeypatch):
         ("rq_vae", AXES, {}),
     ],
 )
-def test_the_way_over_a_gpu_ends_where_that_over_a_cpu_does(kind, preprocess, options, vectors, monkeypatch, small_chunks, tmp_path):
+def test_the_way_over_a_gpu_ends_where_that_over_a_cpu_does(
+    kind, preprocess, options, vectors, monkeypatch, small_chunks, tmp_path
+):
     on_cpu = fit(vectors, kind, "cpu", preprocess, options)
     codes = on_cpu.encode(vectors)
     expected = everything(on_cpu, vectors, codes)
@@ -79,14 +100,23 @@ def test_the_way_over_a_gpu_ends_where_that_over_a_cpu_does(kind, preprocess, op
         assert tokenizer.quantizer.codebooks[0].device == GPU
         assert_alike(everything(tokenizer, vectors, codes), expected)
         tokenizer.save(tmp_path)
-        assert_alike(everything(load_tokenizer(tmp_path, device=str(GPU)), vectors, codes), expected)
+        assert_alike(
+            everything(load_tokenizer(tmp_path, device=str(GPU)), vectors, codes), expected
+        )
         assert_alike(everything(tokenizer.to("cpu"), vectors, codes), expected)
 
 
 @pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
-@pytest.mark.parametrize("options", [{}, {"architecture": "residual", "quantizer": "end_to_end", "joint": True, "beam_size": 3}])
-def test_a_training_reads_from_the_map_over_a_gpu_as_over_a_cpu(options, vectors, monkeypatch, small_chunks):
-    """Rows that are not held are sent window by window, each while the network works on the one before."""
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"architecture": "residual", "quantizer": "end_to_end", "joint": True, "beam_size": 3}],
+)
+def test_a_training_reads_from_the_map_over_a_gpu_as_over_a_cpu(
+    options, vectors, monkeypatch, small_chunks
+):
+    """Rows that are not held are sent window by window, each while the network works on the one
+    before.
+    """
     monkeypatch.setattr("semantic_ids.learning.batches.HELD_BYTES", 0)
     monkeypatch.setattr("semantic_ids.learning.batches.BUFFER_ROWS", 200)
     monkeypatch.setattr("semantic_ids.learning.batches.BLOCK_ROWS", 50)
@@ -94,7 +124,9 @@ def test_a_training_reads_from_the_map_over_a_gpu_as_over_a_cpu(options, vectors
     with pretend_gpu(monkeypatch):
         tokenizer = fit(vectors, "rq_vae", GPU, None, options)
         assert (tokenizer.encode(vectors) == on_cpu.encode(vectors)).mean() > 0.99
-        for found, expected in zip(tokenizer.quantizer.codebooks, on_cpu.quantizer.codebooks, strict=True):
+        for found, expected in zip(
+            tokenizer.quantizer.codebooks, on_cpu.quantizer.codebooks, strict=True
+        ):
             torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3)
 
 
@@ -135,7 +167,7 @@ def test_what_a_gpu_would_refuse_is_refused_here(monkeypatch):
                 wrong()
 
 
-# ---- on a real one ----------------------------------------------------------------------------------------------------------------------
+# ---- on a real one -------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +176,9 @@ def many():
 
 
 def gpu_fit(vectors, kind="rq_kmeans", **options):
-    return fit_tokenizer(vectors, kind=kind, codebook_sizes=(64, 64, 64), device="cuda", options=options)
+    return fit_tokenizer(
+        vectors, kind=kind, codebook_sizes=(64, 64, 64), device="cuda", options=options
+    )
 
 
 @gpu
@@ -152,7 +186,9 @@ def gpu_fit(vectors, kind="rq_kmeans", **options):
 def test_a_gpu_fits_as_well_as_a_cpu(kind, vectors):
     errors = []
     for device in ("cpu", "cuda"):
-        tokenizer = fit_tokenizer(vectors, kind=kind, codebook_sizes=SIZES, device=device, options=OPTIONS[kind])
+        tokenizer = fit_tokenizer(
+            vectors, kind=kind, codebook_sizes=SIZES, device=device, options=OPTIONS[kind]
+        )
         errors.append(((vectors - tokenizer.decode(tokenizer.encode(vectors))) ** 2).sum())
     assert errors[1] < 1.1 * errors[0]
 
@@ -161,7 +197,10 @@ def test_a_gpu_fits_as_well_as_a_cpu(kind, vectors):
 def test_a_gpu_says_the_same_as_a_cpu(tokenizer, vectors, small_chunks, tmp_path):
     tokenizer.save(tmp_path)
     codes = tokenizer.encode(vectors)
-    assert_alike(everything(load_tokenizer(tmp_path, device="cuda"), vectors, codes), everything(tokenizer, vectors, codes))
+    assert_alike(
+        everything(load_tokenizer(tmp_path, device="cuda"), vectors, codes),
+        everything(tokenizer, vectors, codes),
+    )
 
 
 @gpu
@@ -172,7 +211,9 @@ def test_many_rows_have_the_codes_and_distortion_they_have_on_a_cpu(many):
     tokenizer.to("cpu")
     expected = tokenizer.encode(many)
     assert (found == expected).all(axis=1).mean() > 0.99
-    assert distortion.mean(dtype=np.float64) == pytest.approx(tokenizer.distortion(many, expected).mean(dtype=np.float64), rel=1e-4)
+    assert distortion.mean(dtype=np.float64) == pytest.approx(
+        tokenizer.distortion(many, expected).mean(dtype=np.float64), rel=1e-4
+    )
 
 
 @gpu
@@ -182,13 +223,20 @@ def test_rows_that_are_streamed_arrive_whole(many, kind, scattered, tmp_path):
     np.save(tmp_path / "rows.npy", many.astype(kind))
     mapped = map_rows(tmp_path / "rows.npy")
     order = np.random.default_rng(0).permutation(len(many)) if scattered else np.arange(len(many))
-    parts = [order[i : i + 999] if scattered else slice(i, min(i + 999, len(many))) for i in range(0, len(many), 999)]
+    parts = [
+        order[i : i + 999] if scattered else slice(i, min(i + 999, len(many)))
+        for i in range(0, len(many), 999)
+    ]
     wide = torch.ones(32, 8192, device="cuda")
     found = []
     for rows in streamed(mapped, parts, torch.device("cuda")):
-        nothing = (rows @ wide)[:, 0] * 0  # takes a while, so that chunks queue for the computations
+        nothing = (rows @ wide)[
+            :, 0
+        ] * 0  # takes a while, so that chunks queue for the computations
         found.append(nothing + rows[:, 5])
-    np.testing.assert_array_equal(torch.cat(found).cpu().numpy(), many.astype(kind).astype(np.float32)[order, 5])
+    np.testing.assert_array_equal(
+        torch.cat(found).cpu().numpy(), many.astype(kind).astype(np.float32)[order, 5]
+    )
 
 
 @gpu
@@ -234,7 +282,13 @@ def test_vectors_are_streamed_and_never_all_on_the_gpu(tmp_path):
         rows[start : start + 100_000] = clustered(100_000, dim, seed=start)
     rows.flush()
     mapped = map_rows(tmp_path / "rows.npy")
-    tokenizer = fit_tokenizer(mapped, rows=np.arange(20_000), codebook_sizes=(256, 256, 256), device="cuda", options={"beam_size": 1})
+    tokenizer = fit_tokenizer(
+        mapped,
+        rows=np.arange(20_000),
+        codebook_sizes=(256, 256, 256),
+        device="cuda",
+        options={"beam_size": 1},
+    )
     peaks = []
     for count in (n // 4, n):
         torch.cuda.synchronize()
@@ -246,7 +300,11 @@ def test_vectors_are_streamed_and_never_all_on_the_gpu(tmp_path):
 
 @gpu
 def test_a_quantizer_on_a_gpu_lists_equal_codes_in_order():
-    quantizer = ResidualQuantizer([torch.zeros(3, 2, device="cuda"), torch.zeros(4, 2, device="cuda")])
+    quantizer = ResidualQuantizer(
+        [torch.zeros(3, 2, device="cuda"), torch.zeros(4, 2, device="cuda")]
+    )
     z = torch.ones(2, 2, device="cuda")
     assert quantizer.encode(z).tolist() == [[0, 0], [0, 0]]
-    assert quantizer.best_codes(z, 12)[0][0].tolist() == [[a, b] for a in range(3) for b in range(4)]
+    assert quantizer.best_codes(z, 12)[0][0].tolist() == [
+        [a, b] for a in range(3) for b in range(4)
+    ]

@@ -10,7 +10,12 @@ import torch
 from sklearn.decomposition import PCA
 
 from semantic_ids.errors import BadInput
-from semantic_ids.tokenizers.preprocessing import LEAST_SPREAD, Preprocessing, PreprocessOptions, principal_axes
+from semantic_ids.tokenizers.preprocessing import (
+    LEAST_SPREAD,
+    Preprocessing,
+    PreprocessOptions,
+    principal_axes,
+)
 from tests.conftest import clustered
 
 
@@ -28,14 +33,21 @@ def test_mean_and_scale_are_those_of_the_rows(normalize, center, scale, rows):
     np.testing.assert_allclose(fitted.mean, mean, atol=1e-6)
     assert fitted.scale == pytest.approx(spread, rel=1e-6)
     prepared = fitted.apply(torch.from_numpy(vectors[:100]))
-    first = vectors[:100] / np.linalg.norm(vectors[:100], axis=1, keepdims=True) if normalize else vectors[:100]
+    first = (
+        vectors[:100] / np.linalg.norm(vectors[:100], axis=1, keepdims=True)
+        if normalize
+        else vectors[:100]
+    )
     np.testing.assert_allclose(prepared, (first - mean) / spread, atol=1e-5)
     np.testing.assert_allclose(fitted.undo(prepared), first, atol=1e-5)
 
 
 def test_a_large_offset_does_no_harm():
     vectors = clustered(10_000, 6, seed=1)
-    near, far = (Preprocessing.fit(x, np.arange(10_000), PreprocessOptions()) for x in (vectors, vectors + np.float32(4096)))
+    near, far = (
+        Preprocessing.fit(x, np.arange(10_000), PreprocessOptions())
+        for x in (vectors, vectors + np.float32(4096))
+    )
     assert far.scale == pytest.approx(near.scale, rel=1e-3)
 
 
@@ -46,9 +58,13 @@ def test_constant_vectors_have_scale_one():
 
 @pytest.fixture(scope="module")
 def uneven() -> np.ndarray:
-    """20,000 vectors of 8 dimensions, a hundred times as wide along one axis as along another, none of them a coordinate's."""
+    """20,000 vectors of 8 dimensions, a hundred times as wide along one axis as along another, none
+    of them a coordinate's.
+    """
     rotation = np.linalg.qr(np.random.default_rng(2).normal(size=(8, 8)))[0]
-    return ((clustered(20_000, 8, seed=1) * np.geomspace(1, 0.01, 8)) @ rotation + 0.3).astype(np.float32)
+    return ((clustered(20_000, 8, seed=1) * np.geomspace(1, 0.01, 8)) @ rotation + 0.3).astype(
+        np.float32
+    )
 
 
 def in_double(vectors, options):
@@ -60,7 +76,9 @@ def in_double(vectors, options):
 
 def fit(vectors, **options):
     options = PreprocessOptions(**options)
-    return Preprocessing.fit(vectors, np.arange(len(vectors)), options), *in_double(vectors, options)
+    return Preprocessing.fit(vectors, np.arange(len(vectors)), options), *in_double(
+        vectors, options
+    )
 
 
 def prepared(preprocessing, vectors):
@@ -72,9 +90,17 @@ def prepared(preprocessing, vectors):
 @pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("whiten", [0.0, 0.7])
 @pytest.mark.parametrize("dimensions", [1, 3, 7])
-def test_what_is_left_after_a_cut_is_the_best_approximation_of_that_rank(uneven, normalize, center, scale, whiten, dimensions):
+def test_what_is_left_after_a_cut_is_the_best_approximation_of_that_rank(
+    uneven, normalize, center, scale, whiten, dimensions
+):
     """Eckart and Young: the singular value decomposition has it."""
-    chosen = {"normalize": normalize, "center": center, "scale": scale, "whiten": whiten, "dimensions": dimensions}
+    chosen = {
+        "normalize": normalize,
+        "center": center,
+        "scale": scale,
+        "whiten": whiten,
+        "dimensions": dimensions,
+    }
     preprocessing, x, mean = fit(uneven, **chosen)
     u, s, vt = np.linalg.svd(x - mean, full_matrices=False)
     best = (u[:, :dimensions] * s[:dimensions]) @ vt[:dimensions] + mean
@@ -87,7 +113,9 @@ def test_what_is_left_after_a_cut_is_the_best_approximation_of_that_rank(uneven,
 @pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("dimensions", [None, 5])
 @pytest.mark.parametrize("whiten", [0.0, 0.4, 1.0])
-def test_each_axis_is_divided_by_the_power_of_its_relative_spread(uneven, scale, dimensions, whiten):
+def test_each_axis_is_divided_by_the_power_of_its_relative_spread(
+    uneven, scale, dimensions, whiten
+):
     preprocessing, x, mean = fit(uneven, scale=scale, dimensions=dimensions, whiten=whiten)
     if dimensions is None and not whiten:
         assert preprocessing.axes is None
@@ -96,15 +124,22 @@ def test_each_axis_is_divided_by_the_power_of_its_relative_spread(uneven, scale,
     expected = spreads / (spreads / np.sqrt((spreads**2).mean())) ** whiten
     expected /= np.sqrt((expected**2).mean()) if scale else 1.0
     covariance = np.cov(prepared(preprocessing, uneven), rowvar=False, bias=True)
-    np.testing.assert_allclose(covariance, np.diag(expected**2), rtol=1e-3, atol=1e-4 * expected[0] ** 2)
+    np.testing.assert_allclose(
+        covariance, np.diag(expected**2), rtol=1e-3, atol=1e-4 * expected[0] ** 2
+    )
 
 
 @pytest.mark.parametrize("whiten", [False, True])
 def test_against_scikit_learn(uneven, whiten):
     pca = PCA(5, whiten=whiten, svd_solver="full").fit(uneven.astype(np.float64))
-    expected, y = pca.transform(uneven), prepared(fit(uneven, dimensions=5, whiten=float(whiten), scale=whiten)[0], uneven)
+    expected, y = (
+        pca.transform(uneven),
+        prepared(fit(uneven, dimensions=5, whiten=float(whiten), scale=whiten)[0], uneven),
+    )
     largest = np.abs(pca.components_).argmax(1)  # scikit-learn takes the sign from the scores
-    np.testing.assert_allclose(y, expected * np.sign(pca.components_[np.arange(5), largest]), atol=1e-3)
+    np.testing.assert_allclose(
+        y, expected * np.sign(pca.components_[np.arange(5), largest]), atol=1e-3
+    )
 
 
 def test_full_whitening_gives_unit_covariance(uneven):
@@ -116,7 +151,9 @@ def test_a_rotation_changes_no_distance(uneven):
     y = prepared(fit(uneven, whiten=1e-9)[0], uneven[:200])  # as good as none, but it rotates
     plain = prepared(fit(uneven)[0], uneven[:200])
     assert not np.allclose(y, plain, atol=0.1)
-    np.testing.assert_allclose(*(np.linalg.norm(z[:, None] - z[None], axis=2) for z in (y, plain)), atol=1e-5)
+    np.testing.assert_allclose(
+        *(np.linalg.norm(z[:, None] - z[None], axis=2) for z in (y, plain)), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -124,8 +161,12 @@ def test_a_rotation_changes_no_distance(uneven):
 @pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("whiten", [0.3, 1.0])
 def test_whitening_is_undone(uneven, normalize, center, scale, whiten):
-    preprocessing, x, _ = fit(uneven, normalize=normalize, center=center, scale=scale, whiten=whiten)
-    np.testing.assert_allclose(preprocessing.undo(preprocessing.apply(torch.from_numpy(uneven))), x, atol=2e-5)
+    preprocessing, x, _ = fit(
+        uneven, normalize=normalize, center=center, scale=scale, whiten=whiten
+    )
+    np.testing.assert_allclose(
+        preprocessing.undo(preprocessing.apply(torch.from_numpy(uneven))), x, atol=2e-5
+    )
 
 
 def test_keeping_all_dimensions_rotates_nothing(uneven):
@@ -137,7 +178,9 @@ def test_keeping_all_dimensions_rotates_nothing(uneven):
 def test_mean_and_scale_are_the_same_with_axes_as_without(uneven):
     plain, half, full = fit(uneven)[0], fit(uneven, whiten=1e-9)[0], fit(uneven, whiten=1.0)[0]
     assert torch.equal(plain.mean, half.mean) and torch.equal(plain.mean, full.mean)
-    assert plain.scale == pytest.approx(half.scale, rel=1e-5) and plain.scale == pytest.approx(full.scale, rel=1e-5)
+    assert plain.scale == pytest.approx(half.scale, rel=1e-5) and plain.scale == pytest.approx(
+        full.scale, rel=1e-5
+    )
 
 
 def test_the_order_of_the_rows_matters_no_more_than_rounding(uneven):
@@ -165,13 +208,18 @@ def test_the_number_of_threads_changes_no_bit():
             assert torch.get_num_threads() == number
     finally:
         torch.set_num_threads(threads)
-    assert all(torch.equal(found[0].axes, other.axes) and torch.equal(found[0].whitening, other.whitening) for other in found[1:])
+    assert all(
+        torch.equal(found[0].axes, other.axes) and torch.equal(found[0].whitening, other.whitening)
+        for other in found[1:]
+    )
 
 
 def test_a_large_offset_does_no_harm_to_the_axes(uneven):
     vectors = np.round(uneven * 1024) / 1024  # so that nothing is lost where the offset is added
     near, far = (fit(x, dimensions=4)[0] for x in (vectors, vectors + np.float32(4096)))
-    np.testing.assert_allclose(prepared(near, vectors[:100]), prepared(far, vectors[:100] + np.float32(4096)), atol=5e-3)
+    np.testing.assert_allclose(
+        prepared(near, vectors[:100]), prepared(far, vectors[:100] + np.float32(4096)), atol=5e-3
+    )
 
 
 def test_an_axis_without_variance_is_not_blown_up():
@@ -194,7 +242,10 @@ def test_fewer_rows_than_dimensions_have_axes_all_the_same():
     np.testing.assert_allclose(preprocessing.undo(y), x, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"whiten": 1.0}, {"dimensions": 2}, {"dimensions": 1, "whiten": 0.5, "normalize": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{"whiten": 1.0}, {"dimensions": 2}, {"dimensions": 1, "whiten": 0.5, "normalize": True}],
+)
 def test_constant_vectors_have_axes_all_the_same(options):
     preprocessing, x, _ = fit(np.ones((10, 3), np.float32), **options)
     y = preprocessing.apply(torch.ones(10, 3))
@@ -205,10 +256,15 @@ def test_constant_vectors_have_axes_all_the_same(options):
 @pytest.mark.parametrize("dimensions", [0, 4])
 def test_dimensions_that_are_not_there_are_refused_before_a_row_is_read(dimensions):
     nothing_to_read = SimpleNamespace(shape=(10, 3))
-    with pytest.raises(BadInput, match=rf"tokenizer\.preprocess\.dimensions: {dimensions} dimensions of vectors that have 3"):
+    with pytest.raises(
+        BadInput,
+        match=rf"tokenizer\.preprocess\.dimensions: {dimensions} dimensions of vectors that have 3",
+    ):
         Preprocessing.fit(nothing_to_read, np.arange(10), PreprocessOptions(dimensions=dimensions))
 
 
 def test_a_zero_vector_has_no_direction():
     with pytest.raises(BadInput, match="1 vectors are zero"):
-        Preprocessing.fit(np.eye(3, 4, dtype=np.float32)[:, :2], np.arange(3), PreprocessOptions(normalize=True))
+        Preprocessing.fit(
+            np.eye(3, 4, dtype=np.float32)[:, :2], np.arange(3), PreprocessOptions(normalize=True)
+        )

@@ -32,16 +32,24 @@ def test_plain_residual_k_means_comes_close_to_faiss(vectors):
     for seed in range(4):
         rest = x.copy()
         for level in range(3):
-            kmeans = faiss.Kmeans(12, 16, niter=25, seed=10 * seed + level, max_points_per_centroid=10_000)
+            kmeans = faiss.Kmeans(
+                12, 16, niter=25, seed=10 * seed + level, max_points_per_centroid=10_000
+            )
             kmeans.train(rest)
             rest -= kmeans.centroids[kmeans.index.search(rest, 1)[1][:, 0]]
         theirs.append(float((rest**2).sum()))
-        ours.append(error(fitted("rq_kmeans", vectors, sizes=(16, 16, 16), seed=seed, options=PLAIN), vectors))
+        ours.append(
+            error(
+                fitted("rq_kmeans", vectors, sizes=(16, 16, 16), seed=seed, options=PLAIN), vectors
+            )
+        )
     assert np.mean(ours) < 1.05 * np.mean(theirs)
 
 
 def test_it_ends_lower_than_faiss_with_refinement(vectors):
-    """The residual quantiser of FAISS with a progressive start, a beam of 5 and refined codebooks, on the same vectors."""
+    """The residual quantiser of FAISS with a progressive start, a beam of 5 and refined codebooks,
+    on the same vectors.
+    """
     x = vectors - vectors.mean(0)
     theirs = faiss.ResidualQuantizer(12, 3, 4)
     theirs.train_type = theirs.Train_progressive_dim | theirs.Train_refine_codebook
@@ -53,25 +61,36 @@ def test_it_ends_lower_than_faiss_with_refinement(vectors):
 
 
 def test_each_level_lowers_the_error(vectors):
-    errors = [error(fitted("rq_kmeans", vectors, sizes=(8,) * levels), vectors) for levels in (1, 2, 3, 4)]
+    errors = [
+        error(fitted("rq_kmeans", vectors, sizes=(8,) * levels), vectors) for levels in (1, 2, 3, 4)
+    ]
     assert all(np.diff(errors) < 0)
 
 
 def test_the_history_is_the_error_relative_to_the_variance(vectors):
-    tokenizer = fitted("rq_kmeans", vectors, options={"anneal_rounds": 5, "refine_rounds": 3, "refine_gain": 0.0})
+    tokenizer = fitted(
+        "rq_kmeans", vectors, options={"anneal_rounds": 5, "refine_rounds": 3, "refine_gain": 0.0}
+    )
     assert [row["round"] for row in tokenizer.history] == list(range(1, 12))
-    assert [row["step"] for row in tokenizer.history] == ["start"] * 3 + ["anneal"] * 5 + ["refine"] * 3
+    assert [row["step"] for row in tokenizer.history] == ["start"] * 3 + ["anneal"] * 5 + [
+        "refine"
+    ] * 3
     relative = error(tokenizer, vectors) / ((vectors - vectors.mean(0)) ** 2).sum()
     assert tokenizer.history[-1]["objective"] == pytest.approx(relative, rel=0.02)
 
 
 def test_the_fit_is_on_the_first_rows_up_to_the_points_a_centroid(vectors):
-    same = {"preprocess": {"center": False, "scale": False}, "options": {"max_points_per_centroid": 20}}
+    same = {
+        "preprocess": {"center": False, "scale": False},
+        "options": {"max_points_per_centroid": 20},
+    }
     tokenizer = fitted("rq_kmeans", vectors, **same)
     assert tokenizer.report["rows"] == 20 * 8
     spoilt = vectors.copy()
     spoilt[20 * 8 :] = 5
-    np.testing.assert_array_equal(tokenizer.encode(vectors), fitted("rq_kmeans", spoilt, **same).encode(vectors))
+    np.testing.assert_array_equal(
+        tokenizer.encode(vectors), fitted("rq_kmeans", spoilt, **same).encode(vectors)
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,13 +123,20 @@ def test_steps_can_be_left_out_and_refinement_lowers_the_error():
     for anneal, refine in itertools.product((0, 30), (0, 4)):
         options = {"anneal_rounds": anneal, "refine_rounds": refine, "refine_gain": 0.0}
         tokenizer = fitted("rq_kmeans", x, sizes=(16, 16, 16), options=options)
-        assert [row["step"] for row in tokenizer.history] == ["start"] * 3 + ["anneal"] * anneal + ["refine"] * refine
+        assert [row["step"] for row in tokenizer.history] == ["start"] * 3 + ["anneal"] * anneal + [
+            "refine"
+        ] * refine
         errors[anneal, refine] = error(tokenizer, x)
     assert errors[0, 4] < errors[0, 0] and errors[30, 4] < errors[30, 0]
 
 
 def test_a_wider_beam_lowers_the_error(vectors):
-    errors = [error(fitted("rq_kmeans", vectors, sizes=(16, 16, 16), options={"beam_size": beam}), vectors) for beam in (1, 2, 6)]
+    errors = [
+        error(
+            fitted("rq_kmeans", vectors, sizes=(16, 16, 16), options={"beam_size": beam}), vectors
+        )
+        for beam in (1, 2, 6)
+    ]
     assert errors[2] < errors[1] < errors[0]
 
 
@@ -123,7 +149,10 @@ def test_the_number_of_threads_changes_nothing(vectors, threads):
         np.testing.assert_array_equal(again.encode(vectors), before.encode(vectors))
     finally:
         torch.set_num_threads(torch_threads)
-    assert all(torch.equal(a, b) for a, b in zip(before.quantizer.codebooks, again.quantizer.codebooks, strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(before.quantizer.codebooks, again.quantizer.codebooks, strict=True)
+    )
 
 
 def crowded():
@@ -132,7 +161,9 @@ def crowded():
 
 
 def unique_error(tokenizer, x):
-    return deduplicate(tokenizer.encode(x), tokenizer, x, strategy="reassign", candidates=4).distortion_after
+    return deduplicate(
+        tokenizer.encode(x), tokenizer, x, strategy="reassign", candidates=4
+    ).distortion_after
 
 
 def test_refinement_for_unique_codes_lowers_the_error_with_unique_codes():

@@ -1,4 +1,7 @@
-"""One clear line for every error that a user can mend; None for our own defects, which keep their traceback."""
+"""One clear line for every error that a user can mend.
+
+None for our own defects, which keep their traceback.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from semantic_ids.errors import BadInput, nearest
 
-CONFIGURATION_ERRORS = (MissingConfigException, ParameterValidationError, OmegaConfBaseException, yaml.YAMLError)
+CONFIGURATION_ERRORS = (
+    MissingConfigException,
+    ParameterValidationError,
+    OmegaConfBaseException,
+    yaml.YAMLError,
+)
 """What Kedro raises about files in `conf`."""
 
 SELECTION_MODULES = ("kedro.pipeline.pipeline", "kedro.config.omegaconf_config")
@@ -26,7 +34,8 @@ NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 def explain(error: BaseException) -> str | None:
     """Return the line to show, or None where the traceback should be seen.
 
-    Kedro wraps what happens in a dataset into `DatasetError`, so the causes of an error are searched as well.
+    Kedro wraps what happens in a dataset into `DatasetError`, so the causes of an error are
+    searched as well.
     """
     causes = list(_causes(error))
     for cause in causes:
@@ -37,7 +46,12 @@ def explain(error: BaseException) -> str | None:
             return message
     missing = next((cause for cause in causes if isinstance(cause, FileNotFoundError)), None)
     if missing is not None and isinstance(error, DatasetError):
-        return str(BadInput(f"{missing.filename or missing} does not exist", do="run the stage that makes it, or 'tokenize' for all"))
+        return str(
+            BadInput(
+                f"{missing.filename or missing} does not exist",
+                do="run the stage that makes it, or 'tokenize' for all",
+            )
+        )
     return None
 
 
@@ -56,9 +70,20 @@ def _surroundings(error: BaseException) -> str | None:
     number = getattr(error, "errno", None)
     if number in NO_SPACE or "No space left on device" in str(error):
         where = getattr(error, "filename", None)
-        return str(BadInput("no space left on device", where=where, do="free some, or write elsewhere with --params=data_root=DIR"))
+        return str(
+            BadInput(
+                "no space left on device",
+                where=where,
+                do="free some, or write elsewhere with --params=data_root=DIR",
+            )
+        )
     if isinstance(error, OSError) and number in NO_PERMISSION:
-        return str(BadInput(str(error), do="grant the permission, or write elsewhere with --params=data_root=DIR"))
+        return str(
+            BadInput(
+                str(error),
+                do="grant the permission, or write elsewhere with --params=data_root=DIR",
+            )
+        )
     return None
 
 
@@ -69,14 +94,21 @@ def _configuration(error: BaseException) -> str | None:
         return text
     if isinstance(error, ValueError) and text.startswith("Failed to find the pipeline named"):
         return _unknown_pipeline(text.split("'")[1])
-    return text if isinstance(error, ValueError) and _raised_in(error) in SELECTION_MODULES else None
+    return (
+        text if isinstance(error, ValueError) and _raised_in(error) in SELECTION_MODULES else None
+    )
 
 
 def _unknown_pipeline(name: str) -> str:
     from kedro.framework.project import pipelines
 
     known = sorted(pipelines)
-    return str(BadInput(f"unknown pipeline '{name}'{nearest(name, known)}", expected=f"one of {', '.join(known)}"))
+    return str(
+        BadInput(
+            f"unknown pipeline '{name}'{nearest(name, known)}",
+            expected=f"one of {', '.join(known)}",
+        )
+    )
 
 
 def _raised_in(error: BaseException) -> str:

@@ -10,12 +10,18 @@ NO_LABELS = "none"
 
 
 def project_root() -> str:
-    """Return the project's folder, from anywhere below it; where there is no project (a packaged run), the working directory."""
+    """Return the project's folder, from anywhere below it.
+
+    Where there is no project (a packaged run), the working directory.
+    """
     return (find_kedro_project(Path.cwd()) or Path.cwd()).as_posix()
 
 
 def labels_of(items: str, embeddings: str, sample_embeddings: str, sample_items: str) -> str:
-    """Return the labels file of the embeddings: the sample's for the sample, and never the sample's for anything else."""
+    """Return the labels file of the embeddings.
+
+    The sample's for the sample, and never the sample's for anything else.
+    """
     if items != "auto":
         return items
     return sample_items if embeddings == sample_embeddings else NO_LABELS

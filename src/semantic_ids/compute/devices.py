@@ -30,7 +30,10 @@ def resolve(device: str) -> torch.device:
 
 
 def _own(device: str) -> torch.device:
-    """Return the device of this process: of several that `torchrun` started on a machine, each has a GPU of its own."""
+    """Return the device of this process.
+
+    Of several that `torchrun` started on a machine, each has a GPU of its own.
+    """
     found = torch.device(device)
     if found.type == "cuda" and "LOCAL_RANK" in os.environ:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -39,16 +42,20 @@ def _own(device: str) -> torch.device:
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Let a GPU multiply float32 in full, whatever the program around us or its surroundings have set.
+    """Let a GPU multiply float32 in full, whatever the program around us or its surroundings have
+    set.
 
-    With TF32, which keeps 10 bits of each factor, items would get other codes. It is off by default, but frameworks turn it on, and so does
-    the environment of some container images (`TORCH_ALLOW_TF32_CUBLAS_OVERRIDE`). On a CPU nothing changes.
+    With TF32, which keeps 10 bits of each factor, items would get other codes. It is off by
+    default, but frameworks turn it on, and so does the environment of some container images
+    (`TORCH_ALLOW_TF32_CUBLAS_OVERRIDE`). On a CPU nothing changes.
     """
     if device.type == "cpu":
         yield
         return
     products = torch.backends.cuda.matmul
-    switch, full = ("fp32_precision", "ieee") if hasattr(products, "fp32_precision") else ("allow_tf32", False)  # the one of torch 2.9 on
+    switch, full = (
+        ("fp32_precision", "ieee") if hasattr(products, "fp32_precision") else ("allow_tf32", False)
+    )  # the one of torch 2.9 on
     before = getattr(products, switch)
     setattr(products, switch, full)
     try:

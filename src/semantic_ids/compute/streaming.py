@@ -1,9 +1,10 @@
 """Rows of an array or memory map to a device and results back, chunk by chunk.
 
-On a GPU a thread reads the next chunk into one of two page-locked buffers and sends it off on a stream of its own, while the GPU computes
-on the chunk before; results are fetched one chunk later. So the time of a pass is that of the slowest of reading, sending and computing,
-and not their sum. float16 is sent as it is and widened on the GPU, which halves what is sent. On a CPU nothing is sent: each thread
-reads and computes its own chunks (`threads`).
+On a GPU a thread reads the next chunk into one of two page-locked buffers and sends it off on a
+stream of its own, while the GPU computes on the chunk before; results are fetched one chunk later.
+So the time of a pass is that of the slowest of reading, sending and computing, and not their sum.
+float16 is sent as it is and widened on the GPU, which halves what is sent. On a CPU nothing is
+sent: each thread reads and computes its own chunks (`threads`).
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ SENT_AS_THEY_ARE = (np.float16, np.float32, np.int32, np.int64)
 """What the device widens itself; all else is converted before it is sent."""
 BUFFERS = 2
 READERS, READ_ROWS = 8, 1024
-"""Threads that fill a buffer, and the rows that each copies at a time: one thread alone is slower than the way to the GPU."""
+"""Threads that fill a buffer, and the rows that each copies at a time: one thread alone is slower
+than the way to the GPU."""
 
 
 class Lane:
-    """The way to a GPU and back: a stream of its own for what is sent, beside that of the computations.
+    """The way to a GPU and back: a stream of its own for what is sent, beside that of the
+    computations.
 
     Args:
         device: A CUDA device.
@@ -44,7 +47,9 @@ class Lane:
 
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)
-        self.device = self.stream.device  # with its number: which device is the current one differs from thread to thread
+        self.device = (
+            self.stream.device
+        )  # with its number: which device is the current one differs from thread to thread
 
     def buffer(self, rows: int, width: int, dtype: torch.dtype) -> Tensor:
         """Allocate host memory that the GPU reads by itself."""
@@ -70,7 +75,10 @@ class Lane:
 
 
 def streamed(
-    array: np.ndarray, parts: Sequence[Rows], device: torch.device, dtype: torch.dtype = torch.float32
+    array: np.ndarray,
+    parts: Sequence[Rows],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> Generator[Tensor, None, None]:
     """Yield the rows of each part on the device, while the next part is read and sent.
 
@@ -87,7 +95,13 @@ def streamed(
         yield from sent_ahead(array, parts, Lane(device), dtype)
 
 
-def held(array: np.ndarray, rows: np.ndarray, prepare: Callable[[Tensor], Tensor], device: torch.device, width: int) -> Tensor:
+def held(
+    array: np.ndarray,
+    rows: np.ndarray,
+    prepare: Callable[[Tensor], Tensor],
+    device: torch.device,
+    width: int,
+) -> Tensor:
     """Prepare rows and hold them on the device: (m,) row numbers → (m, W) float32."""
     kept = torch.empty((len(rows), width), device=device)
     parts = list(chunks(len(rows)))
@@ -97,7 +111,9 @@ def held(array: np.ndarray, rows: np.ndarray, prepare: Callable[[Tensor], Tensor
     return kept
 
 
-def sent_ahead(array: np.ndarray, parts: Sequence[Rows], lane: Lane, dtype: torch.dtype) -> Generator[Tensor, None, None]:
+def sent_ahead(
+    array: np.ndarray, parts: Sequence[Rows], lane: Lane, dtype: torch.dtype
+) -> Generator[Tensor, None, None]:
     """Yield the rows of each part, read and sent by a thread that is one part ahead."""
     if len(parts) < 2:  # there is nothing to send it beside
         for part in parts:
@@ -111,7 +127,10 @@ def sent_ahead(array: np.ndarray, parts: Sequence[Rows], lane: Lane, dtype: torc
 def _sent(
     array: np.ndarray, parts: Sequence[Rows], lane: Lane, dtype: torch.dtype
 ) -> Generator[tuple[Tensor, torch.cuda.Event], None, None]:
-    """Read parts into the buffers by turns and send them; a buffer is filled again only when what it held has been copied."""
+    """Read parts into the buffers by turns and send them.
+
+    A buffer is filled again only when what it held has been copied.
+    """
     kind = array.dtype if array.dtype in SENT_AS_THEY_ARE else _numpy(dtype)
     most = max(_count(rows) for rows in parts)
     buffers = [lane.buffer(most, array.shape[1], _torch(kind)) for _ in range(BUFFERS)]
@@ -128,12 +147,19 @@ def _sent(
 
 
 def transform_rows(
-    work: Work, inputs: np.ndarray, outputs: Sequence[np.ndarray], device: torch.device, width: int, dtype: torch.dtype = torch.float32
+    work: Work,
+    inputs: np.ndarray,
+    outputs: Sequence[np.ndarray],
+    device: torch.device,
+    width: int,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Fill the rows of each output with what the work makes of the rows of the input, without gradients.
+    """Fill the rows of each output with what the work makes of the rows of the input, without
+    gradients.
 
     Args:
-        work: Takes a chunk on the device and returns a tensor for each output; rows beyond those of the chunk are cut off.
+        work: Takes a chunk on the device and returns a tensor for each output; rows beyond those of
+            the chunk are cut off.
         inputs: Shape (n, D), an array or a memory map.
         outputs: Arrays with n rows each.
         device: Where to compute.
@@ -149,15 +175,25 @@ def transform_rows(
         return
     parts = list(chunks(len(inputs), chunk_rows(device, width)))
     lane = Lane(device)
-    with torch.no_grad(), full_precision(device), closing(sent_ahead(inputs, parts, lane, dtype)) as arriving:
-        results = ((part, *lane.fetch(work(rows, part))) for part, rows in zip(parts, arriving, strict=True))
+    with (
+        torch.no_grad(),
+        full_precision(device),
+        closing(sent_ahead(inputs, parts, lane, dtype)) as arriving,
+    ):
+        results = (
+            (part, *lane.fetch(work(rows, part)))
+            for part, rows in zip(parts, arriving, strict=True)
+        )
         for part, fetched, there in _one_later(results):
             there.synchronize()
             _write(outputs, part, fetched)
 
 
 def _one_later(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield each item only when the next has been made: the device then has work while we wait for results."""
+    """Yield each item only when the next has been made.
+
+    The device then has work while we wait for results.
+    """
     waiting: list[Item] = []
     for item in items:
         waiting.append(item)
@@ -173,7 +209,9 @@ def _write(outputs: Sequence[np.ndarray], part: slice, results: Sequence[Tensor]
 
 
 def _read(array: np.ndarray, rows: Rows, into: np.ndarray, readers: Executor) -> None:
-    """Copy rows into a buffer, those that follow each other with several threads, and release the pages they came from."""
+    """Copy rows into a buffer, those that follow each other with several threads, and release the
+    pages they came from.
+    """
     if not isinstance(rows, slice):
         into[:] = read_rows(array, rows, into.dtype)
         return

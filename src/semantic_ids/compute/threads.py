@@ -15,19 +15,25 @@ from semantic_ids.compute.devices import full_precision
 WORKER_ROWS = 2048
 """Rows that a thread works on at a time."""
 GPU_ROWS, GPU_CELLS = 1 << 15, 1 << 25
-"""Rows that a GPU works on at a time, at most so many and no table of more numbers: enough to keep it busy, in a few hundred MiB."""
+"""Rows that a GPU works on at a time, at most so many and no table of more numbers: enough to keep
+it busy, in a few hundred MiB."""
 
 
 def chunk_rows(device: torch.device, width: int) -> int:
-    """Return how many rows to work on at a time, where the widest table holds `width` numbers for each; fixed for a kind of device."""
-    return WORKER_ROWS if device.type == "cpu" else max(1, min(GPU_ROWS, GPU_CELLS // max(1, width)))
+    """Return how many rows to work on at a time, where the widest table holds `width` numbers for
+    each; fixed for a kind of device.
+    """
+    return (
+        WORKER_ROWS if device.type == "cpu" else max(1, min(GPU_ROWS, GPU_CELLS // max(1, width)))
+    )
 
 
 def each_chunk(work: Callable[[slice], None], n: int, device: torch.device, width: int = 1) -> None:
     """Do the work for all chunks of n rows, without gradients.
 
-    On a CPU a chunk is a thread's, from reading to writing: threads that share every product wait for each other at each, which on a
-    machine with other work takes several times as long. The numbers do not depend on it. `width` is that of `chunk_rows`.
+    On a CPU a chunk is a thread's, from reading to writing: threads that share every product wait
+    for each other at each, which on a machine with other work takes several times as long. The
+    numbers do not depend on it. `width` is that of `chunk_rows`.
     """
 
     def without_gradients(part: slice) -> None:
@@ -47,7 +53,9 @@ def each_chunk(work: Callable[[slice], None], n: int, device: torch.device, widt
 
 @lru_cache(maxsize=4)
 def _threads(number: int, process: int) -> ThreadPoolExecutor:
-    """Return threads that are kept: to start one while others compute takes milliseconds, which adds up over many small calls.
+    """Return threads that are kept.
+
+    To start one while others compute takes milliseconds, which adds up over many small calls.
 
     They do not live on in a forked process, so each process has its own.
     """

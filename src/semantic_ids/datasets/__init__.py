@@ -1,4 +1,7 @@
-"""How artifacts rest on disk. Each class is in a module of its own and is imported when it is asked for."""
+"""How artifacts rest on disk.
+
+Each class is in a module of its own and is imported when it is asked for.
+"""
 
 from __future__ import annotations
 

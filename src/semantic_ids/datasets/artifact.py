@@ -1,4 +1,7 @@
-"""What our datasets have in common: a path, metadata for kedro-viz, and one clear line for what is missing or damaged."""
+"""What our datasets have in common.
+
+A path, metadata for kedro-viz, and one clear line for what is missing or damaged.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +43,20 @@ class ArtifactDataset(AbstractDataset[In, Out]):
             BadInput: There is nothing yet.
         """
         if not self._exists():
-            raise BadInput("there is no such artifact yet", where=str(self._filepath), do=f"run the pipeline {self.stage} first")
+            raise BadInput(
+                "there is no such artifact yet",
+                where=str(self._filepath),
+                do=f"run the pipeline {self.stage} first",
+            )
         return self._filepath
 
     def damaged(self, reason: object) -> BadInput:
         """Return the error for an artifact that cannot be read."""
-        return BadInput(f"cannot be read: {reason}", where=str(self._filepath), do=f"run the pipeline {self.stage} again")
+        return BadInput(
+            f"cannot be read: {reason}",
+            where=str(self._filepath),
+            do=f"run the pipeline {self.stage} again",
+        )
 
     @property
     def stage(self) -> str:

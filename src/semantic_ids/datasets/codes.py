@@ -21,7 +21,9 @@ ROWS_A_GROUP = 1 << 18
 
 
 class CodesDataset(ArtifactDataset[Codes, Codes]):
-    """Columns `item_id`, `codes` (fixed-size list<int32>) and, for semantic IDs, `semantic_id` (a string of tokens).
+    """Columns `item_id`, `codes` (fixed-size list<int32>) and, for semantic IDs, `semantic_id`.
+
+    A string of tokens.
 
     Args:
         filepath: The parquet file.
@@ -29,7 +31,9 @@ class CodesDataset(ArtifactDataset[Codes, Codes]):
         metadata: Read by kedro-viz.
     """
 
-    def __init__(self, *, filepath: str, tokens: bool = False, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, *, filepath: str, tokens: bool = False, metadata: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(filepath=filepath, metadata=metadata)
         self.tokens = tokens
 
@@ -41,18 +45,37 @@ class CodesDataset(ArtifactDataset[Codes, Codes]):
             layout = json.loads(table.schema.metadata[b"semantic_ids.layout"])
         except (KeyError, ValueError) as error:
             raise self.damaged("it does not say how its codes are laid out") from error
-        codes = table["codes"].combine_chunks().flatten().to_numpy().reshape(len(table), len(layout["sizes"]))
-        return Codes(table["item_id"].combine_chunks(), codes, tuple(layout["sizes"]), layout["levels"], provenance)
+        codes = (
+            table["codes"]
+            .combine_chunks()
+            .flatten()
+            .to_numpy()
+            .reshape(len(table), len(layout["sizes"]))
+        )
+        return Codes(
+            table["item_id"].combine_chunks(),
+            codes,
+            tuple(layout["sizes"]),
+            layout["levels"],
+            provenance,
+        )
 
     def save(self, data: Codes) -> None:
         """Write ids and codes, a row group at a time."""
         import pyarrow.parquet as pq
 
         layout = {"sizes": list(data.sizes), "levels": data.levels}
-        schema = with_provenance(self._rows(data, slice(0, 0)).schema, data.provenance, layout=layout)
-        with atomic_file(self._filepath) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        schema = with_provenance(
+            self._rows(data, slice(0, 0)).schema, data.provenance, layout=layout
+        )
+        with (
+            atomic_file(self._filepath) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        ):
             for start in range(0, len(data), ROWS_A_GROUP):
-                writer.write_table(self._rows(data, slice(start, start + ROWS_A_GROUP)).cast(schema))
+                writer.write_table(
+                    self._rows(data, slice(start, start + ROWS_A_GROUP)).cast(schema)
+                )
 
     def _rows(self, data: Codes, rows: slice) -> pa.Table:
         import pyarrow as pa

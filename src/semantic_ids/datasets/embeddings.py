@@ -25,7 +25,9 @@ SHOWN_DIMENSIONS = 6
 
 
 class EmbeddingsDataset(ArtifactDataset[EmbeddingStream, Embeddings]):
-    """A folder of `vectors.npy`, `item_ids.parquet`, `vector_hashes.npy` and, written last, `manifest.json`."""
+    """A folder of `vectors.npy`, `item_ids.parquet`, `vector_hashes.npy` and, written last,
+    `manifest.json`.
+    """
 
     def save(self, data: EmbeddingStream) -> None:
         """Read the stream and write the folder, whole or not at all.
@@ -38,7 +40,9 @@ class EmbeddingsDataset(ArtifactDataset[EmbeddingStream, Embeddings]):
             hashes, zero_rows = _write_vectors(folder / "vectors.npy", data)
             _write_array(folder / "vector_hashes.npy", hashes)
             _write_ids(folder / "item_ids.parquet", data)
-            (folder / "manifest.json").write_text(json.dumps(_manifest(data, hashes, zero_rows), indent=1) + "\n", encoding="utf-8")
+            (folder / "manifest.json").write_text(
+                json.dumps(_manifest(data, hashes, zero_rows), indent=1) + "\n", encoding="utf-8"
+            )
 
     def load(self) -> Embeddings:
         """Return the embeddings; the vectors are a read-only memory map.
@@ -56,7 +60,11 @@ class EmbeddingsDataset(ArtifactDataset[EmbeddingStream, Embeddings]):
             KeyError,
             TypeError,
         ) as error:  # pyarrow's errors of broken files are ValueErrors or OSErrors
-            found = "there are no embeddings" if not self._filepath.exists() else f"the embeddings are not whole: {error}"
+            found = (
+                "there are no embeddings"
+                if not self._filepath.exists()
+                else f"the embeddings are not whole: {error}"
+            )
             raise BadInput(
                 found,
                 where=str(self._filepath),
@@ -68,7 +76,11 @@ class EmbeddingsDataset(ArtifactDataset[EmbeddingStream, Embeddings]):
         """Return the first rows: the ids and the first dimensions."""
         recover(self._filepath)
         ids = parquet_head(str(self._filepath / "item_ids.parquet"), nrows)
-        vectors = np.load(self._filepath / "vectors.npy", mmap_mode="r")[:nrows, :SHOWN_DIMENSIONS].astype(float).round(6)
+        vectors = (
+            np.load(self._filepath / "vectors.npy", mmap_mode="r")[:nrows, :SHOWN_DIMENSIONS]
+            .astype(float)
+            .round(6)
+        )
         for dimension, values in enumerate(vectors.T):
             ids = ids.append_column(f"dimension {dimension}", [values])
         return TablePreview(table_preview(ids))
@@ -79,13 +91,20 @@ class EmbeddingsDataset(ArtifactDataset[EmbeddingStream, Embeddings]):
 
 
 def _write_vectors(path: Path, stream: EmbeddingStream) -> tuple[np.ndarray, int]:
-    """Write each vector at its place, and return all vector hashes, shape (n,), and the number of zero vectors."""
+    """Write each vector at its place, and return all vector hashes, shape.
+
+    (n,), and the number of zero vectors.
+    """
     hashes = np.zeros(len(stream), dtype=np.uint64)
     zero_rows = 0
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(
             file,
-            {"descr": np.lib.format.dtype_to_descr(np.dtype(stream.dtype)), "fortran_order": False, "shape": (len(stream), stream.dim)},
+            {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(stream.dtype)),
+                "fortran_order": False,
+                "shape": (len(stream), stream.dim),
+            },
         )
         file.flush()
         begin = file.tell()
@@ -93,12 +112,17 @@ def _write_vectors(path: Path, stream: EmbeddingStream) -> tuple[np.ndarray, int
         for positions, vectors, vector_hashes in ahead(stream.batches()):
             _scatter(file.fileno(), begin, positions, vectors)
             hashes[positions] = vector_hashes
-            zero_rows += int((~vectors[vector_hashes == 0].any(axis=1)).sum())  # a zero vector hashes to 0
+            zero_rows += int(
+                (~vectors[vector_hashes == 0].any(axis=1)).sum()
+            )  # a zero vector hashes to 0
     return hashes, zero_rows
 
 
 def _reserve(handle: int, size: int) -> None:
-    """Give a file its size at once: on ext4, scattered writes into reserved blocks take 4 s where those into a hole take 10."""
+    """Give a file its size at once.
+
+    On ext4, scattered writes into reserved blocks take 4 s where those into a hole take 10.
+    """
     try:
         os.posix_fallocate(handle, 0, size)
     except (AttributeError, OSError) as error:
@@ -108,11 +132,17 @@ def _reserve(handle: int, size: int) -> None:
 
 
 def _scatter(handle: int, begin: int, positions: np.ndarray, vectors: np.ndarray) -> None:
-    """Write each row at its place in the file. A memory map would count as our memory (and was slower)."""
+    """Write each row at its place in the file.
+
+    A memory map would count as our memory (and was slower).
+    """
     width = vectors.shape[1] * vectors.itemsize
     rows = vectors.data.cast("B")
     for number, position in enumerate(positions.tolist()):
-        if os.pwrite(handle, rows[number * width : (number + 1) * width], begin + position * width) != width:
+        if (
+            os.pwrite(handle, rows[number * width : (number + 1) * width], begin + position * width)
+            != width
+        ):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -131,7 +161,8 @@ def _write_ids(path: Path, stream: EmbeddingStream) -> None:
 def _manifest(stream: EmbeddingStream, hashes: np.ndarray, zero_rows: int) -> dict[str, Any]:
     """Describe the embeddings: without dates and paths, so that the same items give the same bytes.
 
-    The fingerprint stands for ids and stored vectors alone: whatever was asked for, the same content is the same input to later stages.
+    The fingerprint stands for ids and stored vectors alone: whatever was asked for, the same
+    content is the same input to later stages.
     """
     content = fingerprint(stream.item_hashes, hashes, stream.dtype, stream.dim)
     return {
@@ -151,9 +182,29 @@ def _read(folder: Path) -> Embeddings:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     vectors = map_rows(folder / "vectors.npy")
     hashes = np.load(folder / "vector_hashes.npy")
-    item_ids = pq.read_table(folder / "item_ids.parquet", memory_map=False).column("item_id").combine_chunks()
+    item_ids = (
+        pq.read_table(folder / "item_ids.parquet", memory_map=False)
+        .column("item_id")
+        .combine_chunks()
+    )
     found = (manifest["format"], *vectors.shape, vectors.dtype.name, len(hashes), len(item_ids))
-    expected = (FORMAT, manifest["rows"], manifest["dim"], manifest["dtype"], manifest["rows"], manifest["rows"])
+    expected = (
+        FORMAT,
+        manifest["rows"],
+        manifest["dim"],
+        manifest["dtype"],
+        manifest["rows"],
+        manifest["rows"],
+    )
     if found != expected:
-        raise ValueError(f"format, rows, dimensions, type, hashes and ids are {found} where its manifest says {expected}")
-    return Embeddings(vectors, item_ids, hashes, manifest["zero_rows"], Provenance.from_json(manifest["provenance"]))
+        raise ValueError(
+            f"format, rows, dimensions, type, hashes and ids are {found} where its manifest says"
+            f" {expected}"
+        )
+    return Embeddings(
+        vectors,
+        item_ids,
+        hashes,
+        manifest["zero_rows"],
+        Provenance.from_json(manifest["provenance"]),
+    )

@@ -22,7 +22,9 @@ class FigureDataset(ArtifactDataset["Figure", None]):
 
     def load(self) -> NoReturn:
         """Refuse: a figure is made from the metrics, not read back."""
-        raise DatasetError(f"{self._filepath} is a picture; load 'metrics' or 'evaluation' for the numbers")
+        raise DatasetError(
+            f"{self._filepath} is a picture; load 'metrics' or 'evaluation' for the numbers"
+        )
 
     def save(self, data: Figure) -> None:
         """Draw the figure into the file."""

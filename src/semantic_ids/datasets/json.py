@@ -12,7 +12,10 @@ from semantic_ids.datasets.artifact import ArtifactDataset
 
 
 class JsonDataset(ArtifactDataset[dict[str, Any], dict[str, Any]]):
-    """A dict of JSON-like values; a value that JSON has no word for (NaN, infinity) is a defect and is refused."""
+    """A dict of JSON-like values.
+
+    A value that JSON has no word for (NaN, infinity) is a defect and is refused.
+    """
 
     def load(self) -> dict[str, Any]:
         """Read the object."""
@@ -24,7 +27,10 @@ class JsonDataset(ArtifactDataset[dict[str, Any], dict[str, Any]]):
     def save(self, data: dict[str, Any]) -> None:
         """Write the object, keys in the order given."""
         with atomic_file(self._filepath) as temporary:
-            temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+            temporary.write_text(
+                json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+                encoding="utf-8",
+            )
 
     def preview(self) -> JSONPreview:
         """Return the whole object as text: reports are small."""

@@ -20,7 +20,9 @@ NOTHING = "none"
 
 
 class LabelsDataset(AbstractDataset):
-    """The scalar columns of a parquet file, folder, glob or URL of items; None where the location is `none`.
+    """The scalar columns of a parquet file, folder, glob or URL of items.
+
+    None where the location is `none`.
 
     Args:
         location: The file, folder (its `items.parquet` if there is one), glob or URL, or `none`.
@@ -29,25 +31,35 @@ class LabelsDataset(AbstractDataset):
     """
 
     def __init__(self, location: str, root: str, metadata: dict[str, Any] | None = None) -> None:
-        self._location = NOTHING if str(location).lower() in (NOTHING, "null") else from_root(str(location), root)
+        self._location = (
+            NOTHING
+            if str(location).lower() in (NOTHING, "null")
+            else from_root(str(location), root)
+        )
         self.metadata = metadata
 
     def load(self) -> Any:
         """Return a table of all scalar columns, which knows its file, or None.
 
         Raises:
-            BadInput: There is no such file, it cannot be read, or the files do not have the same columns.
+            BadInput: There is no such file, it cannot be read, or the files do not have the same
+                columns.
         """
         if self._location == NOTHING:
             return None
-        return _read(self._source()).replace_schema_metadata({"semantic_ids.location": self._location})
+        return _read(self._source()).replace_schema_metadata(
+            {"semantic_ids.location": self._location}
+        )
 
     def save(self, data: None) -> None:
         """Refuse: this is the user's."""
         raise DatasetError("items is only read, never written")
 
     def preview(self, nrows: int = 5) -> TablePreview:
-        """Return the first rows, without reading more than that takes; an empty table where there are no labels."""
+        """Return the first rows, without reading more than that takes.
+
+        An empty table where there are no labels.
+        """
         if self._location == NOTHING:
             return TablePreview({"index": [], "columns": [], "data": []})
         return TablePreview(table_preview(self._source().head(nrows)))
@@ -71,14 +83,22 @@ def _read(source: ParquetSource) -> pa.Table:
         missing = [name for name in names if name not in footer.schema.names]
         if missing:
             raise BadInput(
-                f"column '{missing[0]}' is missing, which is in {first.file}", where=footer.file, expected="the same columns in all files"
+                f"column '{missing[0]}' is missing, which is in {first.file}",
+                where=footer.file,
+                expected="the same columns in all files",
             )
     batches = [pa.Table.from_batches([batch]) for _, batch in source.batches(names)]
     try:
-        return pa.concat_tables(batches, promote_options="permissive") if batches else first.schema.empty_table().select(names)
+        return (
+            pa.concat_tables(batches, promote_options="permissive")
+            if batches
+            else first.schema.empty_table().select(names)
+        )
     except (pa.ArrowException, TypeError) as error:
         raise BadInput(
-            f"the files' columns are of different types: {error}", where=source.location, expected="the same types in all files"
+            f"the files' columns are of different types: {error}",
+            where=source.location,
+            expected="the same types in all files",
         ) from error
 
 
@@ -86,5 +106,9 @@ def _is_scalar(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    binary = (
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
     return not (pa.types.is_nested(kind) or binary)

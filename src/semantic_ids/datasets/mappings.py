@@ -1,4 +1,6 @@
-"""Item id → semantic ID as one JSON object, written as a stream, with its provenance in a file beside it."""
+"""Item id → semantic ID as one JSON object, written as a stream, with its provenance in a file
+beside it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from semantic_ids.export.mappings import Mappings
 
 
 class MappingsDataset(ArtifactDataset[Mappings, dict[str, list[int]]]):
-    """`{"1": [45, 123, 67], …}`; the file itself holds nothing but the mapping, so its manifest is a file of its own."""
+    """`{"1": [45, 123, 67], …}`; the file itself holds nothing but the mapping, so its manifest is
+    a file of its own.
+    """
 
     @property
     def manifest(self) -> Path:
@@ -36,11 +40,16 @@ class MappingsDataset(ArtifactDataset[Mappings, dict[str, list[int]]]):
                 file.writelines(data.lines())
             self.manifest.unlink(missing_ok=True)  # not before the new mapping is whole
         with atomic_file(self.manifest) as temporary:
-            temporary.write_text(json.dumps(data.provenance.to_json(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            temporary.write_text(
+                json.dumps(data.provenance.to_json(), indent=2, sort_keys=True) + "\n",
+                encoding="utf-8",
+            )
 
     def preview(self, nrows: int = 5) -> JSONPreview:
         """Return the first items: an item is a line of the file."""
         with self.found().open(encoding="utf-8") as file:
             head = [line.rstrip().rstrip(",") for line in islice(file, 1, nrows + 1)]
-        entries: dict[str, Any] = json.loads("{" + ",".join(line for line in head if line != "}") + "}")
+        entries: dict[str, Any] = json.loads(
+            "{" + ",".join(line for line in head if line != "}") + "}"
+        )
         return JSONPreview(json.dumps(entries))

@@ -13,8 +13,15 @@ from semantic_ids.ingestion import ParquetSource
 
 
 def from_root(location: str, root: str) -> str:
-    """Return a location whose relative path starts at `root`; URLs and absolute paths stay as they are."""
-    return location if "://" in location or "::" in location else str(Path(root) / Path(location).expanduser())
+    """Return a location whose relative path starts at `root`.
+
+    URLs and absolute paths stay as they are.
+    """
+    return (
+        location
+        if "://" in location or "::" in location
+        else str(Path(root) / Path(location).expanduser())
+    )
 
 
 class ParquetSourceDataset(AbstractDataset[None, ParquetSource]):

@@ -28,6 +28,8 @@ def parquet_head(path: str, nrows: int) -> pa.Table:
 
 def _short(value: Any) -> Any:
     if isinstance(value, list):
-        text = ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value[:LONGEST_LIST])
+        text = ", ".join(
+            f"{v:.4g}" if isinstance(v, float) else str(v) for v in value[:LONGEST_LIST]
+        )
         return f"[{text}, … {len(value)} values]" if len(value) > LONGEST_LIST else f"[{text}]"
     return value

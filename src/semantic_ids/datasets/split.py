@@ -29,9 +29,15 @@ class SplitDataset(ArtifactDataset[Split, Split]):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.table({"item_id": data.item_ids, "validation": data.validation, "tuning": data.tuning})
+        table = pa.table(
+            {"item_id": data.item_ids, "validation": data.validation, "tuning": data.tuning}
+        )
         with atomic_file(self._filepath) as temporary:
-            pq.write_table(table.cast(with_provenance(table.schema, data.provenance)), temporary, compression="zstd")
+            pq.write_table(
+                table.cast(with_provenance(table.schema, data.provenance)),
+                temporary,
+                compression="zstd",
+            )
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows."""

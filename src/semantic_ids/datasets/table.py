@@ -38,7 +38,9 @@ class TableDataset(ArtifactDataset["pa.Table", "pa.Table"]):
 
 
 def read_parquet(dataset: ArtifactDataset, columns: list[str] | None = None) -> pa.Table:
-    """Read the file of a dataset, or some of its columns, with one clear line where it cannot be read."""
+    """Read the file of a dataset, or some of its columns, with one clear line where it cannot be
+    read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -50,8 +52,12 @@ def read_parquet(dataset: ArtifactDataset, columns: list[str] | None = None) -> 
 
 def with_provenance(schema: pa.Schema, provenance: Provenance, **more: Any) -> pa.Schema:
     """Return a schema that carries the provenance, and other JSON-like values, in its metadata."""
-    extra = {f"semantic_ids.{name}".encode(): json.dumps(value).encode() for name, value in more.items()}
-    return schema.with_metadata({PROVENANCE_KEY: json.dumps(provenance.to_json(), sort_keys=True).encode(), **extra})
+    extra = {
+        f"semantic_ids.{name}".encode(): json.dumps(value).encode() for name, value in more.items()
+    }
+    return schema.with_metadata(
+        {PROVENANCE_KEY: json.dumps(provenance.to_json(), sort_keys=True).encode(), **extra}
+    )
 
 
 def made_from(table: pa.Table) -> Provenance | None:

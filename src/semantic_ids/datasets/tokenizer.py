@@ -1,4 +1,7 @@
-"""A fitted tokenizer as a folder: config.json, model.safetensors and, written last, manifest.json."""
+"""A fitted tokenizer as a folder.
+
+Config.json, model.safetensors and, written last, manifest.json.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ class TokenizerDataset(ArtifactDataset["Tokenizer", "Tokenizer"]):
 
         tokenizer = load_tokenizer(self.found(), device="cpu")
         try:
-            tokenizer.provenance = Provenance.from_json(json.loads((self._filepath / MANIFEST_FILE).read_text(encoding="utf-8")))
+            tokenizer.provenance = Provenance.from_json(
+                json.loads((self._filepath / MANIFEST_FILE).read_text(encoding="utf-8"))
+            )
         except (OSError, ValueError, KeyError) as error:
             raise self.damaged(f"its {MANIFEST_FILE} is missing or damaged ({error})") from error
         return tokenizer
@@ -42,5 +47,8 @@ class TokenizerDataset(ArtifactDataset["Tokenizer", "Tokenizer"]):
 
     def preview(self) -> JSONPreview:
         """Return its configuration and where it comes from."""
-        parts = {name: json.loads((self.found() / f"{name}.json").read_text(encoding="utf-8")) for name in ("config", "manifest")}
+        parts = {
+            name: json.loads((self.found() / f"{name}.json").read_text(encoding="utf-8"))
+            for name in ("config", "manifest")
+        }
         return JSONPreview(json.dumps(parts))

@@ -34,13 +34,18 @@ class Mappings:
         return len(self.codes)
 
     def lines(self) -> Iterator[str]:
-        """Yield the JSON text `{"1": [45, 123, 67], …}` piece by piece, one item a line; write it as UTF-8.
+        """Yield the JSON text `{"1": [45, 123, 67], …}` piece by piece, one item a line.
 
-        The pieces joined are one JSON object. Memory is that of one chunk, however many items there are.
+        Write it as UTF-8.
+
+        The pieces joined are one JSON object. Memory is that of one chunk, however many items there
+        are.
         """
         yield "{"
         for rows in chunks(len(self)):
-            text = ",\n".join(_entries(self.item_ids.slice(rows.start, rows.stop - rows.start), self.codes[rows]))
+            text = ",\n".join(
+                _entries(self.item_ids.slice(rows.start, rows.stop - rows.start), self.codes[rows])
+            )
             yield f"{',' if rows.start else ''}\n{text}"
         yield "\n}\n"
 
@@ -50,6 +55,13 @@ def _entries(item_ids: pa.Array | pa.ChunkedArray, codes: np.ndarray) -> list[st
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    names = pa.array([json.dumps(str(i), ensure_ascii=False) for i in item_ids.to_pylist()], pa.string())
-    columns = [pc.cast(pa.array(np.ascontiguousarray(codes[:, level])), pa.string()) for level in range(codes.shape[1])]
-    return pc.binary_join_element_wise(names, ": [", pc.binary_join_element_wise(*columns, ", "), "]", "").to_pylist()
+    names = pa.array(
+        [json.dumps(str(i), ensure_ascii=False) for i in item_ids.to_pylist()], pa.string()
+    )
+    columns = [
+        pc.cast(pa.array(np.ascontiguousarray(codes[:, level])), pa.string())
+        for level in range(codes.shape[1])
+    ]
+    return pc.binary_join_element_wise(
+        names, ": [", pc.binary_join_element_wise(*columns, ", "), "]", ""
+    ).to_pylist()

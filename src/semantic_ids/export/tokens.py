@@ -16,7 +16,8 @@ def token_strings(codes: np.ndarray) -> pa.StringArray:
     """Write each ID as its tokens, one after the other.
 
     Args:
-        codes: Shape (m, W), integers. A string array holds 2 GB: for hundreds of millions of rows, call it in chunks.
+        codes: Shape (m, W), integers. A string array holds 2 GB: for hundreds of millions of rows,
+            call it in chunks.
 
     Returns:
         m strings; what `codes.token` gives for each code, joined.
@@ -28,6 +29,9 @@ def token_strings(codes: np.ndarray) -> pa.StringArray:
     end = ""
     for level in range(codes.shape[1]):
         start, _, close = token(level, 0).partition("0")
-        parts += [end + start, pc.cast(pa.array(np.ascontiguousarray(codes[:, level])), pa.string())]
+        parts += [
+            end + start,
+            pc.cast(pa.array(np.ascontiguousarray(codes[:, level])), pa.string()),
+        ]
         end = close
     return pc.binary_join_element_wise(*parts, end, "")

@@ -1,8 +1,10 @@
-"""Advice before a tokenizer is trained: what to expect of the ID space, which sizes would do, and what the run will take.
+"""Advice before a tokenizer is trained.
 
-The ID space is judged by the codes that a rough tokenizer gives a sample (`tokenizers.pilot`), never by a formula that takes codes to be
-evenly used: of Amazon Beauty's 12,101 items in 16.7 million codes one in a thousand would then share its codes, and in fact one in four
-does.
+What to expect of the ID space, which sizes would do, and what the run will take.
+
+The ID space is judged by the codes that a rough tokenizer gives a sample (`tokenizers.pilot`),
+never by a formula that takes codes to be evenly used: of Amazon Beauty's 12,101 items in 16.7
+million codes one in a thousand would then share its codes, and in fact one in four does.
 """
 
 from __future__ import annotations

@@ -10,7 +10,12 @@ from semantic_ids.forecast.job import Job, Speed
 from semantic_ids.forecast.memory import held
 from semantic_ids.forecast.seconds import seconds
 
-STAGES = {"train": "train", "encode": "encode", "deduplicate": "de-duplicate", "evaluate": "evaluate"}
+STAGES = {
+    "train": "train",
+    "encode": "encode",
+    "deduplicate": "de-duplicate",
+    "evaluate": "evaluate",
+}
 """Name → what the log calls it; those that an estimate is made of."""
 LESS = {
     "train": "a smaller tokenizer.rq_kmeans.max_points_per_centroid",
@@ -51,20 +56,26 @@ class Estimate:
 
     def in_words(self) -> str:
         """Say it in a sentence."""
-        stages = ", ".join(f"{STAGES[name]} {duration(seconds)}" for name, seconds in self.seconds.items())
+        stages = ", ".join(
+            f"{STAGES[name]} {duration(seconds)}" for name, seconds in self.seconds.items()
+        )
         return (
-            f"estimate: {'at most ' if self.at_most else ''}about {duration(self.total)} ({stages}), about {gigabytes(self.peak)} of memory"
-            f" at most; this machine: {self.products / 1e9:,.0f} GFLOP/s"
+            f"estimate: {'at most ' if self.at_most else ''}about {duration(self.total)}"
+            f" ({stages}), about {gigabytes(self.peak)} of memory at most; this machine:"
+            f" {self.products / 1e9:,.0f} GFLOP/s"
         )
 
     def shortage(self, room: float) -> str:
-        """Say that there is not memory enough, where it is so; `room`: bytes that the process may grow to."""
+        """Say that there is not memory enough, where it is so.
+
+        `room`: bytes that the process may grow to.
+        """
         if self.peak <= room:
             return ""
         largest = max(self.held, key=lambda name: self.held[name])
         return (
-            f"That is more memory than there is: {gigabytes(room)} can be had. {STAGES[largest].capitalize()} takes most of it; it takes"
-            f" less with {LESS[largest]}"
+            f"That is more memory than there is: {gigabytes(room)} can be had."
+            f" {STAGES[largest].capitalize()} takes most of it; it takes less with {LESS[largest]}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +92,13 @@ class Estimate:
 
 def estimate(job: Job, speed: Speed, resident: int) -> Estimate:
     """Estimate seconds and memory of the stages that come; `resident`: bytes in memory already."""
-    return Estimate(seconds(job, speed), held(job, speed.threads), resident, speed.products, job.options.get("patience") is not None)
+    return Estimate(
+        seconds(job, speed),
+        held(job, speed.threads),
+        resident,
+        speed.products,
+        job.options.get("patience") is not None,
+    )
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,7 @@
-"""What the stages that come will hold in memory, and how much there is to be had. Vectors are never held as a whole: they are mapped."""
+"""What the stages that come will hold in memory, and how much there is to be had.
+
+Vectors are never held as a whole: they are mapped.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,37 @@ from semantic_ids.arrays import CHUNK_ROWS
 from semantic_ids.forecast.job import Job
 
 LIBRARIES = 120e6
-"""Bytes of libraries that are loaded only later: scipy, scikit-learn, matplotlib, and what their first use takes."""
+"""Bytes of libraries that are loaded only later: scipy, scikit-learn, matplotlib, and what their
+first use takes."""
 COPIES = 2
 """Of the vectors fitted on: themselves, and their squares or what they leave over."""
 START_COPIES = 3
-"""Of those that codebooks start from: what they leave over, before and after, and what they have."""
+"""Of those that codebooks start from: what they leave over, before and after, and what they
+have."""
 HIDDEN_COPIES = 2
-"""Of what a chunk is on its way through a network: values, activations, and what is kept for the gradients."""
+"""Of what a chunk is on its way through a network: values, activations, and what is kept for the
+gradients."""
 TRAINING = 80e6
 """Bytes of what torch loads to train."""
 IN_MEMORY = 512 << 20
-"""Prepared rows that an rq_vae is trained on are held up to this size: `tokenizers.batches.HELD_BYTES`."""
+"""Prepared rows that an rq_vae is trained on are held up to this size:
+`tokenizers.batches.HELD_BYTES`."""
 BUFFER_ROWS = 1 << 15
-"""Larger ones are read in buffers of so many rows, of which three are there at a time: `tokenizers.batches.BUFFER_ROWS`."""
+"""Larger ones are read in buffers of so many rows, of which three are there at a time:
+`tokenizers.batches.BUFFER_ROWS`."""
 WEIGHT_COPIES = 7
-"""Of the weights: themselves, gradients, two moments, two epochs that may be kept, and what is being written."""
+"""Of the weights: themselves, gradients, two moments, two epochs that may be kept, and what is
+being written."""
 ITEM = {"encode": 60, "deduplicate": 100, "evaluate": 200}
-"""Bytes an item beside its codes: keys, their order, errors. Measured on 1,000,000 items, from the peak of each stage."""
+"""Bytes an item beside its codes: keys, their order, errors. Measured on 1,000,000 items, from the
+peak of each stage."""
 CODES = {"encode": 3, "deduplicate": 5, "evaluate": 5}
 """Copies of the codes, int32."""
 WORKER = 2048
 """Rows of a thread at a time: `tokenizers.threads.WORKER_ROWS`."""
 SEARCH = 4 * 4 * (3 << 17)
-"""Bytes of a thread's scores in the beam search, with what is made of them: `tokenizers.residual.BEAM_CELLS`."""
+"""Bytes of a thread's scores in the beam search, with what is made of them:
+`tokenizers.residual.BEAM_CELLS`."""
 COSTS_AT_A_TIME = 2**23
 """`identifiers.placement.COSTS_AT_A_TIME`."""
 OFFER = 2 * 16
@@ -49,7 +60,10 @@ def held(job: Job, threads: int) -> dict[str, float]:
 
 
 def at_work(job: Job, threads: int) -> float:
-    """Bytes of what is being worked on: a chunk that is read, each thread's rows and scores, and the codebooks with their tables."""
+    """Bytes of what is being worked on.
+
+    A chunk that is read, each thread's rows and scores, and the codebooks with their tables.
+    """
     chunk = 2 * CHUNK_ROWS * job.dim * 4
     layers = HIDDEN_COPIES * sum(job.encoder_widths + job.decoder_widths)
     rows = threads * (WORKER * (job.dim + job.width + job.codes + layers) * 4 + SEARCH)
@@ -63,24 +77,42 @@ def codebooks(job: Job) -> float:
 
 def train(job: Job, items: int, threads: int) -> float:
     """Bytes of a fit on so many items."""
-    work = LIBRARIES / 4 + at_work(job, threads) + 3 * CHUNK_ROWS * job.dim * 4 + 3 * 8 * job.width**2
+    work = (
+        LIBRARIES / 4 + at_work(job, threads) + 3 * CHUNK_ROWS * job.dim * 4 + 3 * 8 * job.width**2
+    )
     if job.kind == "rq_vae":
-        vectors = sum(part for part in (items * job.width * 4, job.watched_items * job.width * 4) if part <= IN_MEMORY)
+        vectors = sum(
+            part
+            for part in (items * job.width * 4, job.watched_items * job.width * 4)
+            if part <= IN_MEMORY
+        )
         buffered = 3 * BUFFER_ROWS * job.dim * 4 if items * job.width * 4 > IN_MEMORY else 0
         network = WEIGHT_COPIES * 4 * (job.encoder + job.decoder) / 2
         unique = items * job.latent * 4 + deduplicate(job, items) if job.unique_epochs(items) else 0
-        return work + TRAINING + network + (0 if job.on_gpu else vectors) + max(buffered, _started(job, items, threads), unique)
+        return (
+            work
+            + TRAINING
+            + network
+            + (0 if job.on_gpu else vectors)
+            + max(buffered, _started(job, items, threads), unique)
+        )
     rows = job.fit_rows(items)
     unique = job.strategy == "reassign" and rows == items and job.options["unique_rounds"] > 0
     fitted = rows * job.width * 4
-    start, repaired = START_COPIES * job.start_rows(items) * job.width * 4, deduplicate(job, rows) if unique else 0
+    start, repaired = (
+        START_COPIES * job.start_rows(items) * job.width * 4,
+        (deduplicate(job, rows) if unique else 0),
+    )
     if job.on_gpu:
         return work + (fitted + repaired if unique else 0)
     return work + fitted + max((COPIES - 1) * fitted, start, repaired)
 
 
 def _started(job: Job, items: int, threads: int) -> float:
-    """Bytes of what an rq_vae's codebooks are made of: latent vectors, and what is made of these."""
+    """Bytes of what an rq_vae's codebooks are made of.
+
+    Latent vectors, and what is made of these.
+    """
     start = job.start
     if start is None:
         return START_COPIES * job.start_rows(items) * job.latent * 4
@@ -88,13 +120,21 @@ def _started(job: Job, items: int, threads: int) -> float:
 
 
 def deduplicate(job: Job, items: int) -> float:
-    """Bytes of making so many IDs unique: what there is of an item, a batch of costs, and offers to those who leave."""
+    """Bytes of making so many IDs unique.
+
+    What there is of an item, a batch of costs, and offers to those who leave.
+    """
     if job.strategy != "reassign":
         return _items(job, "deduplicate", items) / 2
     last = job.codebook_sizes[-1]
     batch = min(CHUNK_ROWS, max(128, COSTS_AT_A_TIME // last)) * last * (4 + 3 * 8)
     contest = min(last**2, items * job.overfull_rate) * last * 8
-    return _items(job, "deduplicate", items) + batch + contest + items * job.spilled_rate * job.candidates * OFFER
+    return (
+        _items(job, "deduplicate", items)
+        + batch
+        + contest
+        + items * job.spilled_rate * job.candidates * OFFER
+    )
 
 
 def evaluate(job: Job, threads: int) -> float:
@@ -115,9 +155,15 @@ def resident() -> int:
 
 
 def room() -> float:
-    """Return the bytes that this process may grow to without pushing anything out: infinite where the system does not tell."""
+    """Return the bytes that this process may grow to without pushing anything out.
+
+    Infinite where the system does not tell.
+    """
     available = _kilobytes(Path("/proc/meminfo")).get("MemAvailable")
-    return min(resident() + available * 1024 if available else float("inf"), _limit(Path("/sys/fs/cgroup/memory.max")))
+    return min(
+        resident() + available * 1024 if available else float("inf"),
+        _limit(Path("/sys/fs/cgroup/memory.max")),
+    )
 
 
 def _limit(file: Path) -> float:
@@ -136,4 +182,8 @@ def _kilobytes(file: Path) -> Mapping[str, int]:
     except OSError:
         return {}
     words = [line.split() for line in lines]
-    return {found[0].rstrip(":"): int(found[1]) for found in words if len(found) == 3 and found[2] == "kB"}
+    return {
+        found[0].rstrip(":"): int(found[1])
+        for found in words
+        if len(found) == 3 and found[2] == "kB"
+    }

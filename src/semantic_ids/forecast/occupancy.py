@@ -1,6 +1,9 @@
-"""How full the cells of a catalogue get, judged by those of a sample. A cell is a full code or a prefix; items fall into cells.
+"""How full the cells of a catalogue get, judged by those of a sample.
 
-All functions take the sample's cells as `counts`: shape (g,), the number of sampled items in each cell that has one, at least 1 each.
+A cell is a full code or a prefix; items fall into cells.
+
+All functions take the sample's cells as `counts`: shape (g,), the number of sampled items in each
+cell that has one, at least 1 each.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ EVEN = 1e-6
 def shared_rate(counts: np.ndarray, items: float) -> float:
     """Return the share of items that share their cell with another, in a catalogue of so many.
 
-    Within the sample this is known. Beyond it, the odds of sharing are carried on as a power of the number of items: exact, with power 1,
-    where the cells' rates follow a gamma distribution of vanishing shape, and in real catalogues a power below 1, which sinks as the
-    catalogue grows. Power and sinking are those of the sample's last two doublings, s/4 → s/2 → s.
+    Within the sample this is known. Beyond it, the odds of sharing are carried on as a power of the
+    number of items: exact, with power 1, where the cells' rates follow a gamma distribution of
+    vanishing shape, and in real catalogues a power below 1, which sinks as the catalogue grows.
+    Power and sinking are those of the sample's last two doublings, s/4 → s/2 → s.
 
     Args:
         counts: The sample's cells.
@@ -38,15 +42,18 @@ def shared_rate(counts: np.ndarray, items: float) -> float:
 
 
 def sum_of_powers(ratio: float, terms: float) -> float:
-    """Return ratio + ratio² + … + ratio^terms, by the closed form, so that there may be a part of a term; 0 ≤ ratio < 1."""
+    """Return ratio + ratio² + … + ratio^terms, by the closed form, so that there may be a part of a
+    term; 0 ≤ ratio < 1.
+    """
     return ratio * (1 - ratio**terms) / (1 - ratio)
 
 
 def rarefied(counts: np.ndarray, items: int) -> float:
     """Return the share of items that share their cell, expected in a random part of the sample.
 
-    An item of a cell of c is alone among m of s items if the other m − 1 are drawn from the s − c outside of its cell: the hypergeometric
-    argument of rarefaction (S. H. Hurlbert, "The nonconcept of species diversity", Ecology 52(4), 1971).
+    An item of a cell of c is alone among m of s items if the other m − 1 are drawn from the s − c
+    outside of its cell: the hypergeometric argument of rarefaction (S. H. Hurlbert, "The nonconcept
+    of species diversity", Ecology 52(4), 1971).
 
     Args:
         counts: The sample's cells.
@@ -59,7 +66,12 @@ def rarefied(counts: np.ndarray, items: int) -> float:
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, sample + 1)))])
     outside = sample - kinds
     left = outside - (items - 1)
-    ways = log_factorial[outside] - log_factorial[np.maximum(left, 0)] - log_factorial[sample - 1] + log_factorial[sample - items]
+    ways = (
+        log_factorial[outside]
+        - log_factorial[np.maximum(left, 0)]
+        - log_factorial[sample - 1]
+        + log_factorial[sample - items]
+    )
     alone = np.where(left >= 0, np.exp(ways), 0.0)
     return float(np.clip(1 - (kinds * number * alone).sum() / sample, 0, 1))
 
@@ -67,10 +79,12 @@ def rarefied(counts: np.ndarray, items: int) -> float:
 def spilled_rate(counts: np.ndarray, cells: float, items: float, room: int) -> float:
     """Return the share of items for which their cell has no room, in a catalogue of so many.
 
-    A cell that is twice as full in the sample need not be so in the catalogue: a sample of one item in a hundred has cells of three items
-    by chance. So the cells' rates are taken to follow a gamma distribution with the mean and variance that the sample shows, and what the
-    rest of the catalogue adds to a cell is negative binomial given what the sample has in it (the gamma-Poisson model of R. A. Fisher,
-    A. S. Corbet and C. B. Williams, Journal of Animal Ecology 12(1), 1943). Cells with no item in the sample count as well.
+    A cell that is twice as full in the sample need not be so in the catalogue: a sample of one item
+    in a hundred has cells of three items by chance. So the cells' rates are taken to follow a gamma
+    distribution with the mean and variance that the sample shows, and what the rest of the
+    catalogue adds to a cell is negative binomial given what the sample has in it (the gamma-Poisson
+    model of R. A. Fisher, A. S. Corbet and C. B. Williams, Journal of Animal Ecology 12(1), 1943).
+    Cells with no item in the sample count as well.
 
     Args:
         counts: The sample's cells.
@@ -90,14 +104,20 @@ def spilled_rate(counts: np.ndarray, cells: float, items: float, room: int) -> f
     stop = known / (known + items / sample - 1)
     kinds, number = np.unique(counts, return_counts=True)
     excess = (cells - len(counts)) * _excess(shape, stop, room)
-    excess += sum(n * _excess(kind + shape, stop, room - kind) for kind, n in zip(kinds.tolist(), number.tolist(), strict=True))
+    excess += sum(
+        n * _excess(kind + shape, stop, room - kind)
+        for kind, n in zip(kinds.tolist(), number.tolist(), strict=True)
+    )
     return min(1.0, excess / items)
 
 
 def _excess(shape: float, stop: float, room: int) -> float:
-    """Return E[max(0, X − room)] of a negative binomial X: failures before the `shape`-th success of probability `stop`.
+    """Return E[max(0, X − room)] of a negative binomial X.
 
-    As E[X] − E[min(X, room)], and from the probabilities of 1, 2 … alone, so that nothing is lost where X is nearly always 0.
+    Failures before the `shape`-th success of probability `stop`.
+
+    As E[X] − E[min(X, room)], and from the probabilities of 1, 2 … alone, so that nothing is lost
+    where X is nearly always 0.
     """
     mean = shape * (1 - stop) / stop
     if room <= 0:

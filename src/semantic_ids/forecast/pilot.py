@@ -1,8 +1,10 @@
-"""A pilot: a quick, rough residual k-means on a few items, to tell how codes will fall before a tokenizer is fitted.
+"""A pilot: a quick, rough residual k-means on a few items, to tell how codes will fall before a
+tokenizer is fitted.
 
-Codebooks that are fitted on few points crumble: in hundreds of dimensions a cluster of 30 residuals has a mean that is mostly noise, nearly
-all residuals are then nearer to the few means close to zero, and one code takes most items. So the pilot works along the principal axes of
-most variance, and in codebooks no larger than its items can fill.
+Codebooks that are fitted on few points crumble: in hundreds of dimensions a cluster of 30 residuals
+has a mean that is mostly noise, nearly all residuals are then nearer to the few means close to
+zero, and one code takes most items. So the pilot works along the principal axes of most variance,
+and in codebooks no larger than its items can fill.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from semantic_ids.tokenizers.preprocessing import Preprocessing, PreprocessOptio
 DIMENSIONS = 128
 """Principal axes that the pilot keeps."""
 ITEMS_A_CODE = 48
-"""Items that each code of a pilot has on average; fewer only where there are not even as many as codes squared."""
+"""Items that each code of a pilot has on average; fewer only where there are not even as many as
+codes squared."""
 STARTS, ITERATIONS = 2, 4
-"""Runs of k-means a level, of which the one with the least error is kept, and Lloyd iterations of each. A single start now and then ends
-with one code that takes far too many items."""
+"""Runs of k-means a level, of which the one with the least error is kept, and Lloyd iterations of
+each. A single start now and then ends with one code that takes far too many items."""
 
 
 def pilot_codes(
@@ -40,8 +43,9 @@ def pilot_codes(
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """Give the first items the codes of a rough residual k-means that is fitted on these items.
 
-    On Amazon Beauty, WordNet and a million made vectors, with one to four levels of 32 to 4,096 codes, the share of items with shared codes
-    that 16,384 items foretold was between 0.75 and 1.3 times that of residual k-means fitted in full.
+    On Amazon Beauty, WordNet and a million made vectors, with one to four levels of 32 to 4,096
+    codes, the share of items with shared codes that 16,384 items foretold was between 0.75 and 1.3
+    times that of residual k-means fitted in full.
 
     Args:
         vectors: Shape (n, D), rows in the order of the item hash; only the first are read.
@@ -52,15 +56,20 @@ def pilot_codes(
         device: `auto`, `cpu` or `cuda`.
 
     Returns:
-        Codes, shape (s, L) int32, and the L sizes of the pilot's codebooks: those in question, or as large as so few items allow.
+        Codes, shape (s, L) int32, and the L sizes of the pilot's codebooks: those in question, or
+        as large as so few items allow.
 
     Raises:
         BadInput: A vector to normalise is zero, or more dimensions are to be kept than there are.
     """
     items = min(items, len(vectors))
-    sizes = tuple(min(int(size), max(isqrt(items), items // ITEMS_A_CODE)) for size in codebook_sizes)
+    sizes = tuple(
+        min(int(size), max(isqrt(items), items // ITEMS_A_CODE)) for size in codebook_sizes
+    )
     generator = torch.Generator().manual_seed(seed)
-    rest = _along_main_axes(_prepared(vectors, items, PreprocessOptions(**(preprocess or {})), device), generator)
+    rest = _along_main_axes(
+        _prepared(vectors, items, PreprocessOptions(**(preprocess or {})), device), generator
+    )
     codes = []
     for size in sizes:
         chosen, rest = _cluster(rest, size, generator)
@@ -79,14 +88,22 @@ def _cluster(points: Tensor, size: int, generator: torch.Generator) -> tuple[Ten
 def _prepared(vectors: np.ndarray, items: int, options: PreprocessOptions, device: str) -> Tensor:
     """Read the first vectors and prepare them: (n, D) → (s, W) float32 on the device."""
     preprocessing = Preprocessing.fit(vectors, np.arange(items), options).to(resolve(device))
-    return torch.cat([preprocessing.apply(torch.from_numpy(read_rows(vectors, part)).to(resolve(device))) for part in chunks(items)])
+    return torch.cat(
+        [
+            preprocessing.apply(torch.from_numpy(read_rows(vectors, part)).to(resolve(device)))
+            for part in chunks(items)
+        ]
+    )
 
 
 def _along_main_axes(points: Tensor, generator: torch.Generator) -> Tensor:
-    """Lead points to about their axes of most variance: (s, W) → (s, `DIMENSIONS`), or as they are where there are no more.
+    """Lead points to about their axes of most variance.
 
-    Two rounds of subspace iteration from random directions (N. Halko, P. G. Martinsson and J. A. Tropp, "Finding structure with
-    randomness", SIAM Review 53(2), 2011), in a fraction of the time of an exact decomposition.
+    (s, W) → (s, `DIMENSIONS`), or as they are where there are no more.
+
+    Two rounds of subspace iteration from random directions (N. Halko, P. G. Martinsson and J. A.
+    Tropp, "Finding structure with randomness", SIAM Review 53(2), 2011), in a fraction of the time
+    of an exact decomposition.
     """
     if points.shape[1] <= DIMENSIONS:
         return points

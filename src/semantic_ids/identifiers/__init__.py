@@ -1,7 +1,7 @@
 """Codes → unique IDs.
 
-`deduplicate` is the way in. Everything here works on row numbers, and rows are in the order of the item hash: "first by item hash" and
-"first row" are one and the same.
+`deduplicate` is the way in. Everything here works on row numbers, and rows are in the order of the
+item hash: "first by item hash" and "first row" are one and the same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""The assignment problem of one group: who gets which last-level code, and, in an overfull group, who stays.
+"""The assignment problem of one group.
 
-Both are solved exactly by scipy's `linear_sum_assignment` (D. F. Crouse, "On implementing 2D rectangular assignment algorithms", IEEE
-Transactions on Aerospace and Electronic Systems 52(4), 2016). Its choice among equally good solutions is then made canonical by
-`in_row_order`.
+Who gets which last-level code, and, in an overfull group, who stays.
+
+Both are solved exactly by scipy's `linear_sum_assignment` (D. F. Crouse, "On implementing 2D
+rectangular assignment algorithms", IEEE Transactions on Aerospace and Electronic Systems 52(4),
+2016). Its choice among equally good solutions is then made canonical by `in_row_order`.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ LEAVES = -1
 def assign(costs: np.ndarray) -> np.ndarray:
     """Give each item a code of its own at the least total cost.
 
-    Items that are nearly alike all want the same codes, and to settle that one by one is the slow case. With as many items as codes every
-    code is given away, so what a code costs everybody decides nothing, and is taken off beforehand.
+    Items that are nearly alike all want the same codes, and to settle that one by one is the slow
+    case. With as many items as codes every code is given away, so what a code costs everybody
+    decides nothing, and is taken off beforehand.
 
     Args:
         costs: Shape (m, K), m ≤ K.
@@ -38,7 +41,10 @@ def assign(costs: np.ndarray) -> np.ndarray:
 
 
 def one_behind(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield each item when the next one has been made: what was begun with one goes on in the meantime."""
+    """Yield each item when the next one has been made.
+
+    What was begun with one goes on in the meantime.
+    """
     waiting: list[Item] = []
     for item in items:
         yield from waiting
@@ -49,14 +55,17 @@ def one_behind(items: Iterable[Item]) -> Iterator[Item]:
 class Contest:
     """Who of an overfull group stays, and with which code; the others leave.
 
-    The problem is to minimise Σ_stay c(i, k) + Σ_leave e_i, c(i, k) being the cost of item i with code k, e_i its cost elsewhere, and K of
-    the n items staying. With Σ_i e_i taken off, which does not depend on who stays, it is Σ_stay (c(i, k) − e_i): a rectangular problem of
-    K codes and n items. It has the solutions of the n × n problem that has n − K more columns, each holding e_i, in K / n of the memory.
+    The problem is to minimise Σ_stay c(i, k) + Σ_leave e_i, c(i, k) being the cost of item i with
+    code k, e_i its cost elsewhere, and K of the n items staying. With Σ_i e_i taken off, which does
+    not depend on who stays, it is Σ_stay (c(i, k) − e_i): a rectangular problem of K codes and n
+    items. It has the solutions of the n × n problem that has n − K more columns, each holding e_i,
+    in K / n of the memory.
 
-    Of the n items only few can win: let a code be held by an item that is not among the K with the least c(·, k) − e for it. The other
-    codes hold at most K − 1 of those K, so one of them is free, and putting it there costs no more. So some best solution gives every code
-    to one of its K best items, and at most K² items need be kept, however large the group is. Of equally good items the first rows are
-    kept.
+    Of the n items only few can win: let a code be held by an item that is not among the K with the
+    least c(·, k) − e for it. The other codes hold at most K − 1 of those K, so one of them is free,
+    and putting it there costs no more. So some best solution gives every code to one of its K best
+    items, and at most K² items need be kept, however large the group is. Of equally good items the
+    first rows are kept.
     """
 
     def __init__(self, codes: int) -> None:
@@ -75,27 +84,43 @@ class Contest:
         self._values, self._items = values[wins], np.concatenate([self._items, items])[wins]
 
     def stay(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the K items that stay, their codes, and their values c − e: three of shape (K,)."""
+        """Return the K items that stay, their codes, and their values c − e.
+
+        Three of shape (K,).
+        """
         winners = assign(self._values.T)
         codes = np.arange(len(winners))
         return self._items[winners], codes, self._values[winners, codes]
 
 
 def _among_best(values: np.ndarray) -> np.ndarray:
-    """Mark the items that are among the K best of some code, the first rows of equally good ones: (m, K) → (m,) bool."""
+    """Mark the items that are among the K best of some code, the first rows of equally good ones.
+
+    (m, K) → (m,) bool.
+    """
     m, K = values.shape
     if m <= K:
         return np.ones(m, dtype=bool)
     by_code = np.ascontiguousarray(values.T)
     last = np.partition(by_code, K - 1, axis=1)[:, K - 1 : K]
     below, level = by_code < last, by_code == last
-    return (below | (level & (np.cumsum(level, axis=1, dtype=np.int32) <= K - below.sum(axis=1, keepdims=True)))).any(axis=0)
+    return (
+        below
+        | (
+            level
+            & (np.cumsum(level, axis=1, dtype=np.int32) <= K - below.sum(axis=1, keepdims=True))
+        )
+    ).any(axis=0)
 
 
-def in_row_order(owner: np.ndarray, likeness: np.ndarray, codes: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Among items of a group that are all alike, give the first row the cheapest code, the next row the next.
+def in_row_order(
+    owner: np.ndarray, likeness: np.ndarray, codes: np.ndarray, costs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Among items of a group that are all alike, give the first row the cheapest code, the next row
+    the next.
 
-    Items with equal vectors have equal costs, so any exchange of their codes is as good; this makes the choice one of item hash alone.
+    Items with equal vectors have equal costs, so any exchange of their codes is as good; this makes
+    the choice one of item hash alone.
 
     Args:
         owner: Shape (m,): number of each row's group.

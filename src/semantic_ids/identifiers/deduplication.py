@@ -24,11 +24,14 @@ class Deduplicated:
         codes: Shape (n, W), int32. W is L, or L + 1 with strategy `suffix`.
         sizes: W sizes; `codes[:, l]` is in `[0, sizes[l])`.
         levels: The tokenizer's number of levels L.
-        moved: Shape (n,), bool: some code differs from the tokenizer's. Spilled items are among them.
-        spilled: Shape (n,), bool: the prefix differs, as the item's own had more items than its last level has codes.
+        moved: Shape (n,), bool: some code differs from the tokenizer's. Spilled items are among
+            them.
+        spilled: Shape (n,), bool: the prefix differs, as the item's own had more items than its
+            last level has codes.
         suffixed: Shape (n,), bool: the suffix is not 0.
-        distortion_before: Sum over all items of the squared error in the space that is quantised, with the tokenizer's codes. NaN for the
-            strategies that change none of them: it is not computed then.
+        distortion_before: Sum over all items of the squared error in the space that is quantised,
+            with the tokenizer's codes. NaN for the strategies that change none of them: it is not
+            computed then.
         distortion_after: The same with the IDs.
     """
 
@@ -58,21 +61,37 @@ class Deduplicated:
 
     @property
     def added_distortion(self) -> float:
-        """Distortion that the IDs add, as a ratio to the distortion before; 0 where no code changed, inf where there was none before."""
+        """Distortion that the IDs add, as a ratio to the distortion before.
+
+        0 where no code changed, inf where there was none before.
+        """
         if not self.moved.any() or self.distortion_after == self.distortion_before:
             return 0.0
-        return (self.distortion_after - self.distortion_before) / self.distortion_before if self.distortion_before else float("inf")
+        return (
+            (self.distortion_after - self.distortion_before) / self.distortion_before
+            if self.distortion_before
+            else float("inf")
+        )
 
 
-def deduplicate(codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, *, strategy: Strategy, candidates: int) -> Deduplicated:
+def deduplicate(
+    codes: np.ndarray,
+    tokenizer: Tokenizer,
+    vectors: np.ndarray,
+    *,
+    strategy: Strategy,
+    candidates: int,
+) -> Deduplicated:
     """Turn codes into semantic IDs.
 
     Args:
-        codes: Shape (n, L), int32: what `tokenizer.encode(vectors)` returns, rows in the order of the item hash.
-        tokenizer: The tokenizer that made them; only its sizes, `level_costs` and `candidates` are used.
+        codes: Shape (n, L), int32: what `tokenizer.encode(vectors)` returns, rows in the order of
+            the item hash.
+        tokenizer: The tokenizer that made them; only its sizes, `level_costs` and `candidates` are
+            used.
         vectors: Shape (n, D), an array or a memory map; read in chunks, by `reassign` alone.
-        strategy: `reassign`: every item its own last-level code, at the least distortion. `suffix`: one more level, 0 where unique.
-            `none`: items may share an ID.
+        strategy: `reassign`: every item its own last-level code, at the least distortion. `suffix`:
+            one more level, 0 where unique. `none`: items may share an ID.
         candidates: How many other prefixes an item of an overfull prefix is offered at a time.
 
     Returns:
@@ -81,37 +100,63 @@ def deduplicate(codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, *,
     Raises:
         BadInput: There are more items than codes, or the keys of the IDs do not fit 63 bits.
     """
-    sizes, nobody = tuple(int(k) for k in tokenizer.codebook_sizes), np.zeros(len(codes), dtype=bool)
+    sizes, nobody = (
+        tuple(int(k) for k in tokenizer.codebook_sizes),
+        np.zeros(len(codes), dtype=bool),
+    )
     if strategy == "none":
         return Deduplicated(codes.copy(), sizes, len(sizes), nobody, nobody, nobody)
     if strategy == "suffix":
         suffixed, sizes_with_suffix = with_suffix(codes, sizes)
         require_unique(suffixed, sizes_with_suffix)
-        return Deduplicated(suffixed, sizes_with_suffix, len(sizes), nobody, nobody, suffixed[:, -1] > 0)
+        return Deduplicated(
+            suffixed, sizes_with_suffix, len(sizes), nobody, nobody, suffixed[:, -1] > 0
+        )
     if len(codes) > capacity(sizes):
         check_sizes(len(codes), sizes, unique=True)
     ids, before, after = reassign(codes, tokenizer, vectors, candidates)
     require_unique(ids, sizes)
     changed = ids != codes
-    return Deduplicated(ids, sizes, len(sizes), changed.any(axis=1), changed[:, :-1].any(axis=1), nobody, before, after)
+    return Deduplicated(
+        ids,
+        sizes,
+        len(sizes),
+        changed.any(axis=1),
+        changed[:, :-1].any(axis=1),
+        nobody,
+        before,
+        after,
+    )
 
 
-def unique_codes(codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, *, candidates: int) -> np.ndarray:
-    """Return what `reassign` makes of codes: (n, L) → (n, L) int32; what a tokenizer is refined for. See `deduplicate`."""
+def unique_codes(
+    codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, *, candidates: int
+) -> np.ndarray:
+    """Return what `reassign` makes of codes: (n, L) → (n, L) int32.
+
+    What a tokenizer is refined for. See `deduplicate`.
+    """
     check_sizes(len(codes), tokenizer.codebook_sizes, unique=True)
     return reassign(codes, tokenizer, vectors, candidates)[0]
 
 
 def require_unique(codes: np.ndarray, sizes: Sequence[int]) -> None:
-    """Raise `RuntimeError`, a defect of ours, where two items share an ID or a code is out of range."""
+    """Raise `RuntimeError`, a defect of ours, where two items share an ID or a code is out of
+    range.
+    """
     if not len(codes):
         return
     if codes.min() < 0 or (codes.max(axis=0) >= np.asarray(sizes)).any():
-        raise RuntimeError(f"de-duplication made a code outside its codebook {tuple(sizes)}; please report this")
+        raise RuntimeError(
+            f"de-duplication made a code outside its codebook {tuple(sizes)}; please report this"
+        )
     in_order = np.sort(keys(codes, sizes))
     shared = int(np.count_nonzero(in_order[1:] == in_order[:-1]))
     if shared:
-        raise RuntimeError(f"de-duplication left {shared:,} items with an ID that another item has; please report this")
+        raise RuntimeError(
+            f"de-duplication left {shared:,} items with an ID that another item has; please report"
+            " this"
+        )
 
 
 def _share(mask: np.ndarray) -> float:

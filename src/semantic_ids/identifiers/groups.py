@@ -33,7 +33,9 @@ class Groups:
 
     def select(self, wanted: np.ndarray) -> Groups:
         """Keep the groups of a mask: shape (g,), bool."""
-        return Groups(self.keys[wanted], self.sizes[wanted], self.rows[np.repeat(wanted, self.sizes)])
+        return Groups(
+            self.keys[wanted], self.sizes[wanted], self.rows[np.repeat(wanted, self.sizes)]
+        )
 
     @property
     def owner(self) -> np.ndarray:
@@ -46,17 +48,24 @@ class Groups:
         return list(zip((stops - self.sizes).tolist(), stops.tolist(), strict=True))
 
     def batches(self, most: int) -> Iterator[Groups]:
-        """Yield whole groups, in order, at most `most` rows at a time; a larger group comes alone."""
+        """Yield whole groups, in order, at most `most` rows at a time.
+
+        A larger group comes alone.
+        """
         stops = np.cumsum(self.sizes)
         first, done = 0, 0
         while first < len(self.sizes):
             last = max(first + 1, int(np.searchsorted(stops, done + most, side="right")))
-            yield Groups(self.keys[first:last], self.sizes[first:last], self.rows[done : stops[last - 1]])
+            yield Groups(
+                self.keys[first:last], self.sizes[first:last], self.rows[done : stops[last - 1]]
+            )
             first, done = last, int(stops[last - 1])
 
 
 def colliding(codes: np.ndarray, sizes: Sequence[int]) -> Groups:
-    """Return the groups of a common prefix (the first L − 1 levels) in which two items or more share all their codes.
+    """Return the groups of a common prefix.
+
+    (the first L − 1 levels) in which two items or more share all their codes.
 
     Args:
         codes: Shape (n, L).

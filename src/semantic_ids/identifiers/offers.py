@@ -22,7 +22,8 @@ class Offers:
     Attributes:
         prefixes: Shape (m, t), int64: keys of the prefixes; of no meaning where the cost is inf.
         last: Shape (m, t), int32: the best last-level code under each.
-        costs: Shape (m, t), ascending: the distortion with that code, inf where fewer than t are offered.
+        costs: Shape (m, t), ascending: the distortion with that code, inf where fewer than t are
+            offered.
     """
 
     prefixes: np.ndarray
@@ -39,7 +40,12 @@ class Offers:
     @classmethod
     def concatenate(cls, parts: Sequence[Offers]) -> Offers:
         """Put offers to different items one after the other; there is at least one part."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("prefixes", "last", "costs")))
+        return cls(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("prefixes", "last", "costs")
+            )
+        )
 
     def select(self, items: np.ndarray) -> Offers:
         """Keep the offers to some items: numbers, or a mask of shape (m,)."""
@@ -61,7 +67,10 @@ def ask(placement: Placement, rows: np.ndarray, t: int, closed: np.ndarray) -> O
     """
     return Offers.concatenate(
         [
-            Offers.of(*search(placement, read_rows(placement.vectors, rows[piece]), t, closed), placement.sizes)
+            Offers.of(
+                *search(placement, read_rows(placement.vectors, rows[piece]), t, closed),
+                placement.sizes,
+            )
             for piece in chunks(len(rows), placement.batch_rows)
         ]
     )
@@ -70,9 +79,12 @@ def ask(placement: Placement, rows: np.ndarray, t: int, closed: np.ndarray) -> O
 def search(
     placement: Placement, vectors: np.ndarray, t: int, closed: np.ndarray, width: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the best open prefixes; for items with none, search twice as wide, and at last without the tokenizer's search.
+    """Find the best open prefixes.
 
-    A search through more prefixes than are closed must meet an open one; a tokenizer that still finds none does not look further.
+    For items with none, search twice as wide, and at last without the tokenizer's search.
+
+    A search through more prefixes than are closed must meet an open one; a tokenizer that still
+    finds none does not look further.
 
     Args:
         placement: The items.
@@ -82,7 +94,8 @@ def search(
         width: How many candidates to ask for; t of them are kept.
 
     Returns:
-        Codes, shape (m, t, L), and their distortion, (m, t): ascending, with at least one for every item, then −1 and inf.
+        Codes, shape (m, t, L), and their distortion, (m, t): ascending, with at least one for every
+        item, then −1 and inf.
     """
     width = width or t
     codes, costs = _candidates(placement, vectors, width, closed)
@@ -90,22 +103,34 @@ def search(
     lost = ~np.isfinite(costs[:, 0])
     if lost.any():
         last_resort = width > len(closed)
-        found = _enumerate(placement, vectors[lost], t, closed) if last_resort else search(placement, vectors[lost], t, closed, 2 * width)
+        found = (
+            _enumerate(placement, vectors[lost], t, closed)
+            if last_resort
+            else search(placement, vectors[lost], t, closed, 2 * width)
+        )
         codes[lost], costs[lost] = found
     return codes, costs
 
 
-def _candidates(placement: Placement, vectors: np.ndarray, width: int, closed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(
+    placement: Placement, vectors: np.ndarray, width: int, closed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Ask the tokenizer, for few items at a time where the search is wide."""
     found = [
         placement.tokenizer.candidates(vectors[piece], width, distinct_prefixes=True, closed=closed)
         for piece in chunks(len(vectors), max(1, CANDIDATES_AT_A_TIME // width))
     ]
-    return np.concatenate([codes for codes, _ in found]), np.concatenate([costs for _, costs in found])
+    return np.concatenate([codes for codes, _ in found]), np.concatenate(
+        [costs for _, costs in found]
+    )
 
 
-def _enumerate(placement: Placement, vectors: np.ndarray, t: int, closed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Offer the first t open prefixes by key, best first: the last resort, so that every item finds room whatever the tokenizer does.
+def _enumerate(
+    placement: Placement, vectors: np.ndarray, t: int, closed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Offer the first t open prefixes by key, best first.
+
+    The last resort, so that every item finds room whatever the tokenizer does.
 
     Returns:
         Shapes (m, t, L) and (m, t), filled up with −1 and inf.
@@ -115,7 +140,9 @@ def _enumerate(placement: Placement, vectors: np.ndarray, t: int, closed: np.nda
     codes = np.full((len(vectors), t, len(placement.sizes)), -1, dtype=np.int32)
     costs = np.full((len(vectors), t), np.inf)
     for item, vector in enumerate(vectors):
-        under = placement.tokenizer.level_costs(np.broadcast_to(vector, (len(prefixes), len(vector))).copy(), prefixes)
+        under = placement.tokenizer.level_costs(
+            np.broadcast_to(vector, (len(prefixes), len(vector))).copy(), prefixes
+        )
         last, paid = under.argmin(axis=1), under.min(axis=1)
         order = np.argsort(paid, kind="stable")
         codes[item, : len(order)] = np.column_stack([prefixes, last])[order]

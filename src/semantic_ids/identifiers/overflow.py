@@ -1,7 +1,10 @@
-"""Overfull prefixes: more items than the last codebook has codes. Those leave who lose least by leaving, and find room elsewhere.
+"""Overfull prefixes: more items than the last codebook has codes.
 
-A prefix is closed once it has as many items as there are last-level codes. Room elsewhere is given in the order of cost and row: an item
-takes the next best of the prefixes it was offered that still has room, and one whose offers have all filled up is made new ones.
+Those leave who lose least by leaving, and find room elsewhere.
+
+A prefix is closed once it has as many items as there are last-level codes. Room elsewhere is given
+in the order of cost and row: an item takes the next best of the prefixes it was offered that still
+has room, and one whose offers have all filled up is made new ones.
 """
 
 from __future__ import annotations
@@ -27,14 +30,17 @@ OFFERS_AT_A_TIME = 2**20
 """Offers that are made in one turn (16 bytes each)."""
 
 FIRST_TURN, SMALLEST_TURN = 16384, 2048
-"""Items that are made a new offer at a time, at first and at least. Near-duplicates want the same few prefixes: to ask for all of them,
-while only few find room, would ask for the same item again and again."""
+"""Items that are made a new offer at a time, at first and at least. Near-duplicates want the same
+few prefixes: to ask for all of them, while only few find room, would ask for the same item again
+and again."""
 
 
 def spill(placement: Placement, candidates: int) -> None:
-    """Move items out of the overfull prefixes, until no prefix has more items than the last codebook has codes.
+    """Move items out of the overfull prefixes, until no prefix has more items than the last
+    codebook has codes.
 
-    Those who stay get their final codes; those who leave the best code under their new prefix, which may collide with another's.
+    Those who stay get their final codes; those who leave the best code under their new prefix,
+    which may collide with another's.
 
     Args:
         placement: Changed in place.
@@ -47,16 +53,25 @@ def spill(placement: Placement, candidates: int) -> None:
         find_room(placement, *choose_leavers(placement, overfull, closed, candidates), candidates)
 
 
-def choose_leavers(placement: Placement, overfull: Groups, closed: np.ndarray, candidates: int) -> tuple[np.ndarray, Offers]:
-    """Decide for every overfull group who stays, and with which code; note it, and return the others.
+def choose_leavers(
+    placement: Placement, overfull: Groups, closed: np.ndarray, candidates: int
+) -> tuple[np.ndarray, Offers]:
+    """Decide for every overfull group who stays, and with which code.
+
+    Note it, and return the others.
 
     Returns:
         Row numbers of those who leave, shape (m,), and what they are offered elsewhere.
     """
     leavers, offers = [], []
     with Progress("overfull prefixes", total=len(overfull.rows)) as progress, workers() as pool:
-        begun = (_begin_contests(placement, batch, closed, candidates, pool) for batch in overfull.batches(placement.batch_rows))
-        for batch, elsewhere, likeness, results in one_behind(begun):  # decided in threads, while the next batch is measured
+        begun = (
+            _begin_contests(placement, batch, closed, candidates, pool)
+            for batch in overfull.batches(placement.batch_rows)
+        )
+        for batch, elsewhere, likeness, results in one_behind(
+            begun
+        ):  # decided in threads, while the next batch is measured
             stays = _end_contests(placement, batch, elsewhere, likeness, results)
             leavers.append(batch.rows[~stays])
             offers.append(elsewhere.select(~stays))
@@ -67,10 +82,13 @@ def choose_leavers(placement: Placement, overfull: Groups, closed: np.ndarray, c
 def _begin_contests(
     placement: Placement, batch: Groups, closed: np.ndarray, candidates: int, pool: Executor
 ) -> tuple[Groups, Offers, np.ndarray, Iterator[Result]]:
-    """Enter all items of some groups, and let the pool decide; a group that is larger than a batch is entered piece by piece.
+    """Enter all items of some groups, and let the pool decide.
+
+    A group that is larger than a batch is entered piece by piece.
 
     Returns:
-        The batch; what each item is offered elsewhere; a hash of its values, shape (m,) uint64; and the groups' results.
+        The batch; what each item is offered elsewhere; a hash of its values, shape (m,) uint64; and
+        the groups' results.
     """
     contests = [Contest(placement.last_size) for _ in batch.keys]
     elsewhere, likeness = [], np.empty(len(batch.rows), dtype=np.uint64)
@@ -79,7 +97,9 @@ def _begin_contests(
         vectors = read_rows(placement.vectors, rows)
         costs = placement.costs_of(vectors, rows)
         placement.note_before(rows, costs)
-        elsewhere.append(Offers.of(*search(placement, vectors, candidates, closed), placement.sizes))
+        elsewhere.append(
+            Offers.of(*search(placement, vectors, candidates, closed), placement.sizes)
+        )
         values = costs - elsewhere[-1].costs[:, :1].astype(np.float64)
         likeness[piece] = vector_hash(values)
         for contest, (start, stop) in zip(contests, batch.spans(), strict=True):
@@ -88,7 +108,13 @@ def _begin_contests(
     return batch, Offers.concatenate(elsewhere), likeness, pool.map(Contest.stay, contests)
 
 
-def _end_contests(placement: Placement, batch: Groups, elsewhere: Offers, likeness: np.ndarray, results: Iterator[Result]) -> np.ndarray:
+def _end_contests(
+    placement: Placement,
+    batch: Groups,
+    elsewhere: Offers,
+    likeness: np.ndarray,
+    results: Iterator[Result],
+) -> np.ndarray:
     """Give those who stay their codes; return who stays: shape (m,), bool."""
     last, paid = np.full(len(batch.rows), LEAVES, dtype=np.int64), np.full(len(batch.rows), np.inf)
     for items, codes, values in results:
@@ -103,8 +129,9 @@ def _end_contests(placement: Placement, batch: Groups, elsewhere: Offers, likene
 def find_room(placement: Placement, leavers: np.ndarray, offers: Offers, candidates: int) -> None:
     """Give every item that left a prefix with room.
 
-    All come with the offers they have from the contests. Whose offers have all filled up is made new ones, in the order of its cost, a turn
-    at a time. Each turn places at least one item: the prefixes it is offered have room when the turn begins.
+    All come with the offers they have from the contests. Whose offers have all filled up is made
+    new ones, in the order of its cost, a turn at a time. Each turn places at least one item: the
+    prefixes it is offered have room when the turn begins.
 
     Args:
         placement: Changed in place.
@@ -122,7 +149,9 @@ def find_room(placement: Placement, leavers: np.ndarray, offers: Offers, candida
         while True:
             taken = first_come(offers, rows, occupancy, placement.last_size)
             served = np.flatnonzero(taken >= 0)
-            occupancy = occupancy.add(_move(placement, rows[served], offers.select(served), taken[served]))
+            occupancy = occupancy.add(
+                _move(placement, rows[served], offers.select(served), taken[served])
+            )
             progress.advance(len(served))
             later = np.concatenate([rows[taken < 0], later])
             if not len(later):
@@ -143,12 +172,15 @@ def _move(placement: Placement, rows: np.ndarray, offers: Offers, taken: np.ndar
 
 
 def first_come(offers: Offers, rows: np.ndarray, occupancy: Occupancy, size: int) -> np.ndarray:
-    """Let items take prefixes in the order of (cost, row), each the first of its offers that still has room.
+    """Let items take prefixes in the order of.
 
-    Served one by one, a prefix ends up with the cheapest of those who come to it. So all may come at once: a prefix keeps the cheapest it
-    has room for, the others go on to their next offer, and who was kept gives way to who is cheaper, until nobody moves. Items and prefixes
-    rank a pair by the same cost, so both ways lead to the one stable matching (Gale and Shapley, "College admissions and the stability of
-    marriage", The American Mathematical Monthly 69(1), 1962).
+    (cost, row), each the first of its offers that still has room.
+
+    Served one by one, a prefix ends up with the cheapest of those who come to it. So all may come
+    at once: a prefix keeps the cheapest it has room for, the others go on to their next offer, and
+    who was kept gives way to who is cheaper, until nobody moves. Items and prefixes rank a pair by
+    the same cost, so both ways lead to the one stable matching (Gale and Shapley, "College
+    admissions and the stability of marriage", The American Mathematical Monthly 69(1), 1962).
 
     Args:
         offers: Of m items.

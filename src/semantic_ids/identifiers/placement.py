@@ -47,22 +47,33 @@ class Placement:
         return keys(self.codes[:, :-1], self.sizes)
 
     def costs(self, rows: np.ndarray) -> np.ndarray:
-        """Return the distortion of every last-level code under each item's present prefix: (m,) row numbers → (m, K) float32."""
+        """Return the distortion of every last-level code under each item's present prefix.
+
+        (m,) row numbers → (m, K) float32.
+        """
         costs = np.empty((len(rows), self.last_size), dtype=np.float32)
         for piece in chunks(len(rows), self.batch_rows):
             costs[piece] = self.costs_of(read_rows(self.vectors, rows[piece]), rows[piece])
         return costs
 
     def costs_of(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return the same for a batch of items whose vectors have been read: (m, D), (m,) → (m, K) float32."""
+        """Return the same for a batch of items whose vectors have been read.
+
+        (m, D), (m,) → (m, K) float32.
+        """
         return self.tokenizer.level_costs(vectors, self.codes[rows, :-1])
 
     def distortion(self, rows: np.ndarray) -> np.ndarray:
-        """Return the distortion of items with their present codes: (m,) row numbers → (m,) float32."""
+        """Return the distortion of items with their present codes.
+
+        (m,) row numbers → (m,) float32.
+        """
         return self.tokenizer.distortion(read_rows(self.vectors, rows), self.codes[rows])
 
     def note_before(self, rows: np.ndarray, costs: np.ndarray) -> None:
-        """Note the distortion of items that have not been touched yet; those that have keep what was noted then.
+        """Note the distortion of items that have not been touched yet.
+
+        Those that have keep what was noted then.
 
         Args:
             rows: Shape (m,): row numbers; the untouched ones have the tokenizer's codes.

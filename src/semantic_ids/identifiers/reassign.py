@@ -1,8 +1,9 @@
 """Strategy `reassign`: every item its own last-level code, at the least total distortion.
 
-First the overfull prefixes send away whom they have no code for (`overflow`); then every group with a collision is one assignment problem.
-A group without a collision is left as it is: each of its items has the best code there is under its prefix. That holds for newcomers too.
-(Minimum-cost reassignment of the last level within a prefix is the zero-collision repair of arXiv:2605.25330.)
+First the overfull prefixes send away whom they have no code for (`overflow`); then every group with
+a collision is one assignment problem. A group without a collision is left as it is: each of its
+items has the best code there is under its prefix. That holds for newcomers too. (Minimum-cost
+reassignment of the last level within a prefix is the zero-collision repair of arXiv:2605.25330.)
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from semantic_ids.identifiers.placement import Placement
 from semantic_ids.progress import Progress
 
 
-def reassign(codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, candidates: int) -> tuple[np.ndarray, float, float]:
+def reassign(
+    codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, candidates: int
+) -> tuple[np.ndarray, float, float]:
     """Make codes unique.
 
     Args:
@@ -42,24 +45,32 @@ def reassign(codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, candi
 
 
 def settle(placement: Placement) -> None:
-    """Solve the assignment problem of every group with a collision; no group may be larger than the last codebook.
+    """Solve the assignment problem of every group with a collision.
+
+    No group may be larger than the last codebook.
 
     The problems of a batch are solved in threads while the costs of the next one are computed.
     """
     groups = colliding(placement.codes, placement.sizes)
     with Progress("reassign", total=len(groups.rows)) as progress, workers() as pool:
-        for batch, costs, solved in one_behind(_begin(placement, batch, pool) for batch in groups.batches(placement.batch_rows)):
+        for batch, costs, solved in one_behind(
+            _begin(placement, batch, pool) for batch in groups.batches(placement.batch_rows)
+        ):
             _finish(placement, batch, costs, solved)
             progress.advance(len(batch.rows))
 
 
-def _begin(placement: Placement, batch: Groups, pool: Executor) -> tuple[Groups, np.ndarray, Iterator[np.ndarray]]:
+def _begin(
+    placement: Placement, batch: Groups, pool: Executor
+) -> tuple[Groups, np.ndarray, Iterator[np.ndarray]]:
     """Compute the costs of a batch of groups, (m, K), and let the pool solve them."""
     costs = placement.costs(batch.rows)
     return batch, costs, pool.map(assign, [costs[start:stop] for start, stop in batch.spans()])
 
 
-def _finish(placement: Placement, batch: Groups, costs: np.ndarray, solved: Iterator[np.ndarray]) -> None:
+def _finish(
+    placement: Placement, batch: Groups, costs: np.ndarray, solved: Iterator[np.ndarray]
+) -> None:
     """Wait for the solutions and give every item its code."""
     last = np.concatenate(list(solved))
     paid = costs[np.arange(len(costs)), last].astype(np.float64)

@@ -1,4 +1,7 @@
-"""Strategy `suffix`: one more level that tells apart the items that share their codes (Rajput et al., TIGER, arXiv:2305.05065)."""
+"""Strategy `suffix`: one more level that tells apart the items that share their codes.
+
+Rajput et al., TIGER, arXiv:2305.05065.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ def with_suffix(codes: np.ndarray, sizes: Sequence[int]) -> tuple[np.ndarray, tu
         sizes: The L codebook sizes.
 
     Returns:
-        Shape (n, L + 1), int32: the suffix is 0, 1, 2 … in row order among items that share their codes, so 0 where they are unique; and
-        the L + 1 sizes.
+        Shape (n, L + 1), int32: the suffix is 0, 1, 2 … in row order among items that share their
+        codes, so 0 where they are unique; and the L + 1 sizes.
 
     Raises:
         BadInput: The keys of the IDs do not fit 63 bits.

@@ -47,7 +47,9 @@ class IngestOptions:
     def check_items(self, items: int) -> None:
         """Raise `BadInput` where the codebooks cannot serve so many items."""
         if self.codebook_sizes:
-            check_sizes(min(items, self.max_items or items), self.codebook_sizes, unique=self.unique)
+            check_sizes(
+                min(items, self.max_items or items), self.codebook_sizes, unique=self.unique
+            )
 
 
 def is_id(kind: pa.DataType) -> bool:
@@ -57,7 +59,9 @@ def is_id(kind: pa.DataType) -> bool:
 
 def is_vector(kind: pa.DataType) -> bool:
     """Whether a column of this type can hold vectors."""
-    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    lists = (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
     return lists and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
 
 
@@ -65,20 +69,38 @@ def check_footers(source: ParquetSource, options: IngestOptions) -> None:
     """Raise `BadInput` for everything that the footers and the configuration tell."""
     for footer in source.footers:
         _check_column(footer, options.id_column, "ingest.id_column", is_id, "integers or strings")
-        _check_column(footer, options.vector_column, "ingest.vector_column", is_vector, "list, large_list or fixed_size_list of numbers")
+        _check_column(
+            footer,
+            options.vector_column,
+            "ingest.vector_column",
+            is_vector,
+            "list, large_list or fixed_size_list of numbers",
+        )
     if source.rows == 0:
-        raise BadInput("there are no rows", where=source.location, expected="at least one item", do="give another file")
+        raise BadInput(
+            "there are no rows",
+            where=source.location,
+            expected="at least one item",
+            do="give another file",
+        )
     _check_id_kinds(source, options.id_column)
     _check_dims(source, options)
     options.check_items(source.rows)
 
 
-def _check_column(footer: Footer, name: str, parameter: str, fits: Callable[[pa.DataType], bool], expected: str) -> None:
+def _check_column(
+    footer: Footer, name: str, parameter: str, fits: Callable[[pa.DataType], bool], expected: str
+) -> None:
     count = len(footer.schema.get_all_field_indices(name))
     if count != 1:
-        found = f"column '{name}' is missing" if count == 0 else f"column '{name}' is there {count} times"
+        found = (
+            f"column '{name}' is missing"
+            if count == 0
+            else f"column '{name}' is there {count} times"
+        )
         raise BadInput(
-            f"{found}; the columns are {_listed(footer.schema)}{nearest(name, footer.schema.names) if not count else ''}",
+            f"{found}; the columns are"
+            f" {_listed(footer.schema)}{nearest(name, footer.schema.names) if not count else ''}",
             where=footer.file,
             expected=f"the column that {parameter} names",
             do=f"name it with --params={parameter}={_guess(footer.schema, name, fits)}",
@@ -89,7 +111,10 @@ def _check_column(footer: Footer, name: str, parameter: str, fits: Callable[[pa.
             f"column '{name}' is of type {kind}",
             where=footer.file,
             expected=expected,
-            do=f"write it with such a type, or name another column with --params={parameter}={_guess(footer.schema, '', fits)}",
+            do=(
+                "write it with such a type, or name another column with"
+                f" --params={parameter}={_guess(footer.schema, '', fits)}"
+            ),
         )
 
 
@@ -100,7 +125,10 @@ def _listed(schema: pa.Schema) -> str:
 
 
 def _guess(schema: pa.Schema, name: str, fits: Callable[[pa.DataType], bool]) -> str:
-    """Return the column that was probably meant: of the right type, with a near name if there is one."""
+    """Return the column that was probably meant.
+
+    Of the right type, with a near name if there is one.
+    """
     fitting = [field.name for field in schema if fits(field.type)]
     near = [candidate for candidate in fitting if name and nearest(name, [candidate])]
     return (near + fitting + ["NAME"])[0]
@@ -111,7 +139,8 @@ def _check_id_kinds(source: ParquetSource, column: str) -> None:
     for footer in source.footers[1:]:
         if is_text(footer.schema.field(column).type) != is_text(first.schema.field(column).type):
             raise BadInput(
-                f"column '{column}' is {footer.schema.field(column).type} here, but {first.schema.field(column).type} in {first.file}",
+                f"column '{column}' is {footer.schema.field(column).type} here, but"
+                f" {first.schema.field(column).type} in {first.file}",
                 where=footer.file,
                 expected="integers in all files, or strings in all files",
                 do="write the ids with one type",
@@ -119,17 +148,23 @@ def _check_id_kinds(source: ParquetSource, column: str) -> None:
 
 
 def _check_dims(source: ParquetSource, options: IngestOptions) -> None:
-    known = [(footer.file, dim) for footer in source.footers if footer.rows and (dim := _file_dim(source, footer, options))]
+    known = [
+        (footer.file, dim)
+        for footer in source.footers
+        if footer.rows and (dim := _file_dim(source, footer, options))
+    ]
     for file, dim in known[1:]:
         if dim != known[0][1]:
             raise different_dims(file, dim, *known[0])
 
 
 def known_dim(source: ParquetSource, options: IngestOptions) -> int | None:
-    """Return the number of dimensions of the first vectors of the files; None where it is not known before the vectors are read.
+    """Return the number of dimensions of the first vectors of the files.
 
-    A fixed-size list tells it. For other lists it is that of most of the first vectors, but only where invalid rows are refused: where they
-    are dropped, all rows have a say.
+    None where it is not known before the vectors are read.
+
+    A fixed-size list tells it. For other lists it is that of most of the first vectors, but only
+    where invalid rows are refused: where they are dropped, all rows have a say.
     """
     dims = (_file_dim(source, footer, options) for footer in source.footers if footer.rows)
     return next((dim for dim in dims if dim), None)
@@ -141,7 +176,13 @@ def _file_dim(source: ParquetSource, footer: Footer, options: IngestOptions) -> 
         return kind.list_size
     if options.drop:
         return None
-    first = source.head(LOOKED_AT, [options.vector_column], footer).column(0).combine_chunks().value_lengths().drop_null()
+    first = (
+        source.head(LOOKED_AT, [options.vector_column], footer)
+        .column(0)
+        .combine_chunks()
+        .value_lengths()
+        .drop_null()
+    )
     lengths, counts = np.unique(first.filter(pc.greater(first, 0)).to_numpy(), return_counts=True)
     return int(lengths[counts.argmax()]) if len(lengths) else None
 

@@ -27,7 +27,8 @@ class ItemIds:
         values: n ids: a numpy array of int64, or an array of large_string.
         hashes: Shape (n,), uint64: `hashing.item_hash` of each.
         null: Numbers of the rows without an id, ascending.
-        too_large: Numbers of the rows whose id does not fit int64, ascending; their value here is 0.
+        too_large: Numbers of the rows whose id does not fit int64, ascending; their value here is
+            0.
     """
 
     values: np.ndarray | pa.LargeStringArray
@@ -45,19 +46,27 @@ class ItemIds:
         return [str(i) for i in self.values.take(pa.array(rows)).to_pylist()]
 
     def take(self, rows: np.ndarray) -> pa.Array:
-        """Return the ids of some rows as int64 or string (large_string where string cannot hold them)."""
+        """Return the ids of some rows as int64 or string.
+
+        Large_string where string cannot hold them.
+        """
         if isinstance(self.values, np.ndarray):
             return pa.array(self.values[rows])
         taken = self.values.take(pa.array(rows))
         return taken.cast(pa.string()) if taken.nbytes < _STRING_BYTES else taken
 
     def in_order(self, rows: np.ndarray) -> np.ndarray:
-        """Sort row numbers by item hash; equal hashes by the text of the id, equal ids by row number."""
+        """Sort row numbers by item hash.
+
+        Equal hashes by the text of the id, equal ids by row number.
+        """
         ordered = rows[np.argsort(self.hashes[rows], kind="stable")]
         tied = _tied(self.hashes[ordered])
         if tied.any():
             among = ordered[tied]
-            ranked = sorted(zip(self.hashes[among].tolist(), self.text(among), among.tolist(), strict=True))
+            ranked = sorted(
+                zip(self.hashes[among].tolist(), self.text(among), among.tolist(), strict=True)
+            )
             ordered[tied] = [row for _, _, row in ranked]
         return ordered
 
@@ -79,24 +88,35 @@ def read_ids(source: ParquetSource, column: str) -> ItemIds:
         column: Name of the id column.
     """
     values: list[np.ndarray | pa.Array] = []
-    hashes, null, too_large = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    hashes, null, too_large = (
+        [np.zeros(0, np.uint64)],
+        [np.zeros(0, np.int64)],
+        [np.zeros(0, np.int64)],
+    )
     with Progress("read the item ids", total=source.rows, unit="rows") as progress:
         for start, batch in source.batches([column]):
             ids = _readable(batch.column(0), source, start)
             null.append(start + _where(pc.is_null(ids)))
             if pa.types.is_uint64(ids.type):
-                too_large.append(start + _where(pc.greater(ids, pa.scalar(LARGEST_ID, pa.uint64())).fill_null(False)))
+                too_large.append(
+                    start
+                    + _where(pc.greater(ids, pa.scalar(LARGEST_ID, pa.uint64())).fill_null(False))
+                )
             values.append(_filled(ids))
             hashes.append(item_hash(values[-1].tolist()))
             progress.advance(len(batch))
-    joined = pa.concat_arrays(values) if pa.types.is_large_string(ids.type) else np.concatenate(values)
+    joined = (
+        pa.concat_arrays(values) if pa.types.is_large_string(ids.type) else np.concatenate(values)
+    )
     return ItemIds(joined, np.concatenate(hashes), np.concatenate(null), np.concatenate(too_large))
 
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether a type is one of Arrow's strings, dictionaries of them included."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return (
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
 
 
 def _readable(ids: pa.Array, source: ParquetSource, start: int) -> pa.Array:
@@ -134,4 +154,8 @@ def _where(mask: pa.Array) -> np.ndarray:
 def _tied(hashes: np.ndarray) -> np.ndarray:
     """Mark the elements of a sorted array that equal a neighbour."""
     equal = hashes[1:] == hashes[:-1]
-    return np.concatenate([equal, [False]]) | np.concatenate([[False], equal]) if len(hashes) else np.zeros(0, bool)
+    return (
+        np.concatenate([equal, [False]]) | np.concatenate([[False], equal])
+        if len(hashes)
+        else np.zeros(0, bool)
+    )

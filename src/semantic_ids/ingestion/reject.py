@@ -1,4 +1,7 @@
-"""Invalid rows where they are left out: one pass over everything, to know who stays before anything is stored."""
+"""Invalid rows where they are left out.
+
+One pass over everything, to know who stays before anything is stored.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,16 @@ from semantic_ids.ingestion.source import ParquetSource
 from semantic_ids.progress import Progress
 
 SCHEMA = pa.schema(
-    [("item_id", pa.string()), ("file", pa.string()), ("row_group", pa.int64()), ("row", pa.int64()), ("reason", pa.string())]
+    [
+        ("item_id", pa.string()),
+        ("file", pa.string()),
+        ("row_group", pa.int64()),
+        ("row", pa.int64()),
+        ("reason", pa.string()),
+    ]
 )
-"""Columns of the table of rejected rows; `row` is the number of the row in its file, counted from 0."""
+"""Columns of the table of rejected rows; `row` is the number of the row in its file, counted from
+0."""
 
 
 class Verdicts(NamedTuple):
@@ -33,11 +43,14 @@ class Verdicts(NamedTuple):
     """Shape (n,), uint8: a `Reason`."""
 
 
-def sort_out(source: ParquetSource, ids: ItemIds, options: IngestOptions) -> tuple[np.ndarray, int, pa.Table]:
+def sort_out(
+    source: ParquetSource, ids: ItemIds, options: IngestOptions
+) -> tuple[np.ndarray, int, pa.Table]:
     """Tell the rows that stay from those that are rejected.
 
     Returns:
-        The numbers of the rows that stay, in the order of their item hash; their dimensions D; and the rejected rows as a table.
+        The numbers of the rows that stay, in the order of their item hash; their dimensions D; and
+        the rejected rows as a table.
 
     Raises:
         BadInput: No row stays, or a file holds vectors of other dimensions only.
@@ -68,33 +81,53 @@ def empty_table() -> pa.Table:
 
 def _look(source: ParquetSource, options: IngestOptions) -> Verdicts:
     """Check every row as a vector of its own length."""
-    verdicts = Verdicts(np.zeros(source.rows, np.int32), np.zeros(source.rows, np.uint64), np.zeros(source.rows, np.uint8))
+    verdicts = Verdicts(
+        np.zeros(source.rows, np.int32),
+        np.zeros(source.rows, np.uint64),
+        np.zeros(source.rows, np.uint8),
+    )
     with Progress("look for invalid rows", total=source.rows, unit="rows") as progress:
         for start, batch in source.batches([options.vector_column]):
             column = batch.column(0)
             part = Verdicts(*(array[start : start + len(column)] for array in verdicts))
             part.lengths[:] = lengths(column)
-            part.reasons[:] = np.select([part.lengths < 0, part.lengths == 0], [Reason.NULL_VECTOR, Reason.EMPTY_VECTOR], Reason.NONE)
+            part.reasons[:] = np.select(
+                [part.lengths < 0, part.lengths == 0],
+                [Reason.NULL_VECTOR, Reason.EMPTY_VECTOR],
+                Reason.NONE,
+            )
             for length in np.unique(part.lengths[part.lengths > 0]).tolist():
                 rows = part.lengths == length
                 same = column if rows.all() else column.filter(pa.array(rows))
-                _, part.hashes[rows], part.reasons[rows] = check(same, length, options.dtype, nonzero=options.nonzero)
+                _, part.hashes[rows], part.reasons[rows] = check(
+                    same, length, options.dtype, nonzero=options.nonzero
+                )
             progress.advance(len(column))
     return verdicts
 
 
 def _common_length(found: np.ndarray) -> int:
-    """Return the most common length above 0; of equally common ones the largest; 0 if there is none."""
+    """Return the most common length above 0; of equally common ones the largest.
+
+    0 if there is none.
+    """
     values, counts = np.unique(found[found > 0], return_counts=True)
     return int(values[counts == counts.max()].max()) if len(values) else 0
 
 
 def _check_files(source: ParquetSource, found: np.ndarray, dim: int) -> None:
-    """Raise `BadInput` for a file whose vectors are all of another length: it is no invalid row, it is another model's file."""
+    """Raise `BadInput` for a file whose vectors are all of another length.
+
+    It is no invalid row, it is another model's file.
+    """
     dims_at, start = [], 0
     for footer in source.footers:
         dims_at.append(
-            (footer.file, _common_length(found[start : start + footer.rows]), bool((found[start : start + footer.rows] == dim).any()))
+            (
+                footer.file,
+                _common_length(found[start : start + footer.rows]),
+                bool((found[start : start + footer.rows] == dim).any()),
+            )
         )
         start += footer.rows
     right = next((file for file, _, has in dims_at if has), "")
@@ -113,8 +146,13 @@ def _invalid(ids: ItemIds, verdicts: Verdicts, dim: int, dtype: str) -> dict[int
     return why
 
 
-def _duplicates(source: ParquetSource, ids: ItemIds, ordered: np.ndarray, hashes: np.ndarray) -> dict[int, str]:
-    """Return row number → reason for the rows that go because of their id; the one that stays has their stored bytes."""
+def _duplicates(
+    source: ParquetSource, ids: ItemIds, ordered: np.ndarray, hashes: np.ndarray
+) -> dict[int, str]:
+    """Return row number → reason for the rows that go because of their id.
+
+    The one that stays has their stored bytes.
+    """
     why: dict[int, str] = {}
     for group in ids.duplicates(ordered):
         same = (hashes[group] == hashes[group[0]]).all()
@@ -132,12 +170,21 @@ def _table(source: ParquetSource, ids: ItemIds, why: dict[int, str]) -> pa.Table
     nameless = set(ids.null.tolist()) | set(ids.too_large.tolist())
     places = [source.place(row) for row in rows.tolist()]
     columns = [
-        [None if row in nameless else text for row, text in zip(rows.tolist(), ids.text(rows), strict=True)],
+        [
+            None if row in nameless else text
+            for row, text in zip(rows.tolist(), ids.text(rows), strict=True)
+        ],
         *zip(*places, strict=True),
         [why[row] for row in rows.tolist()],
     ]
     return (
-        pa.table([pa.array(list(column), kind.type) for column, kind in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+        pa.table(
+            [
+                pa.array(list(column), kind.type)
+                for column, kind in zip(columns, SCHEMA, strict=True)
+            ],
+            schema=SCHEMA,
+        )
         if len(rows)
         else empty_table()
     )

@@ -15,7 +15,8 @@ BLOCK_VALUES = 1 << 16
 
 
 SMALLEST, LARGEST = 1e-18, 1e17
-"""A vector's largest value has to be in between, in size, or distances overflow or vanish in float32 and all codes come out the same."""
+"""A vector's largest value has to be in between, in size, or distances overflow or vanish in
+float32 and all codes come out the same."""
 
 
 class Reason(IntEnum):
@@ -34,7 +35,9 @@ class Reason(IntEnum):
     EXTREME = 10
 
     def text(self, length: int, dim: int, dtype: str) -> str:
-        """Say it in words: what was found, of a row of `length` where `dim` is right and which is stored as `dtype`."""
+        """Say it in words: what was found, of a row of `length` where `dim` is right and which is
+        stored as `dtype`.
+        """
         return {
             Reason.NULL_VECTOR: "the vector is null",
             Reason.EMPTY_VECTOR: "the vector is empty",
@@ -43,9 +46,17 @@ class Reason(IntEnum):
             Reason.NAN: "a value in the vector is NaN",
             Reason.INFINITE: "a value in the vector is infinite",
             Reason.OVERFLOW: f"a value in the vector is too large for {dtype}",
-            Reason.VANISHED: f"the vector is not zero, but too small for {dtype}, which makes it zero",
-            Reason.EXTREME: f"the largest value is not between {SMALLEST:g} and {LARGEST:g} in size, so that distances are lost in float32",
-            Reason.ZERO: "the vector is zero, and a zero vector cannot be normalised (tokenizer.preprocess.normalize)",
+            Reason.VANISHED: (
+                f"the vector is not zero, but too small for {dtype}, which makes it zero"
+            ),
+            Reason.EXTREME: (
+                f"the largest value is not between {SMALLEST:g} and {LARGEST:g} in size, so that"
+                " distances are lost in float32"
+            ),
+            Reason.ZERO: (
+                "the vector is zero, and a zero vector cannot be normalised"
+                " (tokenizer.preprocess.normalize)"
+            ),
         }[self]
 
 
@@ -53,7 +64,8 @@ class Checked(NamedTuple):
     """Rows as they are stored, and what is wrong with them."""
 
     vectors: np.ndarray
-    """Shape (m, D), C-contiguous, in the storage type, without −0; zeros where the row is not of D dimensions."""
+    """Shape (m, D), C-contiguous, in the storage type, without −0; zeros where the row is not of D
+    dimensions."""
 
     hashes: np.ndarray
     """Shape (m,), uint64: `hashing.vector_hash` of `vectors`."""
@@ -63,7 +75,10 @@ class Checked(NamedTuple):
 
 
 def lengths(column: pa.Array) -> np.ndarray:
-    """Return the number of dimensions of each row of a vector column: shape (m,), int64, −1 where the vector is null."""
+    """Return the number of dimensions of each row of a vector column.
+
+    Shape (m,), int64, −1 where the vector is null.
+    """
     if pa.types.is_fixed_size_list(column.type):
         sizes = np.full(len(column), column.type.list_size, dtype=np.int64)
     else:
@@ -87,10 +102,14 @@ def check(column: pa.Array, dim: int, dtype: str, *, nonzero: bool) -> Checked:
         return _check_values(column.flatten(), dim, dtype, nonzero)
     vectors = np.zeros((len(column), dim), dtype=dtype)
     hashes = np.zeros(len(column), dtype=np.uint64)
-    reasons = np.select([sizes < 0, sizes == 0], [Reason.NULL_VECTOR, Reason.EMPTY_VECTOR], Reason.RAGGED).astype(np.uint8)
+    reasons = np.select(
+        [sizes < 0, sizes == 0], [Reason.NULL_VECTOR, Reason.EMPTY_VECTOR], Reason.RAGGED
+    ).astype(np.uint8)
     fits = sizes == dim
     if fits.any():
-        vectors[fits], hashes[fits], reasons[fits] = _check_values(column.filter(pa.array(fits)).flatten(), dim, dtype, nonzero)
+        vectors[fits], hashes[fits], reasons[fits] = _check_values(
+            column.filter(pa.array(fits)).flatten(), dim, dtype, nonzero
+        )
     return Checked(vectors, hashes, reasons)
 
 
@@ -115,8 +134,13 @@ def _stored(given: np.ndarray, dtype: str) -> np.ndarray:
     return vectors
 
 
-def _mark_values(reasons: np.ndarray, given: np.ndarray, vectors: np.ndarray, values: pa.Array) -> None:
-    """Mark the rows with values that are null, NaN, infinite, too large or too small; a sound batch costs one look at each value."""
+def _mark_values(
+    reasons: np.ndarray, given: np.ndarray, vectors: np.ndarray, values: pa.Array
+) -> None:
+    """Mark the rows with values that are null, NaN, infinite, too large or too small.
+
+    A sound batch costs one look at each value.
+    """
     block = max(1, BLOCK_VALUES // vectors.shape[1])
     for start in range(0, len(vectors), block):
         rows = slice(start, start + block)
@@ -134,9 +158,14 @@ def _mark_values(reasons: np.ndarray, given: np.ndarray, vectors: np.ndarray, va
         reasons[nulls.any(axis=1)] = Reason.NULL_VALUE
 
 
-def _mark_zeros(reasons: np.ndarray, given: np.ndarray, vectors: np.ndarray, hashes: np.ndarray, nonzero: bool) -> None:
+def _mark_zeros(
+    reasons: np.ndarray, given: np.ndarray, vectors: np.ndarray, hashes: np.ndarray, nonzero: bool
+) -> None:
     """Mark zero rows, found by their hash and then looked at."""
-    candidates = np.flatnonzero((hashes == vector_hash(np.zeros((1, vectors.shape[1]), vectors.dtype))) & (reasons == Reason.NONE))
+    candidates = np.flatnonzero(
+        (hashes == vector_hash(np.zeros((1, vectors.shape[1]), vectors.dtype)))
+        & (reasons == Reason.NONE)
+    )
     zero = candidates[~vectors[candidates].any(axis=1)]
     if nonzero:
         reasons[zero] = Reason.ZERO

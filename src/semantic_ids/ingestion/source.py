@@ -1,4 +1,7 @@
-"""Where the embeddings come from: a parquet file, a folder, a glob or a URL; what their footers say; and their rows, in small batches."""
+"""Where the embeddings come from: a parquet file, a folder, a glob or a URL.
+
+What their footers say; and their rows, in small batches.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,8 @@ class Footer:
         file: Path or URL.
         schema: Its columns and their types.
         group_rows: Rows of each row group.
-        bytes: Path of a column, such as `embedding.list.element` → about how many bytes its row groups take together when decoded.
+        bytes: Path of a column, such as `embedding.list.element` → about how many bytes its row
+            groups take together when decoded.
     """
 
     file: str
@@ -66,7 +70,9 @@ class Footer:
 
     def column_bytes(self, name: str) -> int:
         """About how many bytes a column takes when decoded."""
-        return sum(size for path, size in self.bytes.items() if path == name or path.startswith(f"{name}."))
+        return sum(
+            size for path, size in self.bytes.items() if path == name or path.startswith(f"{name}.")
+        )
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,9 @@ class ParquetSource:
     """Parquet files under one location; nothing is read before it is asked for.
 
     Attributes:
-        location: A file, a folder, a glob or an fsspec URL. In a folder that has a file `favourite`, only that file counts; otherwise every
-            `*.parquet` in it that is not hidden and does not start with `_`, by name.
+        location: A file, a folder, a glob or an fsspec URL. In a folder that has a file
+            `favourite`, only that file counts; otherwise every `*.parquet` in it that is not hidden
+            and does not start with `_`, by name.
         favourite: See above.
         parameter: The runtime parameter that gives the location; it is named in errors.
     """
@@ -96,7 +103,11 @@ class ParquetSource:
         except (BadInput, MemoryError):
             raise
         except Exception as error:  # file systems behind URLs raise whatever they like
-            raise BadInput(f"cannot be looked at: {type(error).__name__}: {error}", where=self.location, do=self._elsewhere) from error
+            raise BadInput(
+                f"cannot be looked at: {type(error).__name__}: {error}",
+                where=self.location,
+                do=self._elsewhere,
+            ) from error
 
     @cached_property
     def footers(self) -> tuple[Footer, ...]:
@@ -121,12 +132,16 @@ class ParquetSource:
 
     def place(self, row: int) -> Place:
         """Return where row number `row`, counted over all files, is."""
-        file, group, _, file_start = self._groups[bisect_right(self._groups, row, key=lambda entry: entry[2]) - 1]
+        file, group, _, file_start = self._groups[
+            bisect_right(self._groups, row, key=lambda entry: entry[2]) - 1
+        ]
         return Place(file, group, row - file_start)
 
     @cached_property
     def _groups(self) -> list[tuple[str, int, int, int]]:
-        """File, row group, number of its first row and of the file's first row, of every row group that has rows."""
+        """File, row group, number of its first row and of the file's first row, of every row group
+        that has rows.
+        """
         groups, start = [], 0
         for footer in self.footers:
             file_start = start
@@ -150,10 +165,17 @@ class ParquetSource:
                         yield Batch(start, batch)
                         start += len(batch)
                     if start != end:
-                        raise _unreadable(footer.file, group, f"{end - start} of its {rows} rows are missing")
+                        raise _unreadable(
+                            footer.file, group, f"{end - start} of its {rows} rows are missing"
+                        )
 
-    def head(self, n: int, columns: Sequence[str] | None = None, footer: Footer | None = None) -> pa.Table:
-        """Return the first n rows of a file (of the first one that has rows), reading no more of it than that takes."""
+    def head(
+        self, n: int, columns: Sequence[str] | None = None, footer: Footer | None = None
+    ) -> pa.Table:
+        """Return the first n rows of a file.
+
+        (of the first one that has rows), reading no more of it than that takes.
+        """
         import pyarrow as pa
 
         footer = footer or next((f for f in self.footers if f.rows), self.footers[0])
@@ -166,13 +188,17 @@ class ParquetSource:
                 raise _unreadable(footer.file, 0, str(error)) from error
         return schema.empty_table() if first is None else pa.Table.from_batches([first])
 
-    def _group(self, parquet: pq.ParquetFile, footer: Footer, group: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def _group(
+        self, parquet: pq.ParquetFile, footer: Footer, group: int, columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
         row_bytes = sum(footer.column_bytes(name) for name in columns) / max(footer.rows, 1)
         size = int(min(max(BATCH_BYTES / max(row_bytes, 1.0), 1), 1 << 16))
         try:
-            yield from parquet.iter_batches(batch_size=size, row_groups=[group], columns=list(columns))
+            yield from parquet.iter_batches(
+                batch_size=size, row_groups=[group], columns=list(columns)
+            )
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(footer.file, group, str(error)) from error
 
@@ -180,12 +206,14 @@ class ParquetSource:
     def _open(self, file: str) -> Iterator[pq.ParquetFile]:
         """Open one file without keeping what was read of it.
 
-        By default pyarrow keeps every column chunk that it has read ahead: 3.4 GB for 1,000,000 × 768. Without pre-buffering and with a
-        small read buffer it is 0.2 GB, and faster.
+        By default pyarrow keeps every column chunk that it has read ahead: 3.4 GB for 1,000,000 ×
+        768. Without pre-buffering and with a small read buffer it is 0.2 GB, and faster.
         """
         with ExitStack() as stack:
             try:
-                path = file if self.is_local else stack.enter_context(self._system[0].open(file, "rb"))
+                path = (
+                    file if self.is_local else stack.enter_context(self._system[0].open(file, "rb"))
+                )
                 parquet = stack.enter_context(_parquet(path))
             except (FileNotFoundError, IsADirectoryError) as error:
                 raise BadInput("there is no such file", where=file, do=self._elsewhere) from error
@@ -193,7 +221,10 @@ class ParquetSource:
                 raise BadInput("may not be read", where=file, do="change its rights") from error
             except Exception as error:
                 raise BadInput(
-                    f"not a whole parquet file: {error}", where=file, expected="a parquet file with its footer", do="write or copy it again"
+                    f"not a whole parquet file: {error}",
+                    where=file,
+                    expected="a parquet file with its footer",
+                    do="write or copy it again",
                 ) from error
             yield parquet
 
@@ -204,11 +235,17 @@ class ParquetSource:
             size: dict[str, int] = {}
             for column in (group.column(c) for group in groups for c in range(group.num_columns)):
                 name = column.path_in_schema
-                size[name] = size.get(name, 0) + max(column.total_uncompressed_size, 4 * column.num_values)
+                size[name] = size.get(name, 0) + max(
+                    column.total_uncompressed_size, 4 * column.num_values
+                )
             try:
                 schema = parquet.schema_arrow
             except UnicodeDecodeError as error:
-                raise BadInput(f"a column name is no text: {error}", where=file, do="write or copy the file again") from error
+                raise BadInput(
+                    f"a column name is no text: {error}",
+                    where=file,
+                    do="write or copy the file again",
+                ) from error
             return Footer(file, schema, tuple(group.num_rows for group in groups), size)
 
     @cached_property
@@ -235,32 +272,61 @@ class ParquetSource:
             return self._in_folder(system, path)
         if glob.has_magic(path):
             hidden = "" if path.rsplit("/", 1)[-1][:1] in (".", "_") else "._"
-            found = sorted(file for file in system.glob(path) if file.rsplit("/", 1)[-1][0] not in hidden and system.isfile(file))
+            found = sorted(
+                file
+                for file in system.glob(path)
+                if file.rsplit("/", 1)[-1][0] not in hidden and system.isfile(file)
+            )
             if found:
                 return found
             raise BadInput("no file matches", where=self.location, do=self._elsewhere)
-        raise BadInput(f"there is no such file{_nearest_neighbour(path) if self.is_local else ''}", where=self.location, do=self._elsewhere)
+        raise BadInput(
+            f"there is no such file{_nearest_neighbour(path) if self.is_local else ''}",
+            where=self.location,
+            do=self._elsewhere,
+        )
 
     def _in_folder(self, system: AbstractFileSystem, path: str) -> list[str]:
-        names = {file.rstrip("/").rsplit("/", 1)[-1]: file for file in system.ls(path, detail=False)}
+        names = {
+            file.rstrip("/").rsplit("/", 1)[-1]: file for file in system.ls(path, detail=False)
+        }
         if self.favourite in names:
             return [names[self.favourite]]
-        found = [names[name] for name in sorted(names) if name.endswith(".parquet") and name[0] not in "._" and system.isfile(names[name])]
+        found = [
+            names[name]
+            for name in sorted(names)
+            if name.endswith(".parquet") and name[0] not in "._" and system.isfile(names[name])
+        ]
         if not found:
-            raise BadInput("there is no parquet file in this folder", where=self.location, expected="*.parquet", do=self._elsewhere)
+            raise BadInput(
+                "there is no parquet file in this folder",
+                where=self.location,
+                expected="*.parquet",
+                do=self._elsewhere,
+            )
         return found
 
 
 def _parquet(file: str | IO[bytes]) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True)
+    return pq.ParquetFile(
+        file, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+    )
 
 
 def _unreadable(file: str, group: int, reason: str) -> BadInput:
-    return BadInput(f"cannot be read, the file is corrupt: {reason}", where=f"{file}, row group {group}", do="write or copy the file again")
+    return BadInput(
+        f"cannot be read, the file is corrupt: {reason}",
+        where=f"{file}, row group {group}",
+        do="write or copy the file again",
+    )
 
 
 def _nearest_neighbour(path: str) -> str:
     folder = Path(path).parent
-    return nearest(Path(path).name, [child.name for child in folder.iterdir()]) if folder.is_dir() else ""
+    return (
+        nearest(Path(path).name, [child.name for child in folder.iterdir()])
+        if folder.is_dir()
+        else ""
+    )

@@ -1,4 +1,7 @@
-"""Checked vectors, each with the row it belongs in: the rows of the primary layer are in the order of the item hash."""
+"""Checked vectors, each with the row it belongs in.
+
+The rows of the primary layer are in the order of the item hash.
+"""
 
 from __future__ import annotations
 
@@ -72,20 +75,36 @@ class EmbeddingStream:
             for start, batch in self._source.batches([self._options.vector_column]):
                 column = batch.column(0)
                 positions = self._positions[start : start + len(column)]
-                vectors, hashes, reasons = check(column, self.dim, self.dtype, nonzero=self._options.nonzero)
+                vectors, hashes, reasons = check(
+                    column, self.dim, self.dtype, nonzero=self._options.nonzero
+                )
                 if self._options.drop:
                     reasons[positions < 0] = 0
                 if reasons.any():
-                    refuse_rows(self._source, self._ids, start, lengths(column), reasons, self.dim, self.dtype)
+                    refuse_rows(
+                        self._source,
+                        self._ids,
+                        start,
+                        lengths(column),
+                        reasons,
+                        self.dim,
+                        self.dtype,
+                    )
                 taken = positions >= 0
-                yield StoredRows(positions, vectors, hashes) if taken.all() else StoredRows(positions[taken], vectors[taken], hashes[taken])
+                yield (
+                    StoredRows(positions, vectors, hashes)
+                    if taken.all()
+                    else StoredRows(positions[taken], vectors[taken], hashes[taken])
+                )
                 progress.advance(len(column))
 
 
 def open_stream(source: ParquetSource, options: IngestOptions) -> tuple[EmbeddingStream, pa.Table]:
-    """Check what can be told at once, read the ids, put them in order, and return the vectors as a stream.
+    """Check what can be told at once, read the ids, put them in order, and return the vectors as a
+    stream.
 
-    Where invalid rows are dropped, the vectors are read once here to find them; where they are refused, the stream does it.
+    Where invalid rows are dropped, the vectors are read once here to find them; where they are
+    refused, the stream does it.
 
     Returns:
         The stream, and the rejected rows: a table of item_id, file, row_group, row, reason.
@@ -98,18 +117,38 @@ def open_stream(source: ParquetSource, options: IngestOptions) -> tuple[Embeddin
 
     check_footers(source, options)
     ids = read_ids(source, options.id_column)
-    ordered, dim, rejected = _sort_out(source, ids, options) if options.drop else _all_rows(source, ids, options)
+    ordered, dim, rejected = (
+        _sort_out(source, ids, options) if options.drop else _all_rows(source, ids, options)
+    )
     ordered = ordered[: options.max_items]
     positions = np.full(len(ids), -1, dtype=np.int64)
     positions[ordered] = np.arange(len(ordered))
-    logger.info("%s items of %s dimensions from %s file(s)", f"{len(ordered):,}", dim, len(source.files))
-    parameters = {name: getattr(options, name) for name in ("id_column", "vector_column", "dtype", "drop", "max_items")}
-    return EmbeddingStream(
-        dim, options.dtype, ids.take(ordered), ids.hashes[ordered], parameters, source, ids, options, positions
-    ), rejected
+    logger.info(
+        "%s items of %s dimensions from %s file(s)", f"{len(ordered):,}", dim, len(source.files)
+    )
+    parameters = {
+        name: getattr(options, name)
+        for name in ("id_column", "vector_column", "dtype", "drop", "max_items")
+    }
+    return (
+        EmbeddingStream(
+            dim,
+            options.dtype,
+            ids.take(ordered),
+            ids.hashes[ordered],
+            parameters,
+            source,
+            ids,
+            options,
+            positions,
+        ),
+        rejected,
+    )
 
 
-def _all_rows(source: ParquetSource, ids: ItemIds, options: IngestOptions) -> tuple[np.ndarray, int, pa.Table]:
+def _all_rows(
+    source: ParquetSource, ids: ItemIds, options: IngestOptions
+) -> tuple[np.ndarray, int, pa.Table]:
     from semantic_ids.ingestion.check import known_dim
     from semantic_ids.ingestion.refuse import refuse_duplicates, refuse_ids
     from semantic_ids.ingestion.reject import empty_table
@@ -120,13 +159,16 @@ def _all_rows(source: ParquetSource, ids: ItemIds, options: IngestOptions) -> tu
     return ordered, known_dim(source, options) or 1, empty_table()
 
 
-def _sort_out(source: ParquetSource, ids: ItemIds, options: IngestOptions) -> tuple[np.ndarray, int, pa.Table]:
+def _sort_out(
+    source: ParquetSource, ids: ItemIds, options: IngestOptions
+) -> tuple[np.ndarray, int, pa.Table]:
     from semantic_ids.ingestion.reject import sort_out
 
     ordered, dim, rejected = sort_out(source, ids, options)
     if rejected.num_rows:
         logger.warning(
-            "%s of %s rows are invalid and left out; they are listed in 02_intermediate/rejected.parquet",
+            "%s of %s rows are invalid and left out; they are listed in"
+            " 02_intermediate/rejected.parquet",
             f"{rejected.num_rows:,}",
             f"{len(ids):,}",
         )

@@ -1,1 +1,4 @@
-"""The training kit: batches, optimizers, schedules, selection, checkpoints, several processes. It knows nothing of codebooks."""
+"""The training kit: batches, optimizers, schedules, selection, checkpoints, several processes.
+
+It knows nothing of codebooks.
+"""

@@ -1,8 +1,11 @@
-"""Rows of the training: in memory or on the device where they fit, else read from the map while others are worked on.
+"""Rows of the training: in memory or on the device where they fit, else read from the map while
+others are worked on.
 
-The order is drawn from blocks of rows that follow each other in the file: blocks come in random order, as many as a buffer holds are read
-together, and the rows of the buffer are shuffled. So a map is read in long runs. It costs no randomness: rows lie in the order of the item
-hash, so a block is a random sample already. The order is the same whether rows are held or read, and however many processes share them.
+The order is drawn from blocks of rows that follow each other in the file: blocks come in random
+order, as many as a buffer holds are read together, and the rows of the buffer are shuffled. So a
+map is read in long runs. It costs no randomness: rows lie in the order of the item hash, so a block
+is a random sample already. The order is the same whether rows are held or read, and however many
+processes share them.
 """
 
 from __future__ import annotations
@@ -45,7 +48,14 @@ class Rows:
     """
 
     def __init__(
-        self, vectors: np.ndarray, rows: np.ndarray, prepare: Prepare, device: torch.device, width: int, *, hold: bool = True
+        self,
+        vectors: np.ndarray,
+        rows: np.ndarray,
+        prepare: Prepare,
+        device: torch.device,
+        width: int,
+        *,
+        hold: bool = True,
     ) -> None:
         self.vectors, self.rows, self.prepare, self.device = vectors, rows, prepare, device
         self.held: Tensor | None = None
@@ -56,12 +66,17 @@ class Rows:
         return len(self.rows)
 
     def in_order(self, share: slice) -> Iterator[Tensor]:
-        """Yield chunks of all rows in order; of several processes, each takes every so many: `slice(number, None, count)`."""
+        """Yield chunks of all rows in order.
+
+        Of several processes, each takes every so many: `slice(number, None, count)`.
+        """
         parts = list(chunks(len(self)))[share]
         if self.held is not None:
             yield from (self.held[part] for part in parts)
             return
-        with closing(streamed(self.vectors, [self.rows[part] for part in parts], self.device)) as read:
+        with closing(
+            streamed(self.vectors, [self.rows[part] for part in parts], self.device)
+        ) as read:
             yield from (self.prepare(x) for x in read)
 
     def at(self, positions: np.ndarray) -> Tensor:
@@ -71,7 +86,10 @@ class Rows:
         return self.prepare(torch.from_numpy(self._read(positions)).to(self.device))
 
     def batches(self, windows: Iterator[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Yield the positions and rows of each batch; those of a window are read together, while the ones before are worked on."""
+        """Yield the positions and rows of each batch.
+
+        Those of a window are read together, while the ones before are worked on.
+        """
         if self.held is not None:
             for window in windows:
                 yield from ((batch, self.at(batch)) for batch in window)
@@ -80,11 +98,17 @@ class Rows:
         with closing(ahead((window, *self._sent(window, lane)) for window in windows)) as arriving:
             for window, rows, copied in arriving:
                 there = lane.receive(rows, copied) if lane and copied else rows
-                for batch, x in zip(window, there.split([len(batch) for batch in window]), strict=True):
+                for batch, x in zip(
+                    window, there.split([len(batch) for batch in window]), strict=True
+                ):
                     yield batch, self.prepare(x)
 
-    def _sent(self, window: list[np.ndarray], lane: Lane | None) -> tuple[Tensor, torch.cuda.Event | None]:
-        """Read the rows of a window and begin to send them, on a GPU from page-locked memory beside its computations."""
+    def _sent(
+        self, window: list[np.ndarray], lane: Lane | None
+    ) -> tuple[Tensor, torch.cuda.Event | None]:
+        """Read the rows of a window and begin to send them, on a GPU from page-locked memory beside
+        its computations.
+        """
         found = torch.from_numpy(self._read(np.concatenate(window)))
         if lane is None:
             return found, None
@@ -92,21 +116,28 @@ class Rows:
         return lane.send(buffer.copy_(found))
 
     def _read(self, positions: np.ndarray) -> np.ndarray:
-        """Read rows in the order of the file, and give them back in that of the positions: (m,) → (m, D) float32."""
+        """Read rows in the order of the file, and give them back in that of the positions.
+
+        (m,) → (m, D) float32.
+        """
         order = np.argsort(positions, kind="stable")
         wanted = self.rows[positions[order]]
         found = np.empty((len(positions), self.vectors.shape[1]), dtype=np.float32)
         for run in _runs(wanted):
             first, last = int(wanted[run.start]), int(wanted[run.stop - 1])
             if last - first < (run.stop - run.start) / DENSE:
-                found[order[run]] = read_rows(self.vectors, slice(first, last + 1))[wanted[run] - first]
+                found[order[run]] = read_rows(self.vectors, slice(first, last + 1))[
+                    wanted[run] - first
+                ]
             else:
                 found[order[run]] = read_rows(self.vectors, wanted[run])
         return found
 
 
 def _runs(wanted: np.ndarray) -> Iterator[slice]:
-    """Cut ascending row numbers where there is a gap of a block or more, and into pieces of a chunk."""
+    """Cut ascending row numbers where there is a gap of a block or more, and into pieces of a
+    chunk.
+    """
     gaps = np.flatnonzero(np.diff(wanted) > BLOCK_ROWS) + 1
     for start, stop in zip([0, *gaps], [*gaps, len(wanted)], strict=True):
         for piece in chunks(int(stop - start)):
@@ -114,17 +145,25 @@ def _runs(wanted: np.ndarray) -> Iterator[slice]:
 
 
 def _room(device: torch.device) -> int:
-    return int(DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else HELD_BYTES
+    return (
+        int(DEVICE_SHARE * torch.cuda.mem_get_info(device)[0])
+        if device.type == "cuda"
+        else HELD_BYTES
+    )
 
 
 def batch_sizes(count: int, batch_rows: int) -> np.ndarray:
-    """Return the rows of each batch of an epoch: as few batches as can be, as even as can be, so that none is of a few rows only."""
+    """Return the rows of each batch of an epoch.
+
+    As few batches as can be, as even as can be, so that none is of a few rows only.
+    """
     steps = -(-count // batch_rows)
     return np.diff(np.arange(steps + 1) * count // steps)
 
 
 def shuffled(count: int, batch_rows: int, generator: torch.Generator) -> Iterator[list[np.ndarray]]:
-    """Yield windows of batches that together hold each position below `count` once, in a fresh random order.
+    """Yield windows of batches that together hold each position below `count` once, in a fresh
+    random order.
 
     Args:
         count: How many rows there are.
@@ -135,7 +174,9 @@ def shuffled(count: int, batch_rows: int, generator: torch.Generator) -> Iterato
     steps, bounds = len(sizes), np.concatenate([[0], np.cumsum(sizes)])
     together = max(1, BUFFER_ROWS // batch_rows)
     blocks = list(chunks(count, BLOCK_ROWS))
-    order = _positions([blocks[number] for number in torch.randperm(len(blocks), generator=generator).tolist()])
+    order = _positions(
+        [blocks[number] for number in torch.randperm(len(blocks), generator=generator).tolist()]
+    )
     left = np.zeros(0, np.int64)
     for first in range(0, steps, together):
         last = min(first + together, steps)

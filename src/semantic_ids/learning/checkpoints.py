@@ -1,8 +1,10 @@
-"""A training that was killed goes on where it was: its state, every few epochs, in a folder of its own.
+"""A training that was killed goes on where it was.
 
-A checkpoint holds the weights, averages and flags of the network, the state of the optimiser, the epochs that may be kept, and the history.
-Random states need not be in it: every epoch begins with a seed of its own, made of the seed and its number. The schedule follows from the
-number of the step.
+Its state, every few epochs, in a folder of its own.
+
+A checkpoint holds the weights, averages and flags of the network, the state of the optimiser, the
+epochs that may be kept, and the history. Random states need not be in it: every epoch begins with a
+seed of its own, made of the seed and its number. The schedule follows from the number of the step.
 """
 
 from __future__ import annotations
@@ -52,14 +54,24 @@ class Checkpoints:
     """The checkpoints of one training: those of the same data and the same parameters.
 
     Args:
-        folder: Where the checkpoints of all trainings lie; this one's are in a folder named by its fingerprint.
+        folder: Where the checkpoints of all trainings lie; this one's are in a folder named by its
+            fingerprint.
         made_from: Name → value of all that the weights depend on, JSON-like.
         every: Epochs between two checkpoints.
         keep: How many of the last ones are kept.
-        resume: `auto` goes on from the latest that can be read, `never` begins anew; or a checkpoint, or a folder of them, to go on from.
+        resume: `auto` goes on from the latest that can be read, `never` begins anew; or a
+            checkpoint, or a folder of them, to go on from.
     """
 
-    def __init__(self, folder: str | Path, made_from: Mapping[str, Any], *, every: int = 10, keep: int = 2, resume: str = "auto") -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        made_from: Mapping[str, Any],
+        *,
+        every: int = 10,
+        keep: int = 2,
+        resume: str = "auto",
+    ) -> None:
         self.made_from = json.loads(json.dumps(made_from, default=str))
         self.folder = Path(folder) / fingerprint(self.made_from)
         self.every, self.keep, self.resume = every, keep, resume
@@ -68,7 +80,8 @@ class Checkpoints:
         """Return the checkpoint to go on from, if there is one.
 
         Raises:
-            BadInput: `resume` names a checkpoint that is not there, cannot be read, or belongs to another training.
+            BadInput: `resume` names a checkpoint that is not there, cannot be read, or belongs to
+                another training.
         """
         if self.resume == "never":
             return None
@@ -82,7 +95,11 @@ class Checkpoints:
             try:
                 return self._read(place)
             except UNREADABLE as error:
-                logger.warning("the checkpoint %s cannot be read (%s): going on from an earlier one", place, error)
+                logger.warning(
+                    "the checkpoint %s cannot be read (%s): going on from an earlier one",
+                    place,
+                    error,
+                )
         return None
 
     def is_due(self, epoch: int) -> bool:
@@ -90,24 +107,38 @@ class Checkpoints:
         return distributed.number() == 0 and epoch % self.every == 0
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, whole or not at all, and remove those that are too old. Where there is no room, the training goes on."""
+        """Write a checkpoint, whole or not at all, and remove those that are too old.
+
+        Where there is no room, the training goes on.
+        """
         place = self.folder / f"epoch-{checkpoint.epoch:05d}"
         try:
             with atomic_folder(place) as temporary:
-                save_file({name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}, temporary / TENSORS)
+                save_file(
+                    {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()},
+                    temporary / TENSORS,
+                )
                 (temporary / STATE).write_text(json.dumps(checkpoint.state), encoding="utf-8")
                 manifest = {"epoch": checkpoint.epoch, "made_from": self.made_from}
-                (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+                (temporary / MANIFEST).write_text(
+                    json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+                )
         except BadInput as error:
-            logger.warning("no checkpoint of epoch %d: %s The training goes on.", checkpoint.epoch, error)
+            logger.warning(
+                "no checkpoint of epoch %d: %s The training goes on.", checkpoint.epoch, error
+            )
             return
         found = _of(self.folder)
         made = found.index(place) + 1
-        for old in found[: max(0, made - self.keep)] + found[made:]:  # later ones are of a training that was begun anew
+        for old in (
+            found[: max(0, made - self.keep)] + found[made:]
+        ):  # later ones are of a training that was begun anew
             shutil.rmtree(old, ignore_errors=True)
 
     def check(self) -> Path:
-        """Return where the checkpoint lies that `resume` names, having read no more than whose it is; for what it raises see `latest`."""
+        """Return where the checkpoint lies that `resume` names, having read no more than whose it
+        is; for what it raises see `latest`.
+        """
         place = Path(self.resume)
         if not (place / MANIFEST).exists():
             found = _of(place)
@@ -115,40 +146,75 @@ class Checkpoints:
                 raise BadInput(
                     "there is no checkpoint",
                     where=f"tokenizer.checkpoints.resume={place}",
-                    expected=f"a folder with {MANIFEST}, {STATE} and {TENSORS}, or a folder of such folders",
-                    do="take auto to go on from the latest of this training, or never to begin anew",
+                    expected=(
+                        f"a folder with {MANIFEST}, {STATE} and {TENSORS}, or a folder of such"
+                        " folders"
+                    ),
+                    do=(
+                        "take auto to go on from the latest of this training, or never to begin"
+                        " anew"
+                    ),
                 )
             place = found[-1]
         try:
-            other = _differences(json.loads((place / MANIFEST).read_text(encoding="utf-8"))["made_from"], self.made_from)
+            other = _differences(
+                json.loads((place / MANIFEST).read_text(encoding="utf-8"))["made_from"],
+                self.made_from,
+            )
         except UNREADABLE as error:
             raise self._unreadable(place, error) from error
         if other:
-            more = f" and {len(other) - NAMED_DIFFERENCES} more" if len(other) > NAMED_DIFFERENCES else ""
+            more = (
+                f" and {len(other) - NAMED_DIFFERENCES} more"
+                if len(other) > NAMED_DIFFERENCES
+                else ""
+            )
             raise BadInput(
-                f"this checkpoint is of another training: {', '.join(other[:NAMED_DIFFERENCES])}{more}",
+                "this checkpoint is of another training:"
+                f" {', '.join(other[:NAMED_DIFFERENCES])}{more}",
                 where=f"tokenizer.checkpoints.resume={place}",
                 expected="a checkpoint of the same data and parameters",
-                do="give the same data, --env and --params as then, or begin anew with tokenizer.checkpoints.resume=never",
+                do=(
+                    "give the same data, --env and --params as then, or begin anew with"
+                    " tokenizer.checkpoints.resume=never"
+                ),
             )
         return place
 
     def _unreadable(self, place: Path, error: Exception) -> BadInput:
         return BadInput(
-            f"this checkpoint cannot be read: {error}", where=f"tokenizer.checkpoints.resume={place}", do="take an earlier one, or auto"
+            f"this checkpoint cannot be read: {error}",
+            where=f"tokenizer.checkpoints.resume={place}",
+            do="take an earlier one, or auto",
         )
 
     def _read(self, place: Path) -> Checkpoint:
         manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-        return Checkpoint(manifest["epoch"], load_file(place / TENSORS), json.loads((place / STATE).read_text(encoding="utf-8")))
+        return Checkpoint(
+            manifest["epoch"],
+            load_file(place / TENSORS),
+            json.loads((place / STATE).read_text(encoding="utf-8")),
+        )
 
 
 def _of(folder: Path) -> list[Path]:
     """Return the complete checkpoints in a folder, the earliest first."""
-    found = [place for place in folder.iterdir() if NAME.fullmatch(place.name) and (place / MANIFEST).exists()] if folder.is_dir() else []
+    found = (
+        [
+            place
+            for place in folder.iterdir()
+            if NAME.fullmatch(place.name) and (place / MANIFEST).exists()
+        ]
+        if folder.is_dir()
+        else []
+    )
     return sorted(found)
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Say which values differ."""
-    return [f"{name} was {was.get(name)}, is {now.get(name)}" for name in sorted({*was, *now}) if was.get(name) != now.get(name)]
+    return [
+        f"{name} was {was.get(name)}, is {now.get(name)}"
+        for name in sorted({*was, *now})
+        if was.get(name) != now.get(name)
+    ]

@@ -1,6 +1,9 @@
-"""Several processes that train one network, each on its share of every batch: what they tell each other.
+"""Several processes that train one network, each on its share of every batch.
 
-`torchrun` starts them and says in their surroundings which one each is. With one process nothing here does anything.
+What they tell each other.
+
+`torchrun` starts them and says in their surroundings which one each is. With one process nothing
+here does anything.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ def wanted() -> int:
 
 
 def join(device: torch.device) -> None:
-    """Join the other processes, where there are others and this one has not joined them yet; they part when the program ends."""
+    """Join the other processes, where there are others and this one has not joined them yet.
+
+    They part when the program ends.
+    """
     if wanted() < 2 or dist.is_initialized():
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -65,7 +71,10 @@ def from_first(*tensors: Tensor) -> None:
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """Return the rows of all processes, those of the first process first; each may have another number of them."""
+    """Return the rows of all processes, those of the first process first.
+
+    Each may have another number of them.
+    """
     if count() == 1:
         return rows
     sizes = torch.zeros(count(), dtype=torch.int64, device=rows.device)

@@ -29,10 +29,11 @@ class Candidate:
 
 
 class Selection:
-    """Keep the epoch of the lowest score among those whose collision rate is within a tolerance of the lowest seen.
+    """Keep the epoch of the lowest score among those whose collision rate is within a tolerance of
+    the lowest seen.
 
-    As the lowest is known only in the end, those that may still win are held: of two epochs, the one that is no better in either is
-    dropped, and so is whoever is beyond the tolerance already.
+    As the lowest is known only in the end, those that may still win are held: of two epochs, the
+    one that is no better in either is dropped, and so is whoever is beyond the tolerance already.
 
     Args:
         tolerance: How much more of the items may share their codes than at the lowest seen.
@@ -42,11 +43,20 @@ class Selection:
         self.tolerance = tolerance
         self.candidates: list[Candidate] = []
 
-    def offer(self, epoch: int, score: float, collision_rate: float, state: Mapping[str, Tensor]) -> None:
+    def offer(
+        self, epoch: int, score: float, collision_rate: float, state: Mapping[str, Tensor]
+    ) -> None:
         """Take an epoch in, of which a copy is kept if it may win."""
-        if any(held.score <= score and held.collision_rate <= collision_rate for held in self.candidates):
+        if any(
+            held.score <= score and held.collision_rate <= collision_rate
+            for held in self.candidates
+        ):
             return
-        kept = [held for held in self.candidates if held.score < score or held.collision_rate < collision_rate]
+        kept = [
+            held
+            for held in self.candidates
+            if held.score < score or held.collision_rate < collision_rate
+        ]
         copied = {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
         kept.append(Candidate(epoch, score, collision_rate, copied))
         most = min(held.collision_rate for held in kept) + self.tolerance
@@ -63,15 +73,24 @@ class Selection:
 
 
 def refuse_collapse(row: Mapping[str, Any], sizes: Sequence[int], items: int, least: float) -> None:
-    """Raise `BadInput` where the items of the catalogue use a level as if it had less than a share `least` of its codes."""
+    """Raise `BadInput` where the items of the catalogue use a level as if it had less than a share
+    `least` of its codes.
+    """
     for level, size in enumerate(sizes, start=1):
         possible = min(size, items)
         if row[f"perplexity.{level}"] < least * possible:
             raise BadInput(
-                f"level {level} has collapsed in epoch {row['epoch']}: {row[f'dead.{level}']} of its {size} codes are dead, and the "
-                f"catalogue uses it as if it had {row[f'perplexity.{level}']:.1f} codes",
+                f"level {level} has collapsed in epoch {row['epoch']}: {row[f'dead.{level}']} of"
+                f" its {size} codes are dead, and the catalogue uses it as if it had"
+                f" {row[f'perplexity.{level}']:.1f} codes",
                 where="tokenizer.rq_vae",
-                expected=f"a perplexity of at least {least:g} × {possible} = {least * possible:g} (collapse_below)",
-                do="take a lower learning_rate or encoder_rate, a higher reset_below or commitment, init rq_kmeans, or smaller codebooks; "
-                "if the vectors are this alike, lower collapse_below",
+                expected=(
+                    f"a perplexity of at least {least:g} × {possible} = {least * possible:g}"
+                    " (collapse_below)"
+                ),
+                do=(
+                    "take a lower learning_rate or encoder_rate, a higher reset_below or"
+                    " commitment, init rq_kmeans, or smaller codebooks; if the vectors are this"
+                    " alike, lower collapse_below"
+                ),
             )

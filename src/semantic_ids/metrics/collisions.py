@@ -17,7 +17,8 @@ def groups(codes: Codes) -> Groups:
 def _labels(codes: Codes) -> np.ndarray:
     """Return a number for each item, the same for the same codes: shape (n,), int64.
 
-    The suffix goes on top of the numbers of the groups without it, so that a wide suffix never overflows a key.
+    The suffix goes on top of the numbers of the groups without it, so that a wide suffix never
+    overflows a key.
     """
     without = keys(codes.tokenizer_codes, codes.sizes)
     if codes.levels == codes.codes.shape[1]:
@@ -26,7 +27,9 @@ def _labels(codes: Codes) -> np.ndarray:
 
 
 def collisions(same: Groups) -> dict[str, float | int]:
-    """Say how many codes are distinct, which share of the items share theirs, and how large the largest group is."""
+    """Say how many codes are distinct, which share of the items share theirs, and how large the
+    largest group is.
+    """
     return {
         "codes.unique_rate": len(same) / len(same.of_row),
         "codes.collision_rate": float(same.shared.mean()),
@@ -35,7 +38,9 @@ def collisions(same: Groups) -> dict[str, float | int]:
 
 
 def moves(codes: Codes, ids: Codes) -> dict[str, float]:
-    """Say how many IDs are distinct and how many items had to change, to leave their prefix, or to take a suffix other than 0."""
+    """Say how many IDs are distinct and how many items had to change, to leave their prefix, or to
+    take a suffix other than 0.
+    """
     changed = codes.codes != ids.tokenizer_codes
     suffixed = ids.codes[:, ids.levels :] > 0
     return {

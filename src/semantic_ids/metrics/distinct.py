@@ -13,7 +13,8 @@ class Groups:
     """n rows in g groups, which are numbered in the order of their first rows.
 
     Attributes:
-        of_row: Shape (n,): the number of each row's group. int32, which halves what these arrays take, where n allows it.
+        of_row: Shape (n,): the number of each row's group. int32, which halves what these arrays
+            take, where n allows it.
         first: Shape (g,), ascending: the first row of each group. int32 likewise.
     """
 
@@ -22,7 +23,10 @@ class Groups:
 
     @classmethod
     def of(cls, labels: np.ndarray) -> Groups:
-        """Group the rows of equal label: shape (n,), anything that sorts. Takes half the memory of `np.unique`, which returns int64."""
+        """Group the rows of equal label: shape (n,), anything that sorts.
+
+        Takes half the memory of `np.unique`, which returns int64.
+        """
         dtype = np.int32 if len(labels) <= np.iinfo(np.int32).max else np.int64
         order = np.argsort(labels, kind="stable")
         begins = _begins(labels[order])
@@ -48,13 +52,19 @@ class Groups:
         return self.sizes[self.of_row] > 1
 
     def members(self, groups: np.ndarray, most: int) -> dict[int, np.ndarray]:
-        """Return the first rows of some groups, at most so many of each, ascending: number of the group → rows."""
+        """Return the first rows of some groups, at most so many of each, ascending.
+
+        Number of the group → rows.
+        """
         asked = np.zeros(len(self), dtype=bool)
         asked[groups] = True
         rows = np.flatnonzero(asked[self.of_row])
         rows = rows[np.argsort(self.of_row[rows], kind="stable")]
         numbers, starts = np.unique(self.of_row[rows], return_index=True)
-        return {int(number): found[:most] for number, found in zip(numbers, np.split(rows, starts)[1:], strict=True)}
+        return {
+            int(number): found[:most]
+            for number, found in zip(numbers, np.split(rows, starts)[1:], strict=True)
+        }
 
 
 def distinct(labels: np.ndarray) -> int:

@@ -10,7 +10,9 @@ from semantic_ids.metrics.reconstruction import added
 from semantic_ids.progress import Progress
 
 
-def added_latent_distortion(vectors: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, unique: np.ndarray) -> float:
+def added_latent_distortion(
+    vectors: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, unique: np.ndarray
+) -> float:
     """Return the distortion that de-duplication added, as a ratio to the distortion before it.
 
     Args:
@@ -29,6 +31,8 @@ def added_latent_distortion(vectors: np.ndarray, tokenizer: Tokenizer, codes: np
             before[part] = after[part] = tokenizer.distortion(x, codes[part])
             moved = np.flatnonzero(changed[part])
             if len(moved):
-                after[part.start + moved] = tokenizer.distortion(x[moved], unique[part.start + moved])
+                after[part.start + moved] = tokenizer.distortion(
+                    x[moved], unique[part.start + moved]
+                )
             progress.advance(len(x))
     return added(float(before.sum()), float(after.sum()))

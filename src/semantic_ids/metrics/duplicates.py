@@ -14,7 +14,8 @@ from semantic_ids.metrics.distinct import Groups
 def equal_vectors(vectors: np.ndarray, vector_hashes: np.ndarray) -> Groups:
     """Group the items whose stored vectors are bit-identical, −0 read as 0.
 
-    Rows whose 64-bit hash is their own are alone; only the others are read, and told apart by a 128-bit digest of their bytes.
+    Rows whose 64-bit hash is their own are alone; only the others are read, and told apart by a
+    128-bit digest of their bytes.
 
     Args:
         vectors: Shape (n, D).
@@ -23,14 +24,18 @@ def equal_vectors(vectors: np.ndarray, vector_hashes: np.ndarray) -> Groups:
     rows = np.flatnonzero(Groups.of(vector_hashes).shared)
     labels = np.arange(len(vectors), dtype=np.int64)
     if len(rows):
-        digests = np.concatenate([_digests(read_rows(vectors, rows[part], vectors.dtype)) for part in chunks(len(rows))])
+        digests = np.concatenate(
+            [_digests(read_rows(vectors, rows[part], vectors.dtype)) for part in chunks(len(rows))]
+        )
         labels[rows] = len(vectors) + Groups.of(digests).of_row
     return Groups.of(labels)
 
 
 def _digests(vectors: np.ndarray) -> np.ndarray:
     positive = vectors + vectors.dtype.type(0)  # −0 + 0 is 0
-    return np.frombuffer(b"".join(blake2b(row.data, digest_size=16).digest() for row in positive), dtype="S16")
+    return np.frombuffer(
+        b"".join(blake2b(row.data, digest_size=16).digest() for row in positive), dtype="S16"
+    )
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,21 @@ class Duplicates:
     @classmethod
     def of(cls, same: Groups) -> Duplicates:
         """Count them in groups of equal vectors."""
-        return cls(int(same.shared.sum()), exact_rate(same), int((same.sizes > 1).sum()), int(same.sizes.max(initial=0)))
+        return cls(
+            int(same.shared.sum()),
+            exact_rate(same),
+            int((same.sizes > 1).sum()),
+            int(same.sizes.max(initial=0)),
+        )
 
     def in_words(self) -> str:
         """Say it in a sentence."""
         if not self.items:
             return "no two items have the very same vector"
         return (
-            f"{self.items:,} items ({100 * self.share:.2f} %) have a vector that another item has too (groups: {self.groups:,}, items of"
-            f" the largest: {self.largest:,}). No quantiser can tell these apart: they get different IDs in the order of the item hash"
+            f"{self.items:,} items ({100 * self.share:.2f} %) have a vector that another item has"
+            f" too (groups: {self.groups:,}, items of the largest: {self.largest:,}). No quantiser"
+            " can tell these apart: they get different IDs in the order of the item hash"
         )
 
 

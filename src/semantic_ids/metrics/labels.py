@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def join(
-    item_ids: pa.Array, items: pa.Table, *, id_column: str, columns: str | list[str], max_values: int, min_share: float
+    item_ids: pa.Array,
+    items: pa.Table,
+    *,
+    id_column: str,
+    columns: str | list[str],
+    max_values: int,
+    min_share: float,
 ) -> dict[str, np.ndarray]:
     """Find the labels of the items.
 
@@ -23,8 +29,8 @@ def join(
         item_ids: n ids of the items.
         items: The items file.
         id_column: Its column of ids.
-        columns: Names of columns, or `auto`: every text or integer column in which the items have 2 to `max_values` distinct values, and
-            at most half as many as there are items.
+        columns: Names of columns, or `auto`: every text or integer column in which the items have 2
+            to `max_values` distinct values, and at most half as many as there are items.
         max_values: Limit of `auto`.
         min_share: At least this share of the items has to be in the items file.
 
@@ -32,13 +38,20 @@ def join(
         Column → shape (n,), int64: number of each item's label, −1 where it has none.
 
     Raises:
-        BadInput: A column is missing or is no label, an id is there twice, or too few items were found.
+        BadInput: A column is missing or is no label, an id is there twice, or too few items were
+            found.
     """
     place = _places(item_ids, items, id_column, min_share)
     if columns == "auto":
-        candidates = {name: _numbers(items, name, place) for name in items.column_names if name != id_column and _is_label(items, name)}
+        candidates = {
+            name: _numbers(items, name, place)
+            for name in items.column_names
+            if name != id_column and _is_label(items, name)
+        }
         return {
-            name: numbers for name, numbers in candidates.items() if 2 <= numbers.max(initial=-1) + 1 <= min(max_values, len(numbers) // 2)
+            name: numbers
+            for name, numbers in candidates.items()
+            if 2 <= numbers.max(initial=-1) + 1 <= min(max_values, len(numbers) // 2)
         }
     for name in columns:
         _require(items, name, "evaluate.labels")
@@ -54,14 +67,22 @@ def _places(item_ids: pa.Array, items: pa.Table, id_column: str, min_share: floa
     _require_plain(items, id_column, "ingest.id_column")
     known = _text(items.column(id_column))
     _require_unique(known, f"{_file(items)}, column '{id_column}'")
-    place = pc.fill_null(pc.index_in(_text(item_ids), value_set=known, skip_nulls=True), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    place = (
+        pc.fill_null(pc.index_in(_text(item_ids), value_set=known, skip_nulls=True), -1)
+        .to_numpy(zero_copy_only=False)
+        .astype(np.int64)
+    )
     found = int((place >= 0).sum())
     if found < min_share * len(place):
         raise BadInput(
-            f"only {found:,} of {len(place):,} items are in the items file, which has {len(items):,} rows",
+            f"only {found:,} of {len(place):,} items are in the items file, which has"
+            f" {len(items):,} rows",
             where=f"{_file(items)}, column '{id_column}'",
             expected=f"at least a share of {min_share} (evaluate.min_label_share)",
-            do="give the items file that belongs to the embeddings with --params=items=PATH, or none with --params=items=none",
+            do=(
+                "give the items file that belongs to the embeddings with --params=items=PATH, or"
+                " none with --params=items=none"
+            ),
         )
     return place
 
@@ -93,7 +114,11 @@ def _require_plain(items: pa.Table, name: str, where: str) -> None:
 
     kind = items.schema.field(name).type
     if pa.types.is_nested(kind):
-        raise BadInput(f"column '{name}' of {_file(items)} is of type {kind}", where=where, expected="one value an item: text or numbers")
+        raise BadInput(
+            f"column '{name}' of {_file(items)} is of type {kind}",
+            where=where,
+            expected="one value an item: text or numbers",
+        )
 
 
 def _require_unique(ids: pa.Array, where: str) -> None:
@@ -116,7 +141,12 @@ def _is_label(items: pa.Table, name: str) -> bool:
 
     kind = items.schema.field(name).type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return (
+        pa.types.is_integer(kind)
+        or pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+    )
 
 
 def _numbers(items: pa.Table, name: str, place: np.ndarray) -> np.ndarray:

@@ -12,30 +12,38 @@ from semantic_ids.codes import ranks
 from semantic_ids.metrics.rows import ROWS, cosines
 
 MARGIN = 1e-5
-"""How much worse than the k-th best a proposal may look: several times the rounding of a float32 product of unit rows."""
+"""How much worse than the k-th best a proposal may look: several times the rounding of a float32
+product of unit rows."""
 PAIRS = 4096
 """Pairs of rows that are scored exactly at a time."""
 
 
-def nearest(queries: np.ndarray, blocks: Iterable[Callable[[], np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    queries: np.ndarray, blocks: Iterable[Callable[[], np.ndarray]], k: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the k candidates of highest cosine for each query; of equal ones the first.
 
-    A float32 matrix product proposes, a float64 product of each proposed pair decides. So equal candidates have exactly equal scores, and
-    neither the size of the blocks nor the number of threads shows in the result: a thread that does not know yet what others have found
-    proposes more than it had to.
+    A float32 matrix product proposes, a float64 product of each proposed pair decides. So equal
+    candidates have exactly equal scores, and neither the size of the blocks nor the number of
+    threads shows in the result: a thread that does not know yet what others have found proposes
+    more than it had to.
 
     Args:
         queries: Shape (q, D).
-        blocks: Functions that return consecutive candidates, each block (m, D) float32; called in threads.
+        blocks: Functions that return consecutive candidates, each block (m, D) float32; called in
+            threads.
         k: How many.
 
     Returns:
-        Candidate numbers (q, k) int64, best first, and their cosines (q, k) float64; −1 and −inf where there are fewer candidates.
+        Candidate numbers (q, k) int64, best first, and their cosines (q, k) float64; −1 and −inf
+        where there are fewer candidates.
     """
     best = _Best(len(queries), k)
     directions = _directions(queries)
 
-    def work(read: Callable[[], np.ndarray], rows: int = ROWS) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    def work(
+        read: Callable[[], np.ndarray], rows: int = ROWS
+    ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         block = read()
         worst, found = best.scores[:, -1].copy(), []
         for part in chunks(len(block), rows):
@@ -46,7 +54,9 @@ def nearest(queries: np.ndarray, blocks: Iterable[Callable[[], np.ndarray]], k: 
 
     start, blocks = 0, iter(blocks)
     with one_thread():
-        first = (work(read, CHUNK_ROWS) for read in islice(blocks, 1))  # alone, so that the others know what is good
+        first = (
+            work(read, CHUNK_ROWS) for read in islice(blocks, 1)
+        )  # alone, so that the others know what is good
         for size, query, place, score in chain(first, in_threads(work, blocks)):
             best.merge(query, start + place, score)
             start += size
@@ -79,10 +89,13 @@ def _directions(x: np.ndarray) -> np.ndarray:
     return (x / np.where(norms > 0, norms, 1.0).astype(np.float32)[:, None]).astype(np.float32)
 
 
-def _propose(directions: np.ndarray, block: np.ndarray, worst: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _propose(
+    directions: np.ndarray, block: np.ndarray, worst: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (query, place in the block) of all pairs that may be among the k best.
 
-    `worst` is each query's k-th best score so far, −inf where it has fewer: then the block's own k-th best is the bar.
+    `worst` is each query's k-th best score so far, −inf where it has fewer: then the block's own
+    k-th best is the bar.
     """
     import torch
 
@@ -96,8 +109,18 @@ def _propose(directions: np.ndarray, block: np.ndarray, worst: np.ndarray, k: in
     return hit[found[:, 0]].numpy(), found[:, 1].numpy()
 
 
-def _exact(queries: np.ndarray, block: np.ndarray, query: np.ndarray, place: np.ndarray) -> np.ndarray:
+def _exact(
+    queries: np.ndarray, block: np.ndarray, query: np.ndarray, place: np.ndarray
+) -> np.ndarray:
     """Return the cosines of pairs in float64: (p,), (p,) → (p,)."""
     parts = range(0, len(query), PAIRS)
     pairs = ((query[i : i + PAIRS], place[i : i + PAIRS]) for i in parts)
-    return np.concatenate([np.zeros(0), *(cosines(queries[q].astype(np.float64), block[p].astype(np.float64)) for q, p in pairs)])
+    return np.concatenate(
+        [
+            np.zeros(0),
+            *(
+                cosines(queries[q].astype(np.float64), block[p].astype(np.float64))
+                for q, p in pairs
+            ),
+        ]
+    )

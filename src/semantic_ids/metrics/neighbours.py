@@ -17,12 +17,19 @@ NEIGHBOURS = 10
 
 
 def recall(
-    vectors: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, same_vector: Groups, same_codes: Groups, queries: int
+    vectors: np.ndarray,
+    tokenizer: Tokenizer,
+    codes: np.ndarray,
+    same_vector: Groups,
+    same_codes: Groups,
+    queries: int,
 ) -> float | None:
-    """Return which share of an item's 10 nearest original neighbours is among its 10 nearest decoded ones.
+    """Return which share of an item's 10 nearest original neighbours is among its 10 nearest
+    decoded ones.
 
-    Queries and candidates are both decoded from their codes, an item is no neighbour of itself, nearness is the cosine, and of equally near
-    items the first row counts. The decoded side knows codes alone, so candidates are quantised as the queries are.
+    Queries and candidates are both decoded from their codes, an item is no neighbour of itself,
+    nearness is the cosine, and of equally near items the first row counts. The decoded side knows
+    codes alone, so candidates are quantised as the queries are.
 
     Args:
         vectors: Shape (n, D), rows in the order of the item hash.
@@ -33,32 +40,45 @@ def recall(
         queries: How many items to ask for, the first ones.
 
     Returns:
-        The mean over the queries; with fewer than 11 items of all the others, and None where there is no other.
+        The mean over the queries; with fewer than 11 items of all the others, and None where there
+        is no other.
     """
     k = min(NEIGHBOURS, len(vectors) - 1)
     if k < 1:
         return None
     asked = np.arange(min(queries, len(vectors)))
-    originals = _blocks("evaluate: nearest originals", same_vector, lambda rows: read_rows(vectors, rows))
-    decoded = _blocks("evaluate: nearest decoded", same_codes, lambda rows: tokenizer.decode(codes[rows]))
+    originals = _blocks(
+        "evaluate: nearest originals", same_vector, lambda rows: read_rows(vectors, rows)
+    )
+    decoded = _blocks(
+        "evaluate: nearest decoded", same_codes, lambda rows: tokenizer.decode(codes[rows])
+    )
     before = nearest_items(read_rows(vectors, asked), originals, same_vector, k)
     after = nearest_items(tokenizer.decode(codes[asked]), decoded, same_codes, k)
-    return float(np.mean([len(np.intersect1d(b, a)) for b, a in zip(before, after, strict=True)]) / k)
+    return float(
+        np.mean([len(np.intersect1d(b, a)) for b, a in zip(before, after, strict=True)]) / k
+    )
 
 
-def _blocks(label: str, same: Groups, read: Callable[[np.ndarray], np.ndarray]) -> Iterator[Callable[[], np.ndarray]]:
-    """Yield functions that read one vector of each group, in the order of the groups, as float32 blocks (m, D)."""
+def _blocks(
+    label: str, same: Groups, read: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[Callable[[], np.ndarray]]:
+    """Yield functions that read one vector of each group, in the order of the groups, as float32
+    blocks (m, D).
+    """
     with Progress(label, total=len(same)) as progress:
         for part in chunks(len(same), CHUNK_ROWS):
             yield partial(read, same.first[part])
             progress.advance(part.stop - part.start)
 
 
-def nearest_items(queries: np.ndarray, blocks: Iterator[Callable[[], np.ndarray]], same: Groups, k: int) -> np.ndarray:
+def nearest_items(
+    queries: np.ndarray, blocks: Iterator[Callable[[], np.ndarray]], same: Groups, k: int
+) -> np.ndarray:
     """Find the k items nearest to each of the first items, by (cosine, row), itself left out.
 
-    The k + 1 nearest groups, equals in the order of their first rows, hold the k + 1 nearest items: each group that comes before an item's
-    brings at least one item that comes before it.
+    The k + 1 nearest groups, equals in the order of their first rows, hold the k + 1 nearest items:
+    each group that comes before an item's brings at least one item that comes before it.
 
     Args:
         queries: Shape (q, D): vectors of rows 0 … q − 1.
@@ -71,10 +91,18 @@ def nearest_items(queries: np.ndarray, blocks: Iterator[Callable[[], np.ndarray]
     """
     groups, scores = nearest(queries, blocks, k + 1)
     members = same.members(np.unique(groups[groups >= 0]), k + 1)
-    return np.stack([_expand(groups[row], scores[row], members, row, k) for row in range(len(queries))])
+    return np.stack(
+        [_expand(groups[row], scores[row], members, row, k) for row in range(len(queries))]
+    )
 
 
-def _expand(groups: np.ndarray, scores: np.ndarray, members_of: Mapping[int, np.ndarray], itself: int, k: int) -> np.ndarray:
+def _expand(
+    groups: np.ndarray,
+    scores: np.ndarray,
+    members_of: Mapping[int, np.ndarray],
+    itself: int,
+    k: int,
+) -> np.ndarray:
     """Turn the nearest groups of an item into its k nearest items."""
     members = [members_of[group] for group in groups[groups >= 0].tolist()]
     rows = np.concatenate(members)

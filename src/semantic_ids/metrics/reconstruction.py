@@ -1,7 +1,7 @@
 """How much of the vectors is left in the codes.
 
-`relative_mse` is Σ‖x − x̂‖² / Σ‖x − mean‖², the share of the variance that is lost. Where the tokenizer brings vectors to unit length, x is
-brought there too, for a norm is not in the codes.
+`relative_mse` is Σ‖x − x̂‖² / Σ‖x − mean‖², the share of the variance that is lost. Where the
+tokenizer brings vectors to unit length, x is brought there too, for a norm is not in the codes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from semantic_ids.progress import Progress
 class Spread:
     """Σ‖x − mean‖² of the vectors added, in one pass.
 
-    The sums are of differences from a point near the mean, so that a large common offset does no harm (Chan, Golub and LeVeque, "Algorithms
-    for computing the sample variance", The American Statistician 37(3), 1983).
+    The sums are of differences from a point near the mean, so that a large common offset does no
+    harm (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", The American
+    Statistician 37(3), 1983).
 
     Args:
         near: Shape (D,): a point near the mean.
@@ -46,13 +47,21 @@ class Spread:
     def without(self, part: Spread) -> Spread:
         """Return the spread of the vectors that are here and not in a part of them."""
         rest = Spread(self._near)
-        rest._first, rest._second, rest.count = self._first - part._first, self._second - part._second, self.count - part.count
+        rest._first, rest._second, rest.count = (
+            self._first - part._first,
+            self._second - part._second,
+            self.count - part.count,
+        )
         return rest
 
     @property
     def total(self) -> float:
         """Σ‖x − mean‖², the mean being that of the vectors added."""
-        return max(0.0, self._second - float(self._first @ self._first) / self.count) if self.count else 0.0
+        return (
+            max(0.0, self._second - float(self._first @ self._first) / self.count)
+            if self.count
+            else 0.0
+        )
 
 
 @dataclass(frozen=True)
@@ -78,17 +87,26 @@ class Reconstruction:
     spread_held_out: Spread
 
     def metrics(self) -> dict[str, float | str]:
-        """Return the metrics of the room; that of the validation items only where there are some."""
+        """Return the metrics of the room.
+
+        That of the validation items only where there are some.
+        """
         fitted = ~self.held_out
         metrics: dict[str, float | str] = {
             "reconstruction.space": self.space,
             "reconstruction.relative_mse": ratio(float(self.error.sum()), self.spread.total),
-            "reconstruction.relative_mse_fitted": ratio(float(self.error[fitted].sum()), self.spread.without(self.spread_held_out).total),
-            "reconstruction.relative_mse_unique": ratio(float(self.error_unique.sum()), self.spread.total),
+            "reconstruction.relative_mse_fitted": ratio(
+                float(self.error[fitted].sum()), self.spread.without(self.spread_held_out).total
+            ),
+            "reconstruction.relative_mse_unique": ratio(
+                float(self.error_unique.sum()), self.spread.total
+            ),
             "reconstruction.cosine": float(self.cosine.mean()),
         }
         if self.held_out.any():
-            metrics["reconstruction.relative_mse_validation"] = ratio(float(self.error[self.held_out].sum()), self.spread_held_out.total)
+            metrics["reconstruction.relative_mse_validation"] = ratio(
+                float(self.error[self.held_out].sum()), self.spread_held_out.total
+            )
         return metrics
 
     @property
@@ -102,7 +120,13 @@ def added(before: float, after: float) -> float:
     return 0.0 if before == after else ratio(after, before) - 1.0
 
 
-def reconstruct(vectors: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, unique: np.ndarray, held_out: np.ndarray) -> Reconstruction:
+def reconstruct(
+    vectors: np.ndarray,
+    tokenizer: Tokenizer,
+    codes: np.ndarray,
+    unique: np.ndarray,
+    held_out: np.ndarray,
+) -> Reconstruction:
     """Decode every item and compare it with its vector, in one pass.
 
     Args:
@@ -133,12 +157,23 @@ def reconstruct(vectors: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, un
             spread.include(of_all)
             spread_held_out.include(of_held_out)
             progress.advance(done)
-    return Reconstruction("unit" if tokenizer.normalizes else "input", error, error_unique, cosine, held_out, spread, spread_held_out)
+    return Reconstruction(
+        "unit" if tokenizer.normalizes else "input",
+        error,
+        error_unique,
+        cosine,
+        held_out,
+        spread,
+        spread_held_out,
+    )
 
 
 @dataclass(frozen=True)
 class _Decoded:
-    """Some rows, decoded from the codes; and those among them whose unique codes are others, decoded from these."""
+    """Some rows, decoded from the codes.
+
+    And those among them whose unique codes are others, decoded from these.
+    """
 
     rows: slice
     vectors: np.ndarray
@@ -159,7 +194,9 @@ def _decoded(tokenizer: Tokenizer, codes: np.ndarray, unique: np.ndarray) -> Ite
 
 
 def relative_mse(vectors: np.ndarray, tokenizer: Tokenizer, rows: np.ndarray) -> float:
-    """Encode, decode and compare some items: Σ‖x − x̂‖² / Σ‖x − mean‖² over them, the mean being theirs.
+    """Encode, decode and compare some items.
+
+    Σ‖x − x̂‖² / Σ‖x − mean‖² over them, the mean being theirs.
 
     Args:
         vectors: Shape (n, D).

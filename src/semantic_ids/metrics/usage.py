@@ -15,8 +15,9 @@ def code_counts(codes: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
 def usage(counts: Sequence[np.ndarray]) -> dict[str, float | int]:
     """Say how the codebooks are used. Levels are counted from 1.
 
-    With p the shares of the codes, the perplexity is exp(−Σ p log p): how many evenly used codes would carry as much (Jelinek et al.,
-    JASA 62(S1), 1977). The entropy ratio is −Σ p log p / log K, and 1 for a codebook of a single code. The
+    With p the shares of the codes, the perplexity is exp(−Σ p log p): how many evenly used codes
+    would carry as much (Jelinek et al., JASA 62(S1), 1977). The entropy ratio is −Σ p log p / log
+    K, and 1 for a codebook of a single code. The
     fullest code is counted as a multiple of the mean, n / K.
 
     Args:
@@ -27,7 +28,9 @@ def usage(counts: Sequence[np.ndarray]) -> dict[str, float | int]:
         entropy = _entropy(count)
         metrics[f"codes.usage.{level}"] = float((count > 0).mean())
         metrics[f"codes.perplexity.{level}"] = float(np.exp(entropy))
-        metrics[f"codes.entropy_ratio.{level}"] = entropy / float(np.log(len(count))) if len(count) > 1 else 1.0
+        metrics[f"codes.entropy_ratio.{level}"] = (
+            entropy / float(np.log(len(count))) if len(count) > 1 else 1.0
+        )
         metrics[f"codes.dead.{level}"] = int((count == 0).sum())
         metrics[f"codes.fullest.{level}"] = float(count.max() / count.mean())
     return metrics

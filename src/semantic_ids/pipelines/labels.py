@@ -1,4 +1,7 @@
-"""The labels of the items, as the stages read them: `ingest` to refuse a wrong file before any training, `evaluate` to use it."""
+"""The labels of the items, as the stages read them.
+
+`ingest` to refuse a wrong file before any training, `evaluate` to use it.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,12 @@ from typing import Any
 from semantic_ids.parameters import EvaluateParameters
 
 
-def labels_of(item_ids: Any, items: Any, id_column: str, evaluate: EvaluateParameters) -> dict[str, Any]:
-    """Find the labels of the items: see `metrics.labels.join`; nothing where there is no items file.
+def labels_of(
+    item_ids: Any, items: Any, id_column: str, evaluate: EvaluateParameters
+) -> dict[str, Any]:
+    """Find the labels of the items: see `metrics.labels.join`.
+
+    Nothing where there is no items file.
 
     Args:
         item_ids: n ids, a pyarrow array.

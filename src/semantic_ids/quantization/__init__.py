@@ -1,1 +1,4 @@
-"""Residual quantisation on tensors: k-means, beam search, refinement, balance. It knows nothing of items or files."""
+"""Residual quantisation on tensors: k-means, beam search, refinement, balance.
+
+It knows nothing of items or files.
+"""

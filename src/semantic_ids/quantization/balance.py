@@ -1,11 +1,13 @@
 """Balance: prices that keep codes from being too full.
 
-Codes of least error of which none has more than so many items: a problem with one constraint a code, whose Lagrange multipliers are prices
-≥ 0, one a code. With them each item takes for itself what is best for it, the prices of its codes added to the squared error (H. Everett,
-Operations Research 11(3), 1963). So codes stay a function of the item alone, and new items find the prices in place. The dual problem is
-concave and load − limit one of its supergradients: the price of a code that is too full is raised, that of one with room to spare is
-lowered. Each price has a step of its own, which grows as long as the price keeps its direction and shrinks when it turns (M. Riedmiller and
-H. Braun, IEEE International Conference on Neural Networks, 1993).
+Codes of least error of which none has more than so many items: a problem with one constraint a
+code, whose Lagrange multipliers are prices ≥ 0, one a code. With them each item takes for itself
+what is best for it, the prices of its codes added to the squared error (H. Everett, Operations
+Research 11(3), 1963). So codes stay a function of the item alone, and new items find the prices in
+place. The dual problem is concave and load − limit one of its supergradients: the price of a code
+that is too full is raised, that of one with room to spare is lowered. Each price has a step of its
+own, which grows as long as the price keeps its direction and shrinks when it turns (M. Riedmiller
+and H. Braun, IEEE International Conference on Neural Networks, 1993).
 """
 
 from __future__ import annotations
@@ -27,13 +29,16 @@ logger = logging.getLogger(__name__)
 FOLLOWED_ROUNDS, SETTLED_ROUNDS = 16, 24
 """Rounds in which codebooks and prices follow each other, and rounds of prices alone, at most."""
 AIM = 0.97
-"""Prices aim at this share of the limit: what they then still miss is within it, and so is a little more of what new items add."""
+"""Prices aim at this share of the limit: what they then still miss is within it, and so is a little
+more of what new items add."""
 FIRST_STEP, LEAST_STEP = 0.1, 1e-4
-"""Steps of the prices, in units of the mean squared error: the first one, and the shortest; the longest is 1."""
+"""Steps of the prices, in units of the mean squared error: the first one, and the shortest; the
+longest is 1."""
 FASTER, SLOWER = 1.2, 0.6
 """What a step is multiplied by where a price keeps its direction, and where it turns."""
 PUSH, HARDER, SOFTER = 0.005, 1.5, 0.5
-"""The first push to a code that is still too full in the end, in the same unit, and what it is multiplied by in the next round."""
+"""The first push to a code that is still too full in the end, in the same unit, and what it is
+multiplied by in the next round."""
 
 
 class Prices:
@@ -42,7 +47,8 @@ class Prices:
     Args:
         z: Items to be balanced, shape (n, d).
         sizes: Size of each level's codebook.
-        balance: How full a code may be, as a multiple of the mean n / K_l; rounded up to whole items.
+        balance: How full a code may be, as a multiple of the mean n / K_l; rounded up to whole
+            items.
         unit: A mean squared error: what steps are counted in.
 
     Attributes:
@@ -65,43 +71,70 @@ class Prices:
         return math.ceil(self.balance * self.items / size)
 
     def follow(self, codes: Tensor, rows: Tensor | None = None) -> None:
-        """Raise the prices of full codes and lower the others', by the codes (m, L) of these rows, all if None."""
+        """Raise the prices of full codes and lower the others', by the codes.
+
+        (m, L) of these rows, all if None.
+        """
         crowd = self._crowd if rows is None else self._crowd[rows]
         for level, price in enumerate(self.levels):
             load = torch.bincount(codes[:, level], minlength=len(price)).float()
-            limit = torch.clamp(self._crowded(codes[:, level], crowd, len(price)), min=AIM * self.balance * len(codes) / len(price))
+            limit = torch.clamp(
+                self._crowded(codes[:, level], crowd, len(price)),
+                min=AIM * self.balance * len(codes) / len(price),
+            )
             wanted = (load.clamp(min=0.5) / limit).log().clamp(-1, 1)
             turned = wanted * self._turned[level]
             factor = torch.where(turned > 0, FASTER, torch.where(turned < 0, SLOWER, 1.0))
-            self._steps[level] = (self._steps[level] * factor).clamp(LEAST_STEP * self.unit, self.unit)
+            self._steps[level] = (self._steps[level] * factor).clamp(
+                LEAST_STEP * self.unit, self.unit
+            )
             raised = (price + self._steps[level] * wanted).clamp(min=0)
             self._turned[level] = torch.where((raised > 0) | (price > 0), wanted, 0.0)
             self.levels[level] = raised
 
     def push(self, codes: Tensor) -> None:
-        """Raise the prices of codes that are too full, by the codes (n, L) of all rows; leave the others."""
+        """Raise the prices of codes that are too full, by the codes (n, L) of all rows.
+
+        Leave the others.
+        """
         for level, (load, limit) in enumerate(self.loads(codes)):
             over = load > limit
-            self.levels[level] = torch.where(over, self.levels[level] + self._steps[level], self.levels[level])
+            self.levels[level] = torch.where(
+                over, self.levels[level] + self._steps[level], self.levels[level]
+            )
             factor = torch.where(over, HARDER, SOFTER)
             self._steps[level] = (self._steps[level] * factor).clamp(PUSH * self.unit, self.unit)
 
     def loads(self, codes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield, for each level, the items of each code and how many it may have: (n, L) → (K_l,), (K_l,).
+        """Yield, for each level, the items of each code and how many it may have.
 
-        Equal vectors cannot be parted, so a code may have as many items as its largest group of equal vectors.
+        (n, L) → (K_l,), (K_l,).
+
+        Equal vectors cannot be parted, so a code may have as many items as its largest group of
+        equal vectors.
         """
         for level, price in enumerate(self.levels):
             load = torch.bincount(codes[:, level], minlength=len(price))
-            yield load, self._crowded(codes[:, level], self._crowd, len(price)).clamp(min=self.most(len(price)))
+            yield (
+                load,
+                self._crowded(codes[:, level], self._crowd, len(price)).clamp(
+                    min=self.most(len(price))
+                ),
+            )
 
     def excess(self, codes: Tensor) -> float:
-        """Say how full the fullest code is, as a share of what it may have; 1 where all keep their limits."""
+        """Say how full the fullest code is, as a share of what it may have.
+
+        1 where all keep their limits.
+        """
         return max(1.0, *(float((load / limit).max()) for load, limit in self.loads(codes)))
 
     def fullest(self, codes: Tensor) -> float:
-        """Say how many items the fullest code of all levels has, as a multiple of its level's mean."""
-        return max(float(load.max()) * len(price) / len(codes) for price, (load, _) in zip(self.levels, self.loads(codes), strict=True))
+        """Return the items of the fullest code of all levels, as a multiple of its level's mean."""
+        return max(
+            float(load.max()) * len(price) / len(codes)
+            for price, (load, _) in zip(self.levels, self.loads(codes), strict=True)
+        )
 
     def report(self, codes: Tensor) -> None:
         """Warn where a code is fuller than it may be, and say why."""
@@ -112,21 +145,29 @@ class Prices:
             full, most = int(load[code]), self.most(size)
             if full > most:
                 logger.warning(
-                    "balance: code %d of level %d has %s of the %s items fitted on, %.2f times the mean; rq_kmeans.balance asks for"
-                    " at most %g. %s",
+                    "balance: code %d of level %d has %s of the %s items fitted on, %.2f times the"
+                    " mean; rq_kmeans.balance asks for at most %g. %s",
                     code,
                     level,
                     f"{full:,}",
                     f"{self.items:,}",
                     full * size / self.items,
                     self.balance,
-                    f"{int(limit[code]):,} of them have the very same vector, and no code can part them"
-                    if limit[code] > most
-                    else "Vectors may be too alike to be parted, or the limit too near the mean: a larger one may be kept",
+                    (
+                        f"{int(limit[code]):,} of them have the very same vector, and no code can"
+                        " part them"
+                        if limit[code] > most
+                        else (
+                            "Vectors may be too alike to be parted, or the limit too near the mean:"
+                            " a larger one may be kept"
+                        )
+                    ),
                 )
 
     def _crowded(self, codes: Tensor, crowd: Tensor, size: int) -> Tensor:
-        """Count the largest group of equal vectors in each code, of those groups that are larger than a limit: (m,), (m,) → (K,)."""
+        """Count the largest group of equal vectors in each code, of those groups that are larger
+        than a limit: (m,), (m,) → (K,).
+        """
         if not self._crowds:
             return torch.zeros(size, dtype=torch.int64, device=codes.device)
         among = crowd >= 0
@@ -135,18 +176,26 @@ class Prices:
 
 
 def _crowds(z: Tensor, limit: int) -> tuple[Tensor, int]:
-    """Number the groups of more than `limit` equal vectors: (n, d) → (n,) int64, −1 in no such group, and how many there are."""
-    _, group, sizes = np.unique(vector_hash(z.cpu().numpy()), return_inverse=True, return_counts=True)
+    """Number the groups of more than `limit` equal vectors.
+
+    (n, d) → (n,) int64, −1 in no such group, and how many there are.
+    """
+    _, group, sizes = np.unique(
+        vector_hash(z.cpu().numpy()), return_inverse=True, return_counts=True
+    )
     large = sizes > limit
     numbers = np.where(large, np.cumsum(large) - 1, -1)
     return torch.from_numpy(numbers[group]).to(z.device), int(large.sum())
 
 
-def alternate(z: Tensor, codebooks: list[Tensor], prices: Prices, choose: Choose, ridge: float) -> Iterator[Round]:
+def alternate(
+    z: Tensor, codebooks: list[Tensor], prices: Prices, choose: Choose, ridge: float
+) -> Iterator[Round]:
     """Let prices and codebooks follow each other.
 
-    The codebooks are solved for the balanced codes every other round only, so that the prices can keep up. A code that this draws nearer to
-    the origin is nearer to every item from then on, and its price rises by as much.
+    The codebooks are solved for the balanced codes every other round only, so that the prices can
+    keep up. A code that this draws nearer to the origin is nearer to every item from then on, and
+    its price rises by as much.
 
     Args:
         z: Shape (n, d).
@@ -163,23 +212,35 @@ def alternate(z: Tensor, codebooks: list[Tensor], prices: Prices, choose: Choose
         if number % 2:
             before = codebooks
             codebooks, reseeded = solve(z, codes, codebooks, ridge)
-            nearer = [(old.square().sum(1) - new.square().sum(1)).clamp(min=0) for old, new in zip(before, codebooks, strict=True)]
-            prices.levels = [price + gained for price, gained in zip(prices.levels, nearer, strict=True)]
+            nearer = [
+                (old.square().sum(1) - new.square().sum(1)).clamp(min=0)
+                for old, new in zip(before, codebooks, strict=True)
+            ]
+            prices.levels = [
+                price + gained for price, gained in zip(prices.levels, nearer, strict=True)
+            ]
         yield Round(codebooks, error, reseeded, fullest)
 
 
 def settle(z: Tensor, codebooks: list[Tensor], prices: Prices, choose: Choose) -> Iterator[Round]:
-    """Find prices for codebooks that stay as they are, until no code is too full; leave the best ones found in `prices`.
+    """Find prices for codebooks that stay as they are, until no code is too full.
 
-    The first half of the rounds lets prices rise and fall, the other half only pushes codes that are too full. The best are those with the
-    least full fullest code; where several keep the limits, those with the least error.
+    Leave the best ones found in `prices`.
+
+    The first half of the rounds lets prices rise and fall, the other half only pushes codes that
+    are too full. The best are those with the least full fullest code; where several keep the
+    limits, those with the least error.
     """
     best, kept = (torch.inf, torch.inf, torch.inf), prices.levels
     prices.restart(PUSH)
     for number in range(SETTLED_ROUNDS):
         quantizer = ResidualQuantizer(codebooks, prices.levels)
         codes = choose(quantizer)
-        error, excess, fullest = mean_error(z, codes, quantizer), prices.excess(codes), prices.fullest(codes)
+        error, excess, fullest = (
+            mean_error(z, codes, quantizer),
+            prices.excess(codes),
+            prices.fullest(codes),
+        )
         if (excess, error, fullest) < best:
             best, kept = (excess, error, fullest), prices.levels
         if excess <= 1 or number == SETTLED_ROUNDS - 1:

@@ -1,4 +1,7 @@
-"""k-means in torch: what codebooks start from. Needs nothing but torch, on CPU or GPU, and no more memory than the points take."""
+"""k-means in torch: what codebooks start from.
+
+Needs nothing but torch, on CPU or GPU, and no more memory than the points take.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,19 @@ GROWTH_STEPS = 10
 """Steps in which the progressive start goes from one dimension to all."""
 
 
-def kmeans(points: Tensor, size: int, generator: torch.Generator, iterations: int = 20, start: Tensor | None = None) -> Tensor:
+def kmeans(
+    points: Tensor,
+    size: int,
+    generator: torch.Generator,
+    iterations: int = 20,
+    start: Tensor | None = None,
+) -> Tensor:
     """Lloyd's algorithm; an empty cluster is set onto the point that is worst represented.
 
     Args:
         points: Shape (n, d), float32.
-        size: Number of centroids K; where there are fewer points, some centroids are copies of points.
+        size: Number of centroids K; where there are fewer points, some centroids are copies of
+            points.
         generator: CPU generator of the random start.
         iterations: Lloyd iterations.
         start: Centroids to start from, shape (K, d); random points if None.
@@ -39,15 +49,21 @@ def kmeans(points: Tensor, size: int, generator: torch.Generator, iterations: in
 
 
 def random_points(points: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Draw different points to start from: (n, d) → (K, d); where there are fewer, each as often as it takes."""
+    """Draw different points to start from: (n, d) → (K, d).
+
+    Where there are fewer, each as often as it takes.
+    """
     order = torch.randperm(len(points), generator=generator).to(points.device)
     return points[order[torch.arange(size, device=points.device) % len(points)]].clone()
 
 
 def spread_points(points: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Draw points far from each other: k-means++ (D. Arthur and S. Vassilvitskii, SODA 2007): (n, d) → (K, d).
+    """Draw points far from each other: k-means++ (D. Arthur and S. Vassilvitskii, SODA 2007).
 
-    Each next point is drawn with a probability in proportion to its squared distance to the nearest of those drawn before.
+    (n, d) → (K, d).
+
+    Each next point is drawn with a probability in proportion to its squared distance to the nearest
+    of those drawn before.
     """
     draws = torch.rand(size, generator=generator, dtype=torch.float64)
     norms = (points * points).sum(1)
@@ -55,22 +71,33 @@ def spread_points(points: Tensor, size: int, generator: torch.Generator) -> Tens
     distances = torch.full_like(norms, torch.inf)
     for draw in draws[1:]:
         last = points[chosen[-1]]
-        distances = torch.minimum(distances, (norms - 2 * (points @ last) + norms[chosen[-1]]).clamp_(min=0))
+        distances = torch.minimum(
+            distances, (norms - 2 * (points @ last) + norms[chosen[-1]]).clamp_(min=0)
+        )
         distances[chosen[-1]] = 0
-        reached = distances.double().cpu().cumsum(0)  # a GPU adds them up in another order each time
-        chosen.append(min(int(torch.searchsorted(reached, draw * reached[-1], right=True)), len(points) - 1))
+        reached = (
+            distances.double().cpu().cumsum(0)
+        )  # a GPU adds them up in another order each time
+        chosen.append(
+            min(int(torch.searchsorted(reached, draw * reached[-1], right=True)), len(points) - 1)
+        )
     return points[torch.tensor(chosen).to(points.device)].clone()
 
 
 def progressive(points: Tensor, size: int, generator: torch.Generator, iterations: int) -> Tensor:
-    """k-means in more and more dimensions, each time from the centroids found before: (n, d) → (K, d).
+    """k-means in more and more dimensions, each time from the centroids found before.
 
-    The first dimensions should be those of most variance: clusters that tell them apart are found where there is little else to follow.
-    (The progressive start of FAISS's residual quantiser, after M. Douze et al., arXiv:2401.08281.)
+    (n, d) → (K, d).
+
+    The first dimensions should be those of most variance: clusters that tell them apart are found
+    where there is little else to follow. (The progressive start of FAISS's residual quantiser,
+    after M. Douze et al., arXiv:2401.08281.)
     """
     dim = points.shape[1]
     centroids = points.new_zeros((size, 0))
-    for width in sorted({round(dim ** (step / GROWTH_STEPS)) for step in range(1, GROWTH_STEPS + 1)}):
+    for width in sorted(
+        {round(dim ** (step / GROWTH_STEPS)) for step in range(1, GROWTH_STEPS + 1)}
+    ):
         part = points[:, :width].contiguous()
         start = None
         if centroids.shape[1]:
@@ -80,7 +107,10 @@ def progressive(points: Tensor, size: int, generator: torch.Generator, iteration
 
 
 def nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each point's nearest centroid and the squared distance to it: (n, d), (K, d) → (n,), (n,)."""
+    """Return each point's nearest centroid and the squared distance to it.
+
+    (n, d), (K, d) → (n,), (n,).
+    """
     norms = (centroids * centroids).sum(1)
     codes = torch.empty(len(points), dtype=torch.int64, device=points.device)
     errors = torch.empty(len(points), device=points.device)
@@ -98,7 +128,8 @@ def nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
 def totals(points: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Sum the points of each code: (n, d), (n,) → (K, d), (K,), in the order of the points.
 
-    On a GPU the sums are products with the one-hot matrix: a scattered addition is not reproducible there.
+    On a GPU the sums are products with the one-hot matrix: a scattered addition is not reproducible
+    there.
     """
     sums, counts = torch.zeros((size, points.shape[1]), device=points.device), uses(codes, size)
     if points.device.type == "cpu":

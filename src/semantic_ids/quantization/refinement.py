@@ -1,12 +1,17 @@
-"""Refinement of all codebooks together: codes by beam search, then the codebooks that fit these codes best, and again.
+"""Refinement of all codebooks together.
 
-Given the codes, the squared error of the sums is a linear least-squares problem in the stacked codebooks (A. Babenko and V. Lempitsky, CVPR
-2014). Its normal equations have a diagonal block a level, so a sweep that solves level after level costs a few small products.
+Codes by beam search, then the codebooks that fit these codes best, and again.
 
-Rounds of that alone end in the nearest local optimum, which is a poor one: later levels are stuck with what greedy first levels left over.
-So it is preceded by annealing. Every item draws its code among those its beam ends with, the likelier the smaller the error, at a
-temperature that falls to zero: a stochastic relaxation in the sense of K. Zeger, J. Vaisey and A. Gersho (IEEE Transactions on Signal
-Processing 40(2), 1992), with the beam as the neighbourhood. Each round takes other items, as many rough rounds do more than few exact ones.
+Given the codes, the squared error of the sums is a linear least-squares problem in the stacked
+codebooks (A. Babenko and V. Lempitsky, CVPR 2014). Its normal equations have a diagonal block a
+level, so a sweep that solves level after level costs a few small products.
+
+Rounds of that alone end in the nearest local optimum, which is a poor one: later levels are stuck
+with what greedy first levels left over. So it is preceded by annealing. Every item draws its code
+among those its beam ends with, the likelier the smaller the error, at a temperature that falls to
+zero: a stochastic relaxation in the sense of K. Zeger, J. Vaisey and A. Gersho (IEEE Transactions
+on Signal Processing 40(2), 1992), with the beam as the neighbourhood. Each round takes other items,
+as many rough rounds do more than few exact ones.
 """
 
 from __future__ import annotations
@@ -27,7 +32,8 @@ if TYPE_CHECKING:
     from semantic_ids.quantization.balance import Prices
 
 SWEEPS = 2
-"""Sweeps over the levels in one solution; more made no difference, as the next round goes on from there."""
+"""Sweeps over the levels in one solution; more made no difference, as the next round goes on from
+there."""
 LEAST_ANNEALED_BEAM = 5
 """Annealing draws among this many codes, also where codes are then chosen greedily."""
 
@@ -43,7 +49,8 @@ class Round:
         codebooks: L tensors (K_l, d): after the round.
         error: Mean squared error of the items of the round, before the codebooks were solved.
         reseeded: Codes that no item had, and that were set onto badly represented items.
-        fullest: Items of the fullest code of all levels, as a multiple of its level's mean; None where it is not looked after.
+        fullest: Items of the fullest code of all levels, as a multiple of its level's mean; None
+            where it is not looked after.
     """
 
     codebooks: list[Tensor]
@@ -53,7 +60,10 @@ class Round:
 
 
 def encode(z: Tensor, quantizer: ResidualQuantizer, t: int, beam: int) -> tuple[Tensor, Tensor]:
-    """Find the t best codes in each beam and their squared errors: (m, d) → (m, t', L), (m, t'), t' at most t."""
+    """Find the t best codes in each beam and their squared errors.
+
+    (m, d) → (m, t', L), (m, t'), t' at most t.
+    """
     found = min(t, _ends(quantizer.sizes, beam))
     codes = torch.empty((len(z), found, len(quantizer.sizes)), dtype=torch.int64, device=z.device)
     errors = torch.empty((len(z), found), device=z.device)
@@ -122,7 +132,8 @@ def refine(
     ridge: float,
     prices: Prices | None = None,
 ) -> Iterator[Round]:
-    """Alternate between choosing the codes of all items and solving for the codebooks, until the gain is small.
+    """Alternate between choosing the codes of all items and solving for the codebooks, until the
+    gain is small.
 
     Args:
         z: Shape (n, d).
@@ -145,25 +156,37 @@ def refine(
         yield Round(codebooks, error, reseeded)
 
 
-def solve(z: Tensor, codes: Tensor, codebooks: list[Tensor], ridge: float) -> tuple[list[Tensor], int]:
-    """Improve the codebooks for given codes: least squares with a ridge, by sweeps of block Gauss-Seidel from the codebooks at hand.
+def solve(
+    z: Tensor, codes: Tensor, codebooks: list[Tensor], ridge: float
+) -> tuple[list[Tensor], int]:
+    """Improve the codebooks for given codes.
+
+    Least squares with a ridge, by sweeps of block Gauss-Seidel from the codebooks at hand.
 
     Args:
         z: Shape (n, d).
         codes: Shape (n, L).
         codebooks: L tensors (K_l, d): where the sweeps start.
-        ridge: Weight of ‖c‖² for each codebook vector, in items: what it has learnt from m items is shrunk by m / (m + ridge). It
-            keeps codes with few items from following each of them, which new items would pay for.
+        ridge: Weight of ‖c‖² for each codebook vector, in items: what it has learnt from m items is
+            shrunk by m / (m + ridge). It keeps codes with few items from following each of them,
+            which new items would pay for.
 
     Returns:
         New codebooks, and how many codes without an item were set onto badly represented items.
     """
     sizes = [len(c) for c in codebooks]
-    sums, counts = zip(*(totals(z, codes[:, level].contiguous(), size) for level, size in enumerate(sizes)), strict=True)
+    sums, counts = zip(
+        *(totals(z, codes[:, level].contiguous(), size) for level, size in enumerate(sizes)),
+        strict=True,
+    )
     solved = [c.clone() for c in codebooks]
     with one_thread():
         together = {
-            (a, b): torch.bincount(codes[:, a] * sizes[b] + codes[:, b], minlength=sizes[a] * sizes[b]).view(sizes[a], sizes[b]).float()
+            (a, b): (
+                torch.bincount(codes[:, a] * sizes[b] + codes[:, b], minlength=sizes[a] * sizes[b])
+                .view(sizes[a], sizes[b])
+                .float()
+            )
             for a in range(len(sizes))
             for b in range(a + 1, len(sizes))
         }
@@ -172,14 +195,18 @@ def solve(z: Tensor, codes: Tensor, codebooks: list[Tensor], ridge: float) -> tu
                 rest = sums[level].clone()
                 for other in range(len(sizes)):
                     if other != level:
-                        rest -= (together[level, other] if level < other else together[other, level].T) @ solved[other]
+                        rest -= (
+                            together[level, other] if level < other else together[other, level].T
+                        ) @ solved[other]
                 used = counts[level] > 0
                 solved[level][used] = rest[used] / (counts[level][used, None] + ridge)
     return solved, _reseed(z, codes, solved, [count == 0 for count in counts])
 
 
 def _reseed(z: Tensor, codes: Tensor, codebooks: list[Tensor], dead: list[Tensor]) -> int:
-    """Set codes that no item has onto what the worst represented items have left over, each onto another item."""
+    """Set codes that no item has onto what the worst represented items have left over, each onto
+    another item.
+    """
     needed = int(sum(int(level.sum()) for level in dead))
     if not needed:
         return 0
@@ -206,7 +233,10 @@ def mean_error(z: Tensor, codes: Tensor, quantizer: ResidualQuantizer) -> float:
 
 
 def _draw(errors: Tensor, heat: float, generator: torch.Generator) -> Tensor:
-    """Draw one of the codes of each row with probability ∝ exp(−error / heat), by the Gumbel trick: (m, t) → (m,)."""
+    """Draw one of the codes of each row with probability ∝ exp(−error / heat), by the Gumbel trick.
+
+    (m, t) → (m,).
+    """
     if heat <= 0:
         return errors.argmin(1)
     waits = torch.empty(errors.shape).exponential_(generator=generator).to(errors.device)
@@ -214,12 +244,17 @@ def _draw(errors: Tensor, heat: float, generator: torch.Generator) -> Tensor:
 
 
 def _shuffled(n: int, rows: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield row numbers without end, `rows` at a time: all n in a random order before the next order begins."""
+    """Yield row numbers without end, `rows` at a time.
+
+    All n in a random order before the next order begins.
+    """
     if rows >= n:
         while True:
             yield torch.arange(n)
     while True:
-        yield from (part for part in torch.randperm(n, generator=generator).split(rows) if len(part) == rows)
+        yield from (
+            part for part in torch.randperm(n, generator=generator).split(rows) if len(part) == rows
+        )
 
 
 def _ends(sizes: list[int], beam: int) -> int:

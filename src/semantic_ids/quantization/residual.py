@@ -1,13 +1,15 @@
 """Residual quantisation: the mechanics, on tensors, of all tokenizers.
 
-Level l quantises what levels 1 … l−1 left over, so a vector is approximated by a sum of one codebook vector a level (Juang and Gray, ICASSP
-1982). With p the sum of the codes chosen so far, the error of adding code c is
+Level l quantises what levels 1 … l−1 left over, so a vector is approximated by a sum of one
+codebook vector a level (Juang and Gray, ICASSP 1982). With p the sum of the codes chosen so far,
+the error of adding code c is
 
     ‖z − p − c‖² = ‖z‖² − 2 z·p + ‖p‖²  +  ‖c‖² − 2 z·c + 2 p·c
 
-so after one product of z with all codebooks (z·c) everything is looked up in the small tables of the codebooks' own products (p·c). A beam
-of width B follows the B best prefixes from level to level (Babenko and Lempitsky, CVPR 2014); with B = 1 each level takes its nearest code.
-Shapes: m vectors, d dimensions, L levels, K_l codes at level l, B beams.
+so after one product of z with all codebooks (z·c) everything is looked up in the small tables of
+the codebooks' own products (p·c). A beam of width B follows the B best prefixes from level to level
+(Babenko and Lempitsky, CVPR 2014); with B = 1 each level takes its nearest code. Shapes: m vectors,
+d dimensions, L levels, K_l codes at level l, B beams.
 """
 
 from __future__ import annotations
@@ -21,11 +23,14 @@ import torch
 from torch import Tensor
 
 BEAM_CELLS, GPU_BEAM_CELLS = 3 << 17, 1 << 26
-"""Scores held at a time by the beam search: 1.5 MiB of float32 stay in the processor's cache; on a GPU 256 MiB keep it busy."""
+"""Scores held at a time by the beam search: 1.5 MiB of float32 stay in the processor's cache; on a
+GPU 256 MiB keep it busy."""
 LARGEST_TABLE = 1 << 26
-"""Up to so many prefixes, those that are closed are looked up in a table of one byte each; beyond, they are searched for."""
+"""Up to so many prefixes, those that are closed are looked up in a table of one byte each; beyond,
+they are searched for."""
 LEAST_BEAM_CODES = 2048
-"""The search for the t best codes covers at least this many codes a level, so that small codebooks are searched exhaustively."""
+"""The search for the t best codes covers at least this many codes a level, so that small codebooks
+are searched exhaustively."""
 
 
 @dataclass
@@ -34,7 +39,8 @@ class ResidualQuantizer:
 
     Attributes:
         codebooks: L tensors (K_l, d), on one device, float32.
-        prices: L tensors (K_l,), or none: what `encode` adds to the squared error of each code, so that full codes are taken less often.
+        prices: L tensors (K_l,), or none: what `encode` adds to the squared error of each code, so
+            that full codes are taken less often.
     """
 
     codebooks: list[Tensor]
@@ -45,15 +51,20 @@ class ResidualQuantizer:
         self.stacked = (-2 * torch.cat(self.codebooks).T).contiguous()  # (d, ΣK)
         self.norms = torch.cat([(c.double() ** 2).sum(1) for c in self.codebooks]).float()
         self.products = [
-            [(2 * a.double() @ b.double().T).float() for a in self.codebooks[:level]] for level, b in enumerate(self.codebooks)
+            [(2 * a.double() @ b.double().T).float() for a in self.codebooks[:level]]
+            for level, b in enumerate(self.codebooks)
         ]
 
     def to(self, device: torch.device) -> ResidualQuantizer:
         """Return one on another device."""
-        return ResidualQuantizer([c.to(device) for c in self.codebooks], [p.to(device) for p in self.prices])
+        return ResidualQuantizer(
+            [c.to(device) for c in self.codebooks], [p.to(device) for p in self.prices]
+        )
 
     def encode(self, z: Tensor, beam: int = 1) -> Tensor:
-        """Choose codes with a beam of this width: (m, d) → (m, L) int64. With width 1 the nearest code a level, of equal ones the first.
+        """Choose codes with a beam of this width: (m, d) → (m, L) int64.
+
+        With width 1 the nearest code a level, of equal ones the first.
 
         Nearest is what has the least squared error, with the prices added where there are any.
         """
@@ -69,39 +80,83 @@ class ResidualQuantizer:
         return (rest * rest).sum(1)
 
     def last_level_costs(self, z: Tensor, prefixes: Tensor) -> Tensor:
-        """Squared error of every last-level code under a given prefix: (m, d), (m, L−1) → (m, K_L)."""
+        """Squared error of every last-level code under a given prefix.
+
+        (m, d), (m, L−1) → (m, K_L).
+        """
         rest = z - self.decode(prefixes)
         costs = torch.addmm(self.norms[-self.sizes[-1] :], rest, self.codebooks[-1].T, alpha=-2)
         return costs.add_((rest * rest).sum(1, keepdim=True)).clamp_(min=0)
 
     def search(self, z: Tensor, t: int, beam: int, priced: bool = False) -> tuple[Tensor, Tensor]:
-        """Follow a beam to the t best codes it finds: (m, d) → (m, min(t, …), L) int64, and their error less ‖z‖², ascending."""
+        """Follow a beam to the t best codes it finds.
+
+        (m, d) → (m, min(t, …), L) int64, and their error less ‖z‖², ascending.
+        """
         offsets = self.norms + torch.cat(self.prices) if priced and self.prices else self.norms
         return self._in_blocks(z, offsets, None, t, beam)
 
-    def best_codes(self, z: Tensor, t: int, distinct_prefixes: bool = False, closed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Search the t best codes with a wide beam: (m, d) → (m, t, L) int64, (m, t) float32. See `contract.Tokenizer.candidates`."""
+    def best_codes(
+        self, z: Tensor, t: int, distinct_prefixes: bool = False, closed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Search the t best codes with a wide beam: (m, d) → (m, t, L) int64, (m, t) float32.
+
+        See `contract.Tokenizer.candidates`.
+        """
         width = max(t, LEAST_BEAM_CODES // max(self.sizes))
-        codes, scores = self._in_blocks(z, self.norms, (z * z).sum(1), t, width, distinct_prefixes, self.closed_table(closed))
+        codes, scores = self._in_blocks(
+            z, self.norms, (z * z).sum(1), t, width, distinct_prefixes, self.closed_table(closed)
+        )
         return _ordered(codes, scores, t)
 
     def _in_blocks(
-        self, z: Tensor, offsets: Tensor, norms: Tensor | None, t: int, width: int, distinct: bool = False, closed: Tensor | None = None
+        self,
+        z: Tensor,
+        offsets: Tensor,
+        norms: Tensor | None,
+        t: int,
+        width: int,
+        distinct: bool = False,
+        closed: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Search for few rows at a time, whose scores fit the cache; with no rows, for one block of none."""
+        """Search for few rows at a time, whose scores fit the cache.
+
+        With no rows, for one block of none.
+        """
         table = torch.addmm(offsets, z, self.stacked)
         cells = BEAM_CELLS if z.device.type == "cpu" else GPU_BEAM_CELLS
         rows = max(1, cells // (width * max(self.sizes)))
         found = []
         for start in range(0, max(1, len(z)), rows):
-            first = table.new_zeros(len(table[start : start + rows])) if norms is None else norms[start : start + rows]
-            found.append(self._search(table[start : start + rows].split(self.sizes, 1), first, t, width, distinct, closed))
+            first = (
+                table.new_zeros(len(table[start : start + rows]))
+                if norms is None
+                else norms[start : start + rows]
+            )
+            found.append(
+                self._search(
+                    table[start : start + rows].split(self.sizes, 1),
+                    first,
+                    t,
+                    width,
+                    distinct,
+                    closed,
+                )
+            )
         return torch.cat([codes for codes, _ in found]), torch.cat([scores for _, scores in found])
 
     def _search(
-        self, tables: Sequence[Tensor], norms: Tensor, t: int, width: int, distinct: bool, closed: Tensor | None
+        self,
+        tables: Sequence[Tensor],
+        norms: Tensor,
+        t: int,
+        width: int,
+        distinct: bool,
+        closed: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Follow the beam; `tables` hold ‖c‖² − 2 z·c of each level, `norms` what every score starts from."""
+        """Follow the beam; `tables` hold ‖c‖² − 2 z·c of each level, `norms` what every score
+        starts from.
+        """
         last = len(self.sizes) - 1
         codes: list[Tensor] = []
         scores = norms[:, None]
@@ -132,7 +187,10 @@ class ResidualQuantizer:
         return grown
 
     def _close(self, grown: Tensor, codes: list[Tensor], closed: Tensor | None) -> Tensor:
-        """Give prefixes that are closed an infinite error: (m, B, K) errors of prefixes of L − 1 levels."""
+        """Give prefixes that are closed an infinite error.
+
+        (m, B, K) errors of prefixes of L − 1 levels.
+        """
         if closed is None or not len(closed):
             return grown
         keys = torch.zeros(grown.shape[:2], dtype=torch.int64, device=grown.device)
@@ -145,9 +203,16 @@ class ResidualQuantizer:
         return grown.masked_fill_(closed[place] == keys, torch.inf)
 
     def closed_table(self, closed: Tensor | None) -> Tensor | None:
-        """Turn the keys of closed prefixes into a table of all prefixes, where that is of moderate size; a table stays as it is."""
+        """Turn the keys of closed prefixes into a table of all prefixes, where that is of moderate
+        size; a table stays as it is.
+        """
         prefixes = math.prod(self.sizes[:-1])
-        if closed is None or not len(closed) or closed.dtype == torch.bool or prefixes > LARGEST_TABLE:
+        if (
+            closed is None
+            or not len(closed)
+            or closed.dtype == torch.bool
+            or prefixes > LARGEST_TABLE
+        ):
             return closed
         table = torch.zeros(prefixes, dtype=torch.bool, device=closed.device)
         table[closed] = True
@@ -163,10 +228,13 @@ def sums(codebooks: Sequence[Tensor], codes: Tensor) -> Tensor:
 
 
 def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k least of each row, ascending, and where they are: (m, n) → two of (m, min(k, n)).
+    """Return the k least of each row, ascending, and where they are.
 
-    The row is folded into groups first. The k least are in the k groups with the least minima, so only these are looked through: several
-    times faster than to look for the k least of the whole row. The single least is the first of equal ones.
+    (m, n) → two of (m, min(k, n)).
+
+    The row is folded into groups first. The k least are in the k groups with the least minima, so
+    only these are looked through: several times faster than to look for the k least of the whole
+    row. The single least is the first of equal ones.
     """
     m, n = x.shape
     folds = _folds(n, k)
@@ -175,22 +243,33 @@ def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         return x.gather(1, where), where
     groups = n // folds
     near = _few_least(x.view(m, folds, groups).amin(1), k)
-    where = (near[:, None, :] + groups * torch.arange(folds, device=x.device)[None, :, None]).view(m, folds * k)
+    where = (near[:, None, :] + groups * torch.arange(folds, device=x.device)[None, :, None]).view(
+        m, folds * k
+    )
     values = x.gather(1, where)
     best = _few_least(values, k)
     return values.gather(1, best), where.gather(1, best)
 
 
 def least(x: Tensor) -> Tensor:
-    """Return where the least of each row is, of equal ones the first: (m, n) → (m,). numpy's is several times faster than torch's."""
-    return torch.from_numpy(x.numpy().argmin(1)) if x.device.type == "cpu" and not x.requires_grad else x.argmin(1)
+    """Return where the least of each row is, of equal ones the first: (m, n) → (m,).
+
+    Numpy's is several times faster than torch's.
+    """
+    return (
+        torch.from_numpy(x.numpy().argmin(1))
+        if x.device.type == "cpu" and not x.requires_grad
+        else x.argmin(1)
+    )
 
 
 def _few_least(x: Tensor, k: int) -> Tensor:
-    """Return where the k least of each row are, ascending, of equal ones the first: (m, n) float32 → (m, k).
+    """Return where the k least of each row are, ascending, of equal ones the first.
 
-    On a CPU a third of the time of torch's: each number becomes an integer of the same order with its place in the lower half, and numpy
-    sorts rows of integers without a branch.
+    (m, n) float32 → (m, k).
+
+    On a CPU a third of the time of torch's: each number becomes an integer of the same order with
+    its place in the lower half, and numpy sorts rows of integers without a branch.
     """
     if x.device.type != "cpu":
         return x.topk(k, dim=1, largest=False).indices
@@ -202,7 +281,10 @@ def _few_least(x: Tensor, k: int) -> Tensor:
 
 
 def _folds(n: int, k: int) -> int:
-    """Into how many parts to fold a row of n for its k least: near √(n / k), a divisor of n, 1 where it does not pay."""
+    """Into how many parts to fold a row of n for its k least.
+
+    Near √(n / k), a divisor of n, 1 where it does not pay.
+    """
     folds = math.isqrt(n // max(k, 1))
     while folds > 1 and n % folds:
         folds -= 1
@@ -210,7 +292,10 @@ def _folds(n: int, k: int) -> int:
 
 
 def _keep(grown: Tensor, codes: list[Tensor], width: int) -> tuple[list[Tensor], Tensor]:
-    """Keep the `width` best of all grown beams: (m, B, K) → codes, one (m, width) a level, and scores (m, width)."""
+    """Keep the `width` best of all grown beams.
+
+    (m, B, K) → codes, one (m, width) a level, and scores (m, width).
+    """
     m, beams, size = grown.shape
     scores, flat = smallest(grown.view(m, beams * size), width)
     parents = flat // size

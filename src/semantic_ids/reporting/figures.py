@@ -1,7 +1,8 @@
 """The figures of a run, as matplotlib figures.
 
-They are made as objects, without pyplot: nothing is shown, and nothing stays in memory behind one's back. The colours are those of
-M. Okabe and K. Ito, "Color universal design" (2008), told apart with any kind of colour vision. A figure is 900 px wide.
+They are made as objects, without pyplot: nothing is shown, and nothing stays in memory behind one's
+back. The colours are those of M. Okabe and K. Ito, "Color universal design" (2008), told apart with
+any kind of colour vision. A figure is 900 px wide.
 """
 
 from __future__ import annotations
@@ -18,25 +19,42 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT, DOTS = 9.0, 4.6, 100
-BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#555555"
+BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#555555",
+)
 COLOURS = (BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY)
 STEPS = ("epoch", "iteration")
 """Columns of a training history that count its steps."""
 TRAINING = "training"
 SPEED = ("seconds", "items_per_second")
 """Columns that tell of the machine rather than of the training: not drawn."""
-UNITS = {"objective": "share of the variance left", "imbalance": "1: even", "resets": "codes", "usage": "share of the codes"}
+UNITS = {
+    "objective": "share of the variance left",
+    "imbalance": "1: even",
+    "resets": "codes",
+    "usage": "share of the codes",
+}
 """What some columns are counted in; the others have no unit."""
 LOG_FROM = 30.0
-"""An axis is logarithmic where the largest value is this many times the smallest (or the mean, where there are zeros)."""
+"""An axis is logarithmic where the largest value is this many times the smallest (or the mean,
+where there are zeros)."""
 
 
 def training_curves(history: pa.Table) -> Figure:
-    """Draw every number that the training recorded: a panel each, a line a level where there are levels.
+    """Draw every number that the training recorded.
+
+    A panel each, a line a level where there are levels.
 
     Args:
-        history: One row an epoch (column `epoch`) or a k-means iteration (columns `level`, `iteration`). `usage.1`, `usage.2` … are one
-            panel, and so are `reconstruction` and `validation_reconstruction`.
+        history: One row an epoch (column `epoch`) or a k-means iteration (columns `level`,
+            `iteration`). `usage.1`, `usage.2` … are one panel, and so are `reconstruction` and
+            `validation_reconstruction`.
     """
     columns = _numbers(history)
     step = next((name for name in STEPS if name in columns), "step")
@@ -45,7 +63,9 @@ def training_curves(history: pa.Table) -> Figure:
     figure, panels = _figure("Training", max(1, len(curves)))
     for panel, (name, lines) in zip(panels, curves.items(), strict=False):
         for label, (steps, values) in lines.items():
-            panel.plot(steps, values, marker="." if len(steps) < 40 else None, linewidth=1.5, label=label)
+            panel.plot(
+                steps, values, marker="." if len(steps) < 40 else None, linewidth=1.5, label=label
+            )
         panel.set(title=name.replace("_", " "), xlabel=step, ylabel=UNITS.get(name, ""))
         panel.locator_params(axis="x", integer=True)
         _maybe_log(panel, np.concatenate([values for _, values in lines.values()]))
@@ -66,8 +86,18 @@ def codebook_usage(code_counts: Sequence[Sequence[int]]) -> Figure:
     for level, (panel, counts) in enumerate(zip(panels, code_counts, strict=True), start=1):
         uses = np.sort(np.asarray(counts))[::-1]
         panel.stairs(uses, np.arange(len(uses) + 1), fill=True, color=BLUE, alpha=0.75)
-        panel.axhline(uses.mean(), color=RED, linestyle="--", linewidth=1.2, label=f"even use: {uses.mean():,.1f}")
-        panel.set(title=f"level {level}: {(uses == 0).sum():,} of {len(uses):,} dead", xlabel="codes, most used first", ylabel="items")
+        panel.axhline(
+            uses.mean(),
+            color=RED,
+            linestyle="--",
+            linewidth=1.2,
+            label=f"even use: {uses.mean():,.1f}",
+        )
+        panel.set(
+            title=f"level {level}: {(uses == 0).sum():,} of {len(uses):,} dead",
+            xlabel="codes, most used first",
+            ylabel="items",
+        )
         panel.set_xlim(0, len(uses))
         if uses.max() > LOG_FROM * uses.mean():
             panel.set(yscale="log", ylim=(0.5, uses.max() * 3))
@@ -88,7 +118,12 @@ def collision_groups(groups: Mapping[str, int]) -> Figure:
     labels, numbers = _bin_sizes(groups)
     bars = panel.bar(labels, numbers, color=[GREEN if label == "1" else BLUE for label in labels])
     panel.bar_label(bars, [f"{number:,}" if number else "" for number in numbers], padding=2)
-    panel.set(xlabel="items with the same codes (1: alone)", ylabel="groups", yscale="log", ylim=(0.5, max(1, *numbers) * 4))
+    panel.set(
+        xlabel="items with the same codes (1: alone)",
+        ylabel="groups",
+        yscale="log",
+        ylim=(0.5, max(1, *numbers) * 4),
+    )
     panel.set_xlim(-0.7, max(5, len(labels)) - 0.3)
     if len(labels) > 9:
         panel.tick_params(axis="x", labelrotation=30)
@@ -123,11 +158,21 @@ def prefix_cohesion(cohesion: Mapping[str, float]) -> Figure:
     figure, (panel,) = _figure("Items that share a prefix: how alike they are", 1)
     lengths = sorted(int(p) for p in cohesion if p != "0")
     means = [cohesion[str(p)] for p in lengths]
-    panel.plot(lengths, means, color=BLUE, marker="o", linewidth=2, label="pairs that share the prefix")
+    panel.plot(
+        lengths, means, color=BLUE, marker="o", linewidth=2, label="pairs that share the prefix"
+    )
     for length, mean in zip(lengths, means, strict=True):
-        panel.annotate(f"{mean:.3f}", (length, mean), textcoords="offset points", xytext=(0, 8), ha="center")
+        panel.annotate(
+            f"{mean:.3f}", (length, mean), textcoords="offset points", xytext=(0, 8), ha="center"
+        )
     if "0" in cohesion:
-        panel.axhline(cohesion["0"], color=RED, linestyle="--", linewidth=1.5, label=f"random pairs: {cohesion['0']:.3f}")
+        panel.axhline(
+            cohesion["0"],
+            color=RED,
+            linestyle="--",
+            linewidth=1.5,
+            label=f"random pairs: {cohesion['0']:.3f}",
+        )
     panel.set(xlabel="length of the shared prefix (codes)", ylabel="mean cosine", xticks=lengths)
     panel.margins(x=0.15, y=0.2)
     panel.legend(frameon=False, loc="best")
@@ -140,7 +185,9 @@ def _figure(title: str, panels: int) -> tuple[Figure, list[Axes]]:
 
     columns = min(3, panels) if panels != 4 else 2
     rows = math.ceil(panels / columns)
-    figure = Figure(figsize=(WIDTH, HEIGHT if rows == 1 else 2.9 * rows + 0.5), dpi=DOTS, layout="constrained")
+    figure = Figure(
+        figsize=(WIDTH, HEIGHT if rows == 1 else 2.9 * rows + 0.5), dpi=DOTS, layout="constrained"
+    )
     figure.suptitle(title, fontsize=13)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for empty in axes[panels:]:
@@ -161,12 +208,22 @@ def _numbers(history: pa.Table) -> dict[str, np.ndarray]:
     """Return the columns that hold numbers, at least one of them, as float64."""
     import pyarrow as pa
 
-    numeric = [f.name for f in history.schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
-    columns = {name: history.column(name).to_numpy().astype(np.float64) for name in numeric if name not in SPEED}
+    numeric = [
+        f.name
+        for f in history.schema
+        if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)
+    ]
+    columns = {
+        name: history.column(name).to_numpy().astype(np.float64)
+        for name in numeric
+        if name not in SPEED
+    }
     return {name: values for name, values in columns.items() if np.isfinite(values).any()}
 
 
-def _curves(columns: dict[str, np.ndarray], x: np.ndarray) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+def _curves(
+    columns: dict[str, np.ndarray], x: np.ndarray
+) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Sort the numbers into panels and lines: name → label → (steps, values)."""
     levels = columns.pop("level", None)
     curves: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
@@ -174,9 +231,18 @@ def _curves(columns: dict[str, np.ndarray], x: np.ndarray) -> dict[str, dict[str
         name, _, level = column.removeprefix("validation_").partition(".")
         lines = curves.setdefault(name, {})
         if levels is None:
-            lines[f"level {level}" if level else "validation" if column.startswith("validation_") else TRAINING] = (x, values)
+            lines[
+                f"level {level}"
+                if level
+                else "validation"
+                if column.startswith("validation_")
+                else TRAINING
+            ] = (x, values)
         else:
-            lines |= {f"level {level:.0f}": (x[levels == level], values[levels == level]) for level in np.unique(levels)}
+            lines |= {
+                f"level {level:.0f}": (x[levels == level], values[levels == level])
+                for level in np.unique(levels)
+            }
     return curves
 
 

@@ -1,6 +1,9 @@
-"""What every kind of tokenizer has in common: preprocessing, residual codes of a latent vector, saving and loading.
+"""What every kind of tokenizer has in common.
 
-A kind says how a prepared vector becomes the latent vector that is quantised and back (`_to_latent`, `_from_latent`), and how it is fitted.
+Preprocessing, residual codes of a latent vector, saving and loading.
+
+A kind says how a prepared vector becomes the latent vector that is quantised and back
+(`_to_latent`, `_from_latent`), and how it is fitted.
 """
 
 from __future__ import annotations
@@ -31,9 +34,11 @@ from semantic_ids.tokenizers.registry import CONFIG_FILE, MODEL_FILE
 
 FORMAT = 1
 PREPROCESS_ROWS = 1 << 18
-"""Mean and scale are those of the first rows by item hash, at most so many: more would only take longer to read."""
+"""Mean and scale are those of the first rows by item hash, at most so many: more would only take
+longer to read."""
 LEAST_ROWS = 256
-"""Smaller batches are filled up to this many rows: matrix products round differently for very few, and codes must not depend on m."""
+"""Smaller batches are filled up to this many rows: matrix products round differently for very few,
+and codes must not depend on m."""
 
 
 class ResidualTokenizer(ABC):
@@ -69,10 +74,12 @@ class ResidualTokenizer(ABC):
         self.report: dict[str, Any] = {}
         self.provenance: Provenance | None = None
 
-    # ---- what a kind adds ---------------------------------------------------------------------------------------------------------
+    # ---- what a kind adds ------------------------------------------------------------------------
 
     @abstractmethod
-    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None) -> ResidualQuantizer:
+    def _fit(
+        self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None
+    ) -> ResidualQuantizer:
         """Fit on rows of the vectors and return the codebooks, with prices where there are any."""
 
     @property
@@ -100,7 +107,7 @@ class ResidualTokenizer(ABC):
     def _load_weights(self, weights: dict[str, Tensor]) -> None:  # noqa: B027 - nothing to load is a good answer
         """Undo `_weights`."""
 
-    # ---- the contract ---------------------------------------------------------------------------------------------------------------
+    # ---- the contract ----------------------------------------------------------------------------
 
     @property
     def normalizes(self) -> bool:
@@ -109,12 +116,17 @@ class ResidualTokenizer(ABC):
 
     @property
     def preserves_distances(self) -> bool:
-        """Whether the space that is quantised is that of decoded vectors, but for a shift and one factor for all distances."""
+        """Whether the space that is quantised is that of decoded vectors, but for a shift and one
+        factor for all distances.
+        """
         return False
 
     @property
     def width(self) -> int:
-        """Number W of dimensions of prepared vectors: `dim`, or fewer where principal axes are cut off."""
+        """Number W of dimensions of prepared vectors.
+
+        `dim`, or fewer where principal axes are cut off.
+        """
         return self.preprocessing.width
 
     @property
@@ -127,7 +139,10 @@ class ResidualTokenizer(ABC):
             "codebook_sizes": list(self.codebook_sizes),
             "seed": self.seed,
             "preprocess": asdict(self.preprocess_options),
-            "options": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.options).items()},
+            "options": {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in asdict(self.options).items()
+            },
         }
 
     def fit(
@@ -141,18 +156,23 @@ class ResidualTokenizer(ABC):
     ) -> Self:
         """Fit on `rows` of `vectors` (n, D), all if None.
 
-        Kinds that train in epochs watch `monitor_rows` and keep `checkpoints`; kinds that can are refined against the codes that `assign`
-        makes unique.
+        Kinds that train in epochs watch `monitor_rows` and keep `checkpoints`; kinds that can are
+        refined against the codes that `assign` makes unique.
 
         Raises:
-            BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, or more dimensions to keep than there are.
+            BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, or more dimensions
+                to keep than there are.
         """
         rows = np.arange(len(vectors)) if rows is None else np.asarray(rows)
         check_sizes(len(rows), self.codebook_sizes, unique=False)
         self.dim, self.checkpoints = int(vectors.shape[1]), checkpoints
-        watched = rows if monitor_rows is None or not len(monitor_rows) else np.asarray(monitor_rows)
+        watched = (
+            rows if monitor_rows is None or not len(monitor_rows) else np.asarray(monitor_rows)
+        )
         with full_precision(self.device):
-            fitted = Preprocessing.fit(vectors, rows[:PREPROCESS_ROWS], self.preprocess_options, self.device)
+            fitted = Preprocessing.fit(
+                vectors, rows[:PREPROCESS_ROWS], self.preprocess_options, self.device
+            )
             self.preprocessing = fitted.to(self.device)
             self.quantizer = self._fit(vectors, rows, watched, assign)
         return self
@@ -161,7 +181,9 @@ class ResidualTokenizer(ABC):
         """Return the codes of vectors: (m, D) → (m, L) int32."""
         vectors = self._checked(vectors)
         codes = np.empty((len(vectors), len(self.codebook_sizes)), dtype=np.int32)
-        self._each(lambda x, _: [self.quantizer.encode(self._latent(x), self.beam_size)], vectors, codes)
+        self._each(
+            lambda x, _: [self.quantizer.encode(self._latent(x), self.beam_size)], vectors, codes
+        )
         return codes
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
@@ -170,37 +192,75 @@ class ResidualTokenizer(ABC):
         vectors = np.empty((len(codes), self.dim), dtype=np.float32)
 
         def work(chosen: Tensor, _: slice) -> list[Tensor]:
-            return [self.preprocessing.undo(self._from_latent(self.quantizer.decode(_filled(chosen))))]
+            return [
+                self.preprocessing.undo(self._from_latent(self.quantizer.decode(_filled(chosen))))
+            ]
 
         self._each(work, codes, vectors, dtype=torch.int64)
         return vectors
 
     def distortion(self, vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        """Return the squared error of each vector with its codes, in the space that is quantised: (m, D), (m, L) → (m,) float32."""
-        vectors, codes = self._checked(vectors), self._checked_codes(codes, len(self.codebook_sizes))
+        """Return the squared error of each vector with its codes, in the space that is quantised.
+
+        (m, D), (m, L) → (m,) float32.
+        """
+        vectors, codes = (
+            self._checked(vectors),
+            self._checked_codes(codes, len(self.codebook_sizes)),
+        )
         errors = np.empty(len(vectors), dtype=np.float32)
-        self._each(lambda x, part: [self.quantizer.errors(self._latent(x), self._codes(codes[part]))], vectors, errors)
+        self._each(
+            lambda x, part: [self.quantizer.errors(self._latent(x), self._codes(codes[part]))],
+            vectors,
+            errors,
+        )
         return errors
 
     def level_costs(self, vectors: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
-        """Return the squared error of each last-level code under a given prefix: (m, D), (m, L−1) → (m, K_L) float32."""
-        vectors, prefixes = self._checked(vectors), self._checked_codes(prefixes, len(self.codebook_sizes) - 1)
+        """Return the squared error of each last-level code under a given prefix.
+
+        (m, D), (m, L−1) → (m, K_L) float32.
+        """
+        vectors, prefixes = (
+            self._checked(vectors),
+            self._checked_codes(prefixes, len(self.codebook_sizes) - 1),
+        )
         costs = np.empty((len(vectors), self.codebook_sizes[-1]), dtype=np.float32)
-        self._each(lambda x, part: [self.quantizer.last_level_costs(self._latent(x), self._codes(prefixes[part]))], vectors, costs)
+        self._each(
+            lambda x, part: [
+                self.quantizer.last_level_costs(self._latent(x), self._codes(prefixes[part]))
+            ],
+            vectors,
+            costs,
+        )
         return costs
 
     def candidates(
-        self, vectors: np.ndarray, t: int, *, distinct_prefixes: bool = False, closed: np.ndarray | None = None
+        self,
+        vectors: np.ndarray,
+        t: int,
+        *,
+        distinct_prefixes: bool = False,
+        closed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the t best full codes of each vector and their distortion: see `contract.Tokenizer.candidates`."""
+        """Return the t best full codes of each vector and their distortion.
+
+        See `contract.Tokenizer.candidates`.
+        """
         vectors = self._checked(vectors)
         codes = np.empty((len(vectors), t, len(self.codebook_sizes)), dtype=np.int32)
         costs = np.empty((len(vectors), t), dtype=np.float32)
-        shut = None if closed is None else torch.from_numpy(np.ascontiguousarray(closed, dtype=np.int64)).to(self.device)
+        shut = (
+            None
+            if closed is None
+            else torch.from_numpy(np.ascontiguousarray(closed, dtype=np.int64)).to(self.device)
+        )
         shut = self.quantizer.closed_table(shut)
 
         def work(x: Tensor, part: slice) -> tuple[Tensor, Tensor]:
-            return self.quantizer.best_codes(self._latent(x)[: part.stop - part.start], t, distinct_prefixes, shut)
+            return self.quantizer.best_codes(
+                self._latent(x)[: part.stop - part.start], t, distinct_prefixes, shut
+            )
 
         self._each(work, vectors, codes, costs)
         return codes, costs
@@ -215,17 +275,27 @@ class ResidualTokenizer(ABC):
 
     def save(self, directory: str | Path) -> None:
         """Write config.json and model.safetensors into an existing directory."""
-        tensors = {f"codebook.{level}": c for level, c in enumerate(self.quantizer.codebooks, start=1)}
+        tensors = {
+            f"codebook.{level}": c for level, c in enumerate(self.quantizer.codebooks, start=1)
+        }
         tensors |= {f"price.{level}": p for level, p in enumerate(self.quantizer.prices, start=1)}
         tensors |= {
             "preprocess.mean": self.preprocessing.mean,
             "preprocess.scale": torch.tensor([self.preprocessing.scale], dtype=torch.float64),
         }
         if self.preprocessing.axes is not None and self.preprocessing.whitening is not None:
-            tensors |= {"preprocess.axes": self.preprocessing.axes, "preprocess.whitening": self.preprocessing.whitening}
+            tensors |= {
+                "preprocess.axes": self.preprocessing.axes,
+                "preprocess.whitening": self.preprocessing.whitening,
+            }
         tensors |= self._weights()
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, Path(directory) / MODEL_FILE)
-        (Path(directory) / CONFIG_FILE).write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            Path(directory) / MODEL_FILE,
+        )
+        (Path(directory) / CONFIG_FILE).write_text(
+            json.dumps(self.config, indent=2) + "\n", encoding="utf-8"
+        )
 
     @classmethod
     def load(cls, directory: str | Path, config: dict[str, Any], device: str = "auto") -> Self:
@@ -233,33 +303,57 @@ class ResidualTokenizer(ABC):
         where = str(Path(directory) / MODEL_FILE)
         try:
             weights = load_file(where)
-            tokenizer = cls(config["codebook_sizes"], config["seed"], device, config["preprocess"], config["options"])
+            tokenizer = cls(
+                config["codebook_sizes"],
+                config["seed"],
+                device,
+                config["preprocess"],
+                config["options"],
+            )
             tokenizer.dim = int(config["dim"])
             tokenizer._restore(weights)
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise BadInput(f"the tokenizer cannot be read: {error}", where=where, do="run the pipeline 'train' again") from error
+            raise BadInput(
+                f"the tokenizer cannot be read: {error}",
+                where=where,
+                do="run the pipeline 'train' again",
+            ) from error
         return tokenizer
 
     def _restore(self, weights: dict[str, Tensor]) -> None:
         mean, scale = weights["preprocess.mean"], float(weights["preprocess.scale"][0])
-        rotation = [weights[f"preprocess.{name}"] for name in ("axes", "whitening") if self.preprocess_options.rotates(self.dim)]
+        rotation = [
+            weights[f"preprocess.{name}"]
+            for name in ("axes", "whitening")
+            if self.preprocess_options.rotates(self.dim)
+        ]
         self.preprocessing = Preprocessing(self.normalizes, mean, scale, *rotation).to(self.device)
         levels = range(1, len(self.codebook_sizes) + 1)
         prices = [weights[f"price.{level}"] for level in levels] if self.is_balanced else []
-        self.quantizer = ResidualQuantizer([weights[f"codebook.{level}"] for level in levels], prices).to(self.device)
+        self.quantizer = ResidualQuantizer(
+            [weights[f"codebook.{level}"] for level in levels], prices
+        ).to(self.device)
         self._load_weights(weights)
 
-    # ---- inside --------------------------------------------------------------------------------------------------------------------
+    # ---- inside ----------------------------------------------------------------------------------
 
-    def _each(self, work: Work, inputs: np.ndarray, *outputs: np.ndarray, dtype: torch.dtype = torch.float32) -> None:
-        transform_rows(work, inputs, outputs, self.device, max(self.dim, sum(self.codebook_sizes)), dtype)
+    def _each(
+        self,
+        work: Work,
+        inputs: np.ndarray,
+        *outputs: np.ndarray,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        transform_rows(
+            work, inputs, outputs, self.device, max(self.dim, sum(self.codebook_sizes)), dtype
+        )
 
     def _prepared(self, vectors: np.ndarray) -> Tensor:
         """Copy rows to the device and prepare them: (m, D) → (m, W)."""
         return self.preprocessing.apply(torch.from_numpy(vectors).to(self.device))
 
     def _latent(self, x: Tensor) -> Tensor:
-        """Lead rows on the device to the space that is quantised, filled up to `LEAST_ROWS` rows."""
+        """Map rows on the device to the space that is quantised, filled up to `LEAST_ROWS`."""
         return self._to_latent(self.preprocessing.apply(_filled(x)))
 
     def _codes(self, codes: np.ndarray) -> Tensor:
@@ -269,15 +363,25 @@ class ResidualTokenizer(ABC):
     def _checked(self, vectors: np.ndarray) -> np.ndarray:
         vectors = np.asanyarray(vectors)
         if vectors.ndim != 2 or vectors.shape[1] != self.dim:
-            raise BadInput(f"vectors of shape {vectors.shape}", where=f"tokenizer ({self.kind})", expected=f"(m, {self.dim})")
+            raise BadInput(
+                f"vectors of shape {vectors.shape}",
+                where=f"tokenizer ({self.kind})",
+                expected=f"(m, {self.dim})",
+            )
         return vectors
 
     def _checked_codes(self, codes: np.ndarray, width: int) -> np.ndarray:
         codes = np.asarray(codes)
         sizes = np.array(self.codebook_sizes[:width])
-        if codes.ndim != 2 or codes.shape[1] != width or (len(codes) and ((codes < 0) | (codes >= sizes)).any()):
+        if (
+            codes.ndim != 2
+            or codes.shape[1] != width
+            or (len(codes) and ((codes < 0) | (codes >= sizes)).any())
+        ):
             raise BadInput(
-                f"codes of shape {codes.shape}", where=f"tokenizer ({self.kind})", expected=f"(m, {width}), each in [0, K) of its level"
+                f"codes of shape {codes.shape}",
+                where=f"tokenizer ({self.kind})",
+                expected=f"(m, {width}), each in [0, K) of its level",
             )
         return codes
 
@@ -285,7 +389,9 @@ class ResidualTokenizer(ABC):
 def _filled(block: Tensor) -> Tensor:
     """Repeat the last row until there are `LEAST_ROWS` rows."""
     missing = LEAST_ROWS - len(block)
-    return torch.cat([block, block[-1:].expand(missing, -1)]) if len(block) and missing > 0 else block
+    return (
+        torch.cat([block, block[-1:].expand(missing, -1)]) if len(block) and missing > 0 else block
+    )
 
 
 def _options(kind: type, values: dict[str, Any]) -> Any:
@@ -293,5 +399,14 @@ def _options(kind: type, values: dict[str, Any]) -> Any:
     known = [f.name for f in fields(kind)]
     for name in values:
         if name not in known:
-            raise BadInput(f"unknown option '{name}'{nearest(name, known)}", where=kind.__name__, expected=f"one of {', '.join(known)}")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+            raise BadInput(
+                f"unknown option '{name}'{nearest(name, known)}",
+                where=kind.__name__,
+                expected=f"one of {', '.join(known)}",
+            )
+    return kind(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+    )

@@ -26,7 +26,11 @@ CONFIG_FILE, MODEL_FILE = "config.json", "model.safetensors"
 def tokenizer_class(kind: str) -> type[ResidualTokenizer]:
     """Return the class of a kind."""
     if kind not in KINDS:
-        raise BadInput(f"'{kind}' is no kind of tokenizer{nearest(kind, KINDS)}", where="tokenizer.kind", expected=" or ".join(KINDS))
+        raise BadInput(
+            f"'{kind}' is no kind of tokenizer{nearest(kind, KINDS)}",
+            where="tokenizer.kind",
+            expected=" or ".join(KINDS),
+        )
     module, name = KINDS[kind]
     return getattr(import_module(f"semantic_ids.tokenizers.{module}"), name)
 
@@ -53,21 +57,30 @@ def fit_tokenizer(
         codebook_sizes: Size of each level's codebook.
         seed: Seed of everything random.
         device: `auto`, `cpu` or `cuda`.
-        preprocess: `normalize`, `center`, `scale`, `dimensions`, `whiten`: see `parameters.PreprocessParameters`.
-        options: What the kind takes: see `parameters.RQKMeansParameters`, `parameters.RQVAEParameters`.
+        preprocess: `normalize`, `center`, `scale`, `dimensions`, `whiten`: see
+            `parameters.PreprocessParameters`.
+        options: What the kind takes: see `parameters.RQKMeansParameters`,
+            `parameters.RQVAEParameters`.
         rows: Ascending row numbers to fit on; every row if None.
         monitor_rows: Rows that rq_vae watches to stop early; the rows fitted on if None or empty.
-        assign: What makes codes unique in the end; where rq_kmeans is fitted on all rows, it then refines its codebooks for them.
+        assign: What makes codes unique in the end; where rq_kmeans is fitted on all rows, it then
+            refines its codebooks for them.
         checkpoints: Where rq_vae keeps its state while it trains, to go on from if it is killed.
 
     Raises:
-        BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, a device that is not there, a zero vector to normalise, more
-            dimensions to keep than there are.
+        BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, a device that is not
+            there, a zero vector to normalise, more dimensions to keep than there are.
     """
     tokenizer = tokenizer_class(kind)(
-        codebook_sizes=codebook_sizes, seed=seed, device=device, preprocess=preprocess or {}, options=options or {}
+        codebook_sizes=codebook_sizes,
+        seed=seed,
+        device=device,
+        preprocess=preprocess or {},
+        options=options or {},
     )
-    return tokenizer.fit(vectors, rows=rows, monitor_rows=monitor_rows, assign=assign, checkpoints=checkpoints)
+    return tokenizer.fit(
+        vectors, rows=rows, monitor_rows=monitor_rows, assign=assign, checkpoints=checkpoints
+    )
 
 
 def load_tokenizer(directory: str | Path, device: str = "auto") -> ResidualTokenizer:
@@ -91,5 +104,7 @@ def load_tokenizer(directory: str | Path, device: str = "auto") -> ResidualToken
             do="run the pipeline 'train'",
         ) from error
     except ValueError as error:
-        raise BadInput(f"not JSON: {error}", where=str(config_file), do="run the pipeline 'train' again") from error
+        raise BadInput(
+            f"not JSON: {error}", where=str(config_file), do="run the pipeline 'train' again"
+        ) from error
     return tokenizer_class(config.get("kind", "")).load(directory, config, device)

@@ -1,9 +1,12 @@
-"""Residual k-means: level l clusters what levels 1 … l−1 left over; then all levels are refined together.
+"""Residual k-means: level l clusters what levels 1 … l−1 left over.
 
-Fitted in memory on a sample that is bounded by `max_points_per_centroid`, in four steps: codebooks level by level on a small part of it
-(`kmeans`), annealing and refinement (`refinement`), and refinement against the unique assignment where one is given; where codes may not be
-too full, with prices that see to it (`balance`). All of it works along the principal axes of the sample, most variance first: distances are
-the same there, and the early steps can do without the last axes.
+Then all levels are refined together.
+
+Fitted in memory on a sample that is bounded by `max_points_per_centroid`, in four steps: codebooks
+level by level on a small part of it (`kmeans`), annealing and refinement (`refinement`), and
+refinement against the unique assignment where one is given; where codes may not be too full, with
+prices that see to it (`balance`). All of it works along the principal axes of the sample, most
+variance first: distances are the same there, and the early steps can do without the last axes.
 """
 
 from __future__ import annotations
@@ -22,20 +25,33 @@ from semantic_ids.arrays import chunks
 from semantic_ids.compute.streaming import held
 from semantic_ids.contract import Assign
 from semantic_ids.progress import Progress
-from semantic_ids.quantization.balance import FOLLOWED_ROUNDS, SETTLED_ROUNDS, Prices, alternate, settle
-from semantic_ids.quantization.kmeans import kmeans, nearest, progressive, random_points, spread_points
+from semantic_ids.quantization.balance import (
+    FOLLOWED_ROUNDS,
+    SETTLED_ROUNDS,
+    Prices,
+    alternate,
+    settle,
+)
+from semantic_ids.quantization.kmeans import (
+    kmeans,
+    nearest,
+    progressive,
+    random_points,
+    spread_points,
+)
 from semantic_ids.quantization.refinement import Choose, Round, anneal, encode, refine
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
 from semantic_ids.tokenizers.preprocessing import Preprocessing, principal_axes
 
 EARLY_VARIANCE = 0.95
-"""Annealing and the first rounds of refinement work on the principal axes that hold this share of the variance: the others decide hardly
-any code, and cost as much."""
+"""Annealing and the first rounds of refinement work on the principal axes that hold this share of
+the variance: the others decide hardly any code, and cost as much."""
 WHOLE_ROUNDS = 2
 """The last rounds of refinement work on all axes."""
 AXES_ROWS = 1 << 15
-"""Rows that the principal axes are taken from: nothing depends on them but which axes come first."""
+"""Rows that the principal axes are taken from: nothing depends on them but which axes come
+first."""
 LEAST_INIT_ROWS_A_CODE = 32
 """The codebooks start from at least so many items a code, where there are as many."""
 
@@ -78,22 +94,31 @@ class RQKMeans(ResidualTokenizer):
 
     @property
     def preserves_distances(self) -> bool:
-        """Whether preprocessing only shifts and scales, so that distances stay as they are but for one factor."""
+        """Whether preprocessing only shifts and scales, so that distances stay as they are but for
+        one factor.
+        """
         return not self.normalizes and not self.preprocess_options.rotates(self.dim)
 
-    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None) -> ResidualQuantizer:
+    def _fit(
+        self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None
+    ) -> ResidualQuantizer:
         started = time.perf_counter()
         sampled = rows[: max(self.codebook_sizes) * self.options.max_points_per_centroid]
         self.history = []
         with torch.no_grad():
-            sample, axes, kept = self._along_axes(held(vectors, sampled, self.preprocessing.apply, self.device, self.width))
+            sample, axes, kept = self._along_axes(
+                held(vectors, sampled, self.preprocessing.apply, self.device, self.width)
+            )
             found = self._refined(sample, kept, assign if len(sampled) == len(rows) else None)
             quantizer = ResidualQuantizer([c @ axes.T for c in found.codebooks], found.prices)
         self.report = {"rows": len(sampled), "seconds": time.perf_counter() - started}
         return quantizer
 
     def _along_axes(self, sample: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Turn the sample, in place, to the axes of its first rows; return it, the axes (W, W), and how many hold `EARLY_VARIANCE`."""
+        """Turn the sample, in place, to the axes of its first rows.
+
+        Return it, the axes (W, W), and how many hold `EARLY_VARIANCE`.
+        """
         products = np.zeros((sample.shape[1], sample.shape[1]))
         for part in chunks(min(len(sample), AXES_ROWS)):
             products += (sample[part].T @ sample[part]).double().cpu().numpy()
@@ -105,27 +130,44 @@ class RQKMeans(ResidualTokenizer):
         return sample, axes, int(np.searchsorted(shares, EARLY_VARIANCE) + 1)
 
     def _refined(self, sample: Tensor, kept: int, assign: Assign | None) -> ResidualQuantizer:
-        """Fit codebooks and prices, step by step, and write the history: (s, W) → codebooks (K_l, W)."""
+        """Fit codebooks and prices, step by step, and write the history.
+
+        (s, W) → codebooks (K_l, W).
+        """
         options = self.options
         generator = torch.Generator().manual_seed(self.seed)
         variance = float(torch.linalg.vector_norm(sample, dim=1).double().square().mean()) or 1.0
         unique_rounds = options.unique_rounds if assign else 0
-        rounds = len(self.codebook_sizes) + options.anneal_rounds + options.refine_rounds + unique_rounds
+        rounds = (
+            len(self.codebook_sizes) + options.anneal_rounds + options.refine_rounds + unique_rounds
+        )
         rounds += FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.is_balanced else 0
         with Progress("fit", rounds, "rounds") as progress:
 
             def note(step: str, made: Iterator[Round], codebooks: list[Tensor]) -> list[Tensor]:
                 for done in made:
                     codebooks = done.codebooks
-                    row = {"round": len(self.history) + 1, "step": step, "objective": done.error / variance, "reseeded": done.reseeded}
-                    self.history.append(row if done.fullest is None else {**row, "fullest": done.fullest})
+                    row = {
+                        "round": len(self.history) + 1,
+                        "step": step,
+                        "objective": done.error / variance,
+                        "reseeded": done.reseeded,
+                    }
+                    self.history.append(
+                        row if done.fullest is None else {**row, "fullest": done.fullest}
+                    )
                     progress.advance()
                 return codebooks
 
             codebooks = note("start", self._start(sample, generator), [])
             prices = None
             if self.is_balanced:
-                prices = Prices(sample, self.codebook_sizes, options.balance, self.history[-1]["objective"] * variance)
+                prices = Prices(
+                    sample,
+                    self.codebook_sizes,
+                    options.balance,
+                    self.history[-1]["objective"] * variance,
+                )
             annealed = anneal(
                 sample[:, :kept],
                 codebooks,
@@ -141,15 +183,27 @@ class RQKMeans(ResidualTokenizer):
             rest = {"gain": options.refine_gain, "ridge": options.ridge, "prices": prices}
             short = sample[:, : found[0].shape[1]]  # all axes where nothing was annealed
             whole = min(options.refine_rounds, WHOLE_ROUNDS)
-            rough = refine(short, found, self._chosen(short), rounds=options.refine_rounds - whole, **rest)
+            rough = refine(
+                short, found, self._chosen(short), rounds=options.refine_rounds - whole, **rest
+            )
             found = note("refine", rough, found)
-            codebooks = [torch.nn.functional.pad(c, (0, sample.shape[1] - c.shape[1])) for c in found]
+            codebooks = [
+                torch.nn.functional.pad(c, (0, sample.shape[1] - c.shape[1])) for c in found
+            ]
             choose = self._chosen(sample)
-            codebooks = note("refine", refine(sample, codebooks, choose, rounds=whole, **rest), codebooks)
+            codebooks = note(
+                "refine", refine(sample, codebooks, choose, rounds=whole, **rest), codebooks
+            )
             if prices:
-                codebooks = note("balance", alternate(sample, codebooks, prices, choose, options.ridge), codebooks)
+                codebooks = note(
+                    "balance",
+                    alternate(sample, codebooks, prices, choose, options.ridge),
+                    codebooks,
+                )
             if assign:
-                unique = refine(sample, codebooks, self._assigned(sample, assign), rounds=unique_rounds, **rest)
+                unique = refine(
+                    sample, codebooks, self._assigned(sample, assign), rounds=unique_rounds, **rest
+                )
                 codebooks = note("unique", unique, codebooks)
             if prices:
                 note("balance", settle(sample, codebooks, prices, choose), codebooks)
@@ -157,7 +211,10 @@ class RQKMeans(ResidualTokenizer):
         return ResidualQuantizer(codebooks, prices.levels if prices else [])
 
     def _start(self, sample: Tensor, generator: torch.Generator) -> Iterator[Round]:
-        """Fit the codebooks level by level on a part of the sample; of all restarts of a level the one with the least error is kept."""
+        """Fit the codebooks level by level on a part of the sample.
+
+        Of all restarts of a level the one with the least error is kept.
+        """
         most = max(self.options.init_rows, LEAST_INIT_ROWS_A_CODE * max(self.codebook_sizes))
         rest = sample[torch.randperm(len(sample), generator=generator)[:most].to(sample.device)]
         codebooks: list[Tensor] = []
@@ -175,7 +232,9 @@ class RQKMeans(ResidualTokenizer):
         if self.options.init == "progressive":
             return progressive(points, size, generator, self.options.iterations)
         start = spread_points if self.options.init == "k-means++" else random_points
-        return kmeans(points, size, generator, self.options.iterations, start(points, size, generator))
+        return kmeans(
+            points, size, generator, self.options.iterations, start(points, size, generator)
+        )
 
     def _chosen(self, sample: Tensor) -> Choose:
         """Choose codes as `encode` will."""
@@ -190,7 +249,9 @@ class RQKMeans(ResidualTokenizer):
 
         return unique
 
-    def made_unique(self, z: Tensor, quantizer: ResidualQuantizer, codes: Tensor, assign: Assign) -> Tensor:
+    def made_unique(
+        self, z: Tensor, quantizer: ResidualQuantizer, codes: Tensor, assign: Assign
+    ) -> Tensor:
         """Make the codes of prepared vectors unique: (n, W), (n, L) → (n, L) int64."""
         tokenizer: Any = self._over_prepared(quantizer)
         found = assign(codes.cpu().numpy().astype(np.int32), tokenizer, z.cpu().numpy())
@@ -200,5 +261,7 @@ class RQKMeans(ResidualTokenizer):
         """Return a tokenizer with these codebooks that takes prepared vectors."""
         tokenizer = copy.copy(self)
         tokenizer.dim, tokenizer.quantizer = quantizer.codebooks[0].shape[1], quantizer
-        tokenizer.preprocessing = Preprocessing(False, torch.zeros(tokenizer.dim, device=self.device), 1.0)
+        tokenizer.preprocessing = Preprocessing(
+            False, torch.zeros(tokenizer.dim, device=self.device), 1.0
+        )
         return tokenizer

@@ -15,9 +15,15 @@ QUIET = {"tracking": {"enabled": False}}
 
 
 @pytest.mark.parametrize("env", ["rq-vae", "tset", "rq_vae,test"])
-def test_an_unknown_environment_is_named_with_those_there_are(in_project: Project, env: str) -> None:
+def test_an_unknown_environment_is_named_with_those_there_are(
+    in_project: Project, env: str
+) -> None:
     with pytest.raises(
-        BadInput, match=rf"unknown environment '{env}'; the nearest is '\w+'; expected one of base, lc_rec, local, plum, .*ablations/…"
+        BadInput,
+        match=(
+            rf"unknown environment '{env}'; the nearest is '\w+'; expected one of base, lc_rec,"
+            r" local, plum, .*ablations/…"
+        ),
     ):
         in_project.session(env=env)
     assert not (in_project.folder / "logs").exists()
@@ -30,7 +36,9 @@ def test_every_environment_is_valid(in_project: Project, env: str) -> None:
 
 def test_no_configuration_at_all(in_project: Project) -> None:
     (in_project.folder / "conf").rename(in_project.folder / "config")
-    with pytest.raises(BadInput, match=r"there is no configuration in .*/conf; run inside the project"):
+    with pytest.raises(
+        BadInput, match=r"there is no configuration in .*/conf; run inside the project"
+    ):
         in_project.session()
 
 
@@ -52,7 +60,10 @@ def test_an_unknown_parameter_is_refused_before_anything_is_written(in_project: 
     assert not (in_project.folder / "data").exists()
 
 
-@pytest.mark.parametrize(("runner", "is_async"), [("ParallelRunner", False), ("kedro.runner.ThreadRunner", False), ("None", True)])
+@pytest.mark.parametrize(
+    ("runner", "is_async"),
+    [("ParallelRunner", False), ("kedro.runner.ThreadRunner", False), ("None", True)],
+)
 def test_parallel_runs_are_refused_with_the_reason(runner: str, is_async: bool) -> None:
     with pytest.raises(BadInput, match=r"refused: the stages read each other's files"):
         refuse_parallel(runner, is_async)

@@ -18,7 +18,17 @@ ROOT = Path(__file__).parents[3]
     ("hook", "order"),
     [
         ("after_context_created", ["ConfigurationHooks", "TrackingHooks"]),
-        ("before_pipeline_run", ["LogHooks", "SignalHooks", "StageHooks", "ConfigurationHooks", "TrackingHooks", "SummaryHooks"]),
+        (
+            "before_pipeline_run",
+            [
+                "LogHooks",
+                "SignalHooks",
+                "StageHooks",
+                "ConfigurationHooks",
+                "TrackingHooks",
+                "SummaryHooks",
+            ],
+        ),
         ("after_pipeline_run", ["LogHooks", "TrackingHooks", "SummaryHooks", "SignalHooks"]),
         ("on_pipeline_error", ["LogHooks", "TrackingHooks", "SignalHooks"]),
         ("after_dataset_saved", ["StageHooks", "TrackingHooks", "SummaryHooks"]),
@@ -27,7 +37,10 @@ ROOT = Path(__file__).parents[3]
 def test_order(hook: str, order: list[str]) -> None:
     manager = _create_hook_manager()
     _register_hooks(manager, HOOKS)
-    called = [type(implementation.plugin).__name__ for implementation in reversed(getattr(manager.hook, hook).get_hookimpls())]
+    called = [
+        type(implementation.plugin).__name__
+        for implementation in reversed(getattr(manager.hook, hook).get_hookimpls())
+    ]
     assert [name for name in called if name in order] == order
 
 
@@ -37,14 +50,22 @@ import sys, semantic_ids.settings, semantic_ids.cli
 print(*{"torch", "faiss", "mlflow", "pandas", "sklearn", "scipy"} & sys.modules.keys())
 """
     answer = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env={"PYTHONPATH": "src"}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"PYTHONPATH": "src"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert answer.stdout.strip() == ""
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_that_python_dropped_is_heard_before_the_next_node() -> None:
-    """Python ignores an exception that is raised in a finaliser: there, Ctrl-C would have no effect."""
+    """Python ignores an exception that is raised in a finaliser.
+
+    There, Ctrl-C would have no effect.
+    """
     import signal
 
     from semantic_ids.app.hooks.signals import SignalHooks

@@ -16,7 +16,11 @@ CONF = Path(__file__).parents[3] / "conf"
 
 @pytest.fixture
 def tree() -> dict:
-    return {key: value for file in CONF.glob("base/parameters*.yml") for key, value in yaml.safe_load(file.read_text()).items()}
+    return {
+        key: value
+        for file in CONF.glob("base/parameters*.yml")
+        for key, value in yaml.safe_load(file.read_text()).items()
+    }
 
 
 def put(tree: dict, name: str, value: object) -> dict:
@@ -31,7 +35,11 @@ def put(tree: dict, name: str, value: object) -> dict:
     return runtime
 
 
-LEAVES = [name for name in known_parameters() if not any(other.startswith(f"{name}.") for other in known_parameters())]
+LEAVES = [
+    name
+    for name in known_parameters()
+    if not any(other.startswith(f"{name}.") for other in known_parameters())
+]
 
 
 def test_base_is_complete(tree: dict) -> None:
@@ -41,7 +49,9 @@ def test_base_is_complete(tree: dict) -> None:
 @pytest.mark.parametrize("name", LEAVES)
 def test_every_misspelt_parameter_is_refused_and_its_neighbour_named(tree: dict, name: str) -> None:
     wrong = f"{name}{name[-1]}"
-    with pytest.raises(BadInput, match=f"--params: unknown parameter '{wrong}'; the nearest is '{name}'"):
+    with pytest.raises(
+        BadInput, match=f"--params: unknown parameter '{wrong}'; the nearest is '{name}'"
+    ):
         check_parameters(tree, put(tree, wrong, 1))
 
 
@@ -63,7 +73,10 @@ def test_the_nearest_parameter_may_be_elsewhere(tree: dict, name: str, near: str
 def test_all_unknown_parameters_are_named_at_once(tree: dict) -> None:
     put(tree, "tokenizer.sed", 1)
     put(tree, "zzz.qqq", 1)
-    with pytest.raises(BadInput, match=r"'tokenizer.sed'; the nearest is 'tokenizer.seed'; unknown parameter 'zzz.qqq'"):
+    with pytest.raises(
+        BadInput,
+        match=r"'tokenizer.sed'; the nearest is 'tokenizer.seed'; unknown parameter 'zzz.qqq'",
+    ):
         check_parameters(tree, {})
 
 
@@ -76,17 +89,46 @@ def test_a_dotted_key_in_a_file_is_to_be_nested(tree: dict) -> None:
     ("name", "value", "message"),
     [
         ("tokenizer.seed", "abc", "parameter 'tokenizer.seed' is 'abc', expected a valid integer"),
-        ("tokenizer.seed", -1, "parameter 'tokenizer.seed' is -1, expected greater than or equal to 0"),
-        ("tokenizer.kind", "rqvae", "parameter 'tokenizer.kind' is 'rqvae', expected 'rq_kmeans' or 'rq_vae'"),
-        ("tokenizer.codebook_sizes", "256xx3", "parameter 'tokenizer.codebook_sizes' is '256xx3', expected a valid list"),
-        ("tokenizer.codebook_sizes", "256x0", "parameter 'tokenizer.codebook_sizes' is '256x0', expected greater than or equal to 1"),
-        ("tokenizer.codebook_sizes", [], "parameter 'tokenizer.codebook_sizes' is \\[\\], expected List should have at least 1 item"),
+        (
+            "tokenizer.seed",
+            -1,
+            "parameter 'tokenizer.seed' is -1, expected greater than or equal to 0",
+        ),
+        (
+            "tokenizer.kind",
+            "rqvae",
+            "parameter 'tokenizer.kind' is 'rqvae', expected 'rq_kmeans' or 'rq_vae'",
+        ),
+        (
+            "tokenizer.codebook_sizes",
+            "256xx3",
+            "parameter 'tokenizer.codebook_sizes' is '256xx3', expected a valid list",
+        ),
+        (
+            "tokenizer.codebook_sizes",
+            "256x0",
+            "parameter 'tokenizer.codebook_sizes' is '256x0', expected greater than or equal to 1",
+        ),
+        (
+            "tokenizer.codebook_sizes",
+            [],
+            (
+                "parameter 'tokenizer.codebook_sizes' is \\[\\], expected List should have at least"
+                " 1 item"
+            ),
+        ),
         ("tokenizer", 5, "parameter 'tokenizer' is 5, expected a group of parameters"),
         ("evaluate.labels", 3, "parameter 'evaluate.labels' is 3, expected 'auto' or a valid list"),
-        ("sample.validation_share", 1.0, "parameter .sample.validation_share. is 1.0, expected less than 1"),
+        (
+            "sample.validation_share",
+            1.0,
+            "parameter .sample.validation_share. is 1.0, expected less than 1",
+        ),
     ],
 )
-def test_a_wrong_value_is_shown_with_what_was_expected(tree: dict, name: str, value: object, message: str) -> None:
+def test_a_wrong_value_is_shown_with_what_was_expected(
+    tree: dict, name: str, value: object, message: str
+) -> None:
     with pytest.raises(BadInput, match=f"--params: {message}"):
         check_parameters(tree, put(tree, name, value))
 
@@ -102,7 +144,9 @@ def test_a_wrong_value_is_shown_with_what_was_expected(tree: dict, name: str, va
         ("ingest.max_items", "none", None),
     ],
 )
-def test_lists_and_nothing_have_a_spelling_for_the_command_line(tree: dict, name: str, text: object, value: object) -> None:
+def test_lists_and_nothing_have_a_spelling_for_the_command_line(
+    tree: dict, name: str, text: object, value: object
+) -> None:
     read: object = check_parameters(tree, put(tree, name, text))
     for part in name.split("."):
         read = getattr(read, part)
@@ -111,12 +155,19 @@ def test_lists_and_nothing_have_a_spelling_for_the_command_line(tree: dict, name
 
 def test_a_missing_parameter_is_named(tree: dict) -> None:
     del tree["tokenizer"]["seed"]
-    with pytest.raises(BadInput, match=r"'tokenizer.seed' is missing, expected a value in conf/base"):
+    with pytest.raises(
+        BadInput, match=r"'tokenizer.seed' is missing, expected a value in conf/base"
+    ):
         check_parameters(tree, {})
 
 
-@pytest.mark.parametrize(("folder", "place"), [("tiny", "conf/tiny/parameters_x.yml"), ("base", "conf/base/parameters_x.yml")])
-def test_a_wrong_value_from_a_file_names_the_file(tree: dict, tmp_path: Path, folder: str, place: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "place"),
+    [("tiny", "conf/tiny/parameters_x.yml"), ("base", "conf/base/parameters_x.yml")],
+)
+def test_a_wrong_value_from_a_file_names_the_file(
+    tree: dict, tmp_path: Path, folder: str, place: str
+) -> None:
     folders = [tmp_path / "conf" / name for name in ("tiny", "base")]
     for each in folders:
         each.mkdir(parents=True)

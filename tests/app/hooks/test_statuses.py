@@ -19,13 +19,31 @@ from semantic_ids.cli import cli
     [
         ("bad", 1, "FAILED", "Error: x.parquet: column 'embedding' is missing; name another."),
         ("bad-save", 1, "FAILED", "Error: the folder is bad; make a better one."),
-        ("full", 1, "FAILED", "Error: codes.parquet: no space left on device; free some, or write elsewhere with --params=data_root=DIR."),
-        ("interrupt", 130, "RUNNING", "Interrupted."),  # until the process ends, or the next run begins
+        (
+            "full",
+            1,
+            "FAILED",
+            (
+                "Error: codes.parquet: no space left on device; free some, or write elsewhere with"
+                " --params=data_root=DIR."
+            ),
+        ),
+        (
+            "interrupt",
+            130,
+            "RUNNING",
+            "Interrupted.",
+        ),  # until the process ends, or the next run begins
         ("exit", 3, "RUNNING", ""),
     ],
 )
 def test_a_run_that_ends_early(
-    in_project: Project, monkeypatch: pytest.MonkeyPatch, action: str, code: int, status: str, line: str
+    in_project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
+    code: int,
+    status: str,
+    line: str,
 ) -> None:
     monkeypatch.setenv("PROBE", action)
     result = CliRunner().invoke(cli, ["run", "--pipeline=tokenize"])
@@ -40,11 +58,17 @@ Ended = tuple[Project, subprocess.CompletedProcess]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
-def end(project: Project, process: subprocess.Popen, number: signal.Signals | None) -> subprocess.CompletedProcess:
+def end(
+    project: Project, process: subprocess.Popen, number: signal.Signals | None
+) -> subprocess.CompletedProcess:
     """Wait for a run to end, or end it in the middle."""
     if number is not None:
         deadline = time.monotonic() + 120
-        while not (project.folder / "asleep").exists() and process.poll() is None and time.monotonic() < deadline:
+        while (
+            not (project.folder / "asleep").exists()
+            and process.poll() is None
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.05)
         process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -56,7 +80,10 @@ def ended(new_project: Callable[[], Project]) -> dict[signal.Signals, Ended]:
     """A run for each signal, in processes of their own, side by side."""
     projects = {number: new_project() for number in SIGNALS}
     processes = {number: project.start(action="sleep") for number, project in projects.items()}
-    return {number: (projects[number], end(projects[number], processes[number], number)) for number in SIGNALS}
+    return {
+        number: (projects[number], end(projects[number], processes[number], number))
+        for number in SIGNALS
+    }
 
 
 @pytest.mark.slow
@@ -68,7 +95,13 @@ def ended(new_project: Callable[[], Project]) -> dict[signal.Signals, Ended]:
         (signal.SIGKILL, -9, "RUNNING", "train …"),  # nothing can tell; the next run does
     ],
 )
-def test_signals(ended: dict[signal.Signals, Ended], number: signal.Signals, code: int, status: str, last_line: str) -> None:
+def test_signals(
+    ended: dict[signal.Signals, Ended],
+    number: signal.Signals,
+    code: int,
+    status: str,
+    last_line: str,
+) -> None:
     project, process = ended[number]
     assert (process.returncode, project.statuses) == (code, [status]), process.stderr
     assert process.stderr.splitlines()[-1].endswith(last_line)
@@ -95,7 +128,9 @@ def test_the_run_after_a_kill_works_and_marks_it(ended: dict[signal.Signals, End
         ({}, "RUNNING"),
     ],
 )
-def test_only_runs_whose_process_is_gone_are_marked(in_project: Project, tags: dict[str, str], status: str) -> None:
+def test_only_runs_whose_process_is_gone_are_marked(
+    in_project: Project, tags: dict[str, str], status: str
+) -> None:
     from mlflow import MlflowClient
 
     from semantic_ids.app.hooks.tracked_run import process_tags

@@ -16,10 +16,16 @@ def test_headlines_keep_their_order_and_take_what_was_measured() -> None:
         "codes.usage.1": 9,
         "hierarchy.cohesions": 1,
     }
-    assert [name for name, _ in headlines(metrics)] == ["codes.unique_rate", "hierarchy.cohesion.2", "hierarchy.cohesion.1"]
+    assert [name for name, _ in headlines(metrics)] == [
+        "codes.unique_rate",
+        "hierarchy.cohesion.2",
+        "hierarchy.cohesion.1",
+    ]
 
 
-def test_a_run_ends_with_metrics_seconds_and_paths(in_project: Project, capsys: pytest.CaptureFixture) -> None:
+def test_a_run_ends_with_metrics_seconds_and_paths(
+    in_project: Project, capsys: pytest.CaptureFixture
+) -> None:
     in_project.session(tracking={"enabled": False})
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines[lines.index("metrics") :][:4] == [
@@ -28,7 +34,11 @@ def test_a_run_ends_with_metrics_seconds_and_paths(in_project: Project, capsys: 
         "codes.max_collision 3",
         "hierarchy.cohesion.1 0.5000",
     ]
-    assert [line.split()[0] for line in lines[lines.index("seconds") + 1 :][:3]] == ["ingest", "train", "evaluate"]
+    assert [line.split()[0] for line in lines[lines.index("seconds") + 1 :][:3]] == [
+        "ingest",
+        "train",
+        "evaluate",
+    ]
     written = lines[lines.index("written") + 1 :]
     assert written[:3] == [
         "tokenizer data/06_models/tokenizer",
@@ -38,12 +48,16 @@ def test_a_run_ends_with_metrics_seconds_and_paths(in_project: Project, capsys: 
     assert written[3].startswith("log logs/")
 
 
-def test_metrics_of_the_run_before_are_not_shown_again(in_project: Project, capsys: pytest.CaptureFixture) -> None:
+def test_metrics_of_the_run_before_are_not_shown_again(
+    in_project: Project, capsys: pytest.CaptureFixture
+) -> None:
     from kedro.framework.session import KedroSession
 
     in_project.session(tracking={"enabled": False})
     capsys.readouterr()
-    with KedroSession.create(project_path=in_project.folder, runtime_params={"tracking": {"enabled": False}}) as session:
+    with KedroSession.create(
+        project_path=in_project.folder, runtime_params={"tracking": {"enabled": False}}
+    ) as session:
         session.run(node_names=["ingest"])
     shown = capsys.readouterr().out
     assert "ingest" in shown
@@ -51,7 +65,9 @@ def test_metrics_of_the_run_before_are_not_shown_again(in_project: Project, caps
     assert "tokenizer" not in shown
 
 
-def test_a_failed_run_shows_no_table(in_project: Project, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_run_shows_no_table(
+    in_project: Project, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PROBE", "defect")
     with pytest.raises(RuntimeError):
         in_project.session(tracking={"enabled": False})

@@ -23,7 +23,10 @@ def started(monkeypatch: pytest.MonkeyPatch, processes: int, number: int = 0) ->
 
 def test_they_run_no_stage_but_train(in_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     started(monkeypatch, 4)
-    with pytest.raises(BadInput, match=r"4 processes were started to run evaluate, ingest; expected --pipelines=train"):
+    with pytest.raises(
+        BadInput,
+        match=r"4 processes were started to run evaluate, ingest; expected --pipelines=train",
+    ):
         in_project.session(tokenizer={"kind": "rq_vae"}, **QUIET)
 
 
@@ -34,24 +37,37 @@ def test_one_process_runs_all(in_project: Project, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rq_vae", "rq_kmeans"])
-def test_two_processes_train_what_one_does_and_the_first_writes_it(kind: str, tmp_path: Path, root: Path) -> None:
+def test_two_processes_train_what_one_does_and_the_first_writes_it(
+    kind: str, tmp_path: Path, root: Path
+) -> None:
     """The command of docs/rq-vae.md, on the embedded sample."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = f"data_root={tmp_path},logs.folder={tmp_path}/logs,tokenizer.kind={kind},ingest.max_items=600"
+    options = f"data_root={tmp_path},logs.folder={tmp_path}/logs"
+    options += f",tokenizer.kind={kind},ingest.max_items=600"
     command = ["-m", "semantic_ids", "--env=test", f"--params={options}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root / "src")}
 
     def ran(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, *words], cwd=root, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     before = ran(*command, "--pipelines=ingest,sample")
     assert before.returncode == 0, before.stderr
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
     together = ran(*torchrun, *command, "--pipelines=train")
     if kind == "rq_kmeans":
-        assert together.returncode == 1 and "2 processes were started to fit rq_kmeans, which takes one" in together.stderr
+        assert (
+            together.returncode == 1
+            and "2 processes were started to fit rq_kmeans, which takes one" in together.stderr
+        )
         assert not (tmp_path / "06_models").exists()
         return
     assert together.returncode == 0, together.stderr

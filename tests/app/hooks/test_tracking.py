@@ -19,29 +19,58 @@ from semantic_ids.errors import BadInput
 from semantic_ids.parameters import RUNTIME_PATHS, flatten
 from semantic_ids.progress import tell
 
-LEAVES = {name for name in known_parameters() if not any(other.startswith(f"{name}.") for other in known_parameters())}
+LEAVES = {
+    name
+    for name in known_parameters()
+    if not any(other.startswith(f"{name}.") for other in known_parameters())
+}
 DEAD = "server: {mlflow_tracking_uri: 'http://127.0.0.1:9'}"
 
 
 def test_numbers_are_those_that_mlflow_can_draw() -> None:
-    metrics = {"a": 1, "b": 2.5, "c": float("nan"), "d": float("inf"), "e": "text", "f": True, "g": None, "h": {"i": 3}}
+    metrics = {
+        "a": 1,
+        "b": 2.5,
+        "c": float("nan"),
+        "d": float("inf"),
+        "e": "text",
+        "f": True,
+        "g": None,
+        "h": {"i": 3},
+    }
     assert dict(numbers(metrics)) == {"a": 1.0, "b": 2.5, "h.i": 3.0}
 
 
 def test_flatten_gives_dotted_names() -> None:
-    assert dict(flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None})) == {"a.b.c": 1, "a.d": [2], "e": None}
+    assert dict(flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None})) == {
+        "a.b.c": 1,
+        "a.d": [2],
+        "e": None,
+    }
 
 
 def test_history_by_epoch_and_by_level() -> None:
-    epochs = pa.table({"epoch": [0, 1], "loss": [0.5, 0.25], "note": ["x", "y"], "validation": [None, 0.3]})
-    assert list(history(epochs)) == [("training.loss", 0.5, 0), ("training.loss", 0.25, 1), ("training.validation", 0.3, 1)]
+    epochs = pa.table(
+        {"epoch": [0, 1], "loss": [0.5, 0.25], "note": ["x", "y"], "validation": [None, 0.3]}
+    )
+    assert list(history(epochs)) == [
+        ("training.loss", 0.5, 0),
+        ("training.loss", 0.25, 1),
+        ("training.validation", 0.3, 1),
+    ]
     levels = pa.table({"level": [1, 1, 2], "iteration": [1, 2, 1], "objective": [9.0, 8.0, 4.0]})
-    assert list(history(levels)) == [("training.objective.1", 9.0, 1), ("training.objective.1", 8.0, 2), ("training.objective.2", 4.0, 1)]
+    assert list(history(levels)) == [
+        ("training.objective.1", 9.0, 1),
+        ("training.objective.1", 8.0, 2),
+        ("training.objective.2", 4.0, 1),
+    ]
 
 
 def test_sessions_of_one_process_make_runs_of_their_own(in_project: Project) -> None:
     in_project.session()
-    in_project.session(tokenizer={"kind": "rq_vae", "codebook_sizes": "8x4"}, embeddings="mine/vectors.parquet")
+    in_project.session(
+        tokenizer={"kind": "rq_vae", "codebook_sizes": "8x4"}, embeddings="mine/vectors.parquet"
+    )
     assert mlflow.active_run() is None
     assert in_project.statuses == ["FINISHED", "FINISHED"]
     runs = {
@@ -52,40 +81,71 @@ def test_sessions_of_one_process_make_runs_of_their_own(in_project: Project) -> 
     assert runs["rq_vae"][1].startswith("vectors_rq_vae_20")
     parameters = in_project.pairs("params", runs["rq_vae"][0])
     assert parameters.keys() == LEAVES | RUNTIME_PATHS.keys()
-    assert (parameters["tokenizer.codebook_sizes"], parameters["embeddings"]) == ("[8, 4]", "mine/vectors.parquet")
+    assert (parameters["tokenizer.codebook_sizes"], parameters["embeddings"]) == (
+        "[8, 4]",
+        "mine/vectors.parquet",
+    )
 
 
 def test_a_run_records_metrics_history_tags_and_small_files(in_project: Project) -> None:
     in_project.session()
     run_id = in_project.ask("SELECT run_uuid FROM runs")[0][0]
     metrics = in_project.pairs("metrics", run_id)
-    assert metrics.keys() == {"training.loss", "seconds.ingest", "seconds.train", "seconds.evaluate", *METRICS} - {"reconstruction.space"}
-    assert all(metrics[name] == value for name, value in METRICS.items() if name != "reconstruction.space")
-    assert in_project.ask("SELECT value, step FROM metrics WHERE key = 'training.loss'") == [(0.5, 1)]
+    assert metrics.keys() == {
+        "training.loss",
+        "seconds.ingest",
+        "seconds.train",
+        "seconds.evaluate",
+        *METRICS,
+    } - {"reconstruction.space"}
+    assert all(
+        metrics[name] == value for name, value in METRICS.items() if name != "reconstruction.space"
+    )
+    assert in_project.ask("SELECT value, step FROM metrics WHERE key = 'training.loss'") == [
+        (0.5, 1)
+    ]
     tags = in_project.pairs("tags", run_id)
     assert tags["fingerprint.embeddings"] == probe.ingest(None).provenance.fingerprint
-    assert (tags["environment"], tags["pipelines"], tags["pid"]) == ("local", "tokenize", str(os.getpid()))
-    assert {file.name for file in (in_project.folder / "mlartifacts" / run_id).rglob("*.*")} == {"metrics.json", "dot.png", "config.json"}
+    assert (tags["environment"], tags["pipelines"], tags["pid"]) == (
+        "local",
+        "tokenize",
+        str(os.getpid()),
+    )
+    assert {file.name for file in (in_project.folder / "mlartifacts" / run_id).rglob("*.*")} == {
+        "metrics.json",
+        "dot.png",
+        "config.json",
+    }
     assert not list(in_project.folder.rglob("mlruns"))
 
 
-def test_epochs_are_recorded_while_it_trains_and_once(in_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_epochs_are_recorded_while_it_trains_and_once(
+    in_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PROBE", "tell")
     in_project.session()
-    assert in_project.ask("SELECT key, value, step FROM metrics WHERE key LIKE 'training.%'") == [("training.loss", 0.125, 7)]
+    assert in_project.ask("SELECT key, value, step FROM metrics WHERE key LIKE 'training.%'") == [
+        ("training.loss", 0.125, 7)
+    ]
     monkeypatch.setenv("PROBE", "")
     in_project.session()
-    assert sorted(in_project.ask("SELECT value, step FROM metrics WHERE key = 'training.loss'")) == [(0.125, 7), (0.5, 1)]
+    assert sorted(
+        in_project.ask("SELECT value, step FROM metrics WHERE key = 'training.loss'")
+    ) == [(0.125, 7), (0.5, 1)]
 
 
-def test_what_is_told_outside_of_a_run_is_nobodys(in_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_told_outside_of_a_run_is_nobodys(
+    in_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     in_project.session()
     before = in_project.ask("SELECT COUNT(*) FROM metrics")
     tell("training", {"loss": 1.0}, 1)
     assert in_project.ask("SELECT COUNT(*) FROM metrics") == before
 
 
-def test_a_failed_run_keeps_what_was_made_before(in_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_run_keeps_what_was_made_before(
+    in_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PROBE", "defect")
     with pytest.raises(RuntimeError):
         in_project.session()
@@ -106,10 +166,14 @@ def test_a_run_that_was_active_before_is_used_and_left_open(in_project: Project)
         in_project.session()
         assert mlflow.active_run().info.run_id == outer.info.run_id
         assert in_project.statuses == ["RUNNING"]
-    assert in_project.ask("SELECT value FROM params WHERE key = 'tokenizer.kind'") == [("rq_kmeans",)]
+    assert in_project.ask("SELECT value FROM params WHERE key = 'tokenizer.kind'") == [
+        ("rq_kmeans",)
+    ]
 
 
-def test_a_dead_server_costs_a_loud_warning(in_project: Project, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dead_server_costs_a_loud_warning(
+    in_project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
     (in_project.folder / "conf/local/mlflow.yml").write_text(DEAD)
     start = time.monotonic()
     in_project.session()
@@ -157,14 +221,18 @@ def test_tracking_that_breaks_in_the_middle_does_not_end_the_run(
     assert (in_project.folder / "data/08_reporting/metrics.json").exists()
 
 
-def test_tracking_that_breaks_ends_the_run_where_it_is_required(in_project: Project, breaking: list) -> None:
+def test_tracking_that_breaks_ends_the_run_where_it_is_required(
+    in_project: Project, breaking: list
+) -> None:
     with pytest.raises(BadInput, match="the server went away"):
         in_project.session(tracking={"required": True})
     assert in_project.statuses == ["FAILED"]
     assert mlflow.active_run() is None
 
 
-def test_a_database_that_is_none_does_not_end_the_run(in_project: Project, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_database_that_is_none_does_not_end_the_run(
+    in_project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
     Path("mlflow.db").write_text("this is no database, and long enough to be taken for none" * 20)
     in_project.session()
     assert "NOT TRACKED" in caplog.text

@@ -12,10 +12,18 @@ from semantic_ids.pipelines.export.nodes import export
 
 
 def test_export_pairs_ids_with_codes():
-    ids = Codes(pa.array(["x", "y"]), np.array([[1, 2, 0], [1, 2, 1]], dtype=np.int32), (4, 4, 2), 2, Provenance("semantic_ids"))
+    ids = Codes(
+        pa.array(["x", "y"]),
+        np.array([[1, 2, 0], [1, 2, 1]], dtype=np.int32),
+        (4, 4, 2),
+        2,
+        Provenance("semantic_ids"),
+    )
     made = export(ids)
     assert json.loads("".join(made.lines())) == {"x": [1, 2, 0], "y": [1, 2, 1]}
-    assert made.provenance == Provenance("semantic_id_mappings", {"semantic_ids": ids.provenance.fingerprint})
+    assert made.provenance == Provenance(
+        "semantic_id_mappings", {"semantic_ids": ids.provenance.fingerprint}
+    )
 
 
 def test_types_of_the_node_resolve():

@@ -1,4 +1,4 @@
-"""Gradients past the choice of a code, against numpy, finite differences and scipy's distributions."""
+"""Gradients past the choice of a code, against numpy, finite differences and scipy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import pytest
 import torch
 from scipy.stats import gumbel_r, kstest
 
-from semantic_ids.tokenizers.rq_vae.gradients import gumbel_noise, relative_errors, rotate, soft_choice, straight_through
+from semantic_ids.tokenizers.rq_vae.gradients import (
+    gumbel_noise,
+    relative_errors,
+    rotate,
+    soft_choice,
+    straight_through,
+)
 
 
 def drawn(*shape, seed=0, dtype=torch.float64):
@@ -15,13 +21,19 @@ def drawn(*shape, seed=0, dtype=torch.float64):
 
 
 def rotation(here, there):
-    """The rotation within the plane of two directions that leads one to the other, by sine and cosine; the identity outside of it."""
+    """The rotation within the plane of two directions that leads one to the other, by sine and
+    cosine; the identity outside of it.
+    """
     u, v = here / np.linalg.norm(here), there / np.linalg.norm(there)
     cosine = u @ v
     across = v - cosine * u
     sine = np.linalg.norm(across)
     w = across / sine
-    return np.eye(len(u)) + (cosine - 1) * (np.outer(u, u) + np.outer(w, w)) + sine * (np.outer(w, u) - np.outer(u, w))
+    return (
+        np.eye(len(u))
+        + (cosine - 1) * (np.outer(u, u) + np.outer(w, w))
+        + sine * (np.outer(w, u) - np.outer(u, w))
+    )
 
 
 def soft_in_numpy(points, codebook, unit, noise, temperature):
@@ -41,18 +53,22 @@ def slopes(function, at, width=1e-5):
     return found
 
 
-# ---- straight through ---------------------------------------------------------------------------------------------------------------
+# ---- straight through ----------------------------------------------------------------------------
 
 
 def test_straight_through_has_the_value_of_the_codes_and_the_gradient_of_the_vector():
-    z, quantized, weights = drawn(6, 5, seed=1).requires_grad_(), drawn(6, 5, seed=2).requires_grad_(), drawn(6, 5, seed=3)
+    z, quantized, weights = (
+        drawn(6, 5, seed=1).requires_grad_(),
+        drawn(6, 5, seed=2).requires_grad_(),
+        drawn(6, 5, seed=3),
+    )
     value = straight_through(z, quantized)
     torch.testing.assert_close(value, quantized)
     (value * weights).sum().backward()
     assert torch.equal(z.grad, weights) and quantized.grad is None
 
 
-# ---- the rotation trick -------------------------------------------------------------------------------------------------------------
+# ---- the rotation trick --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dim", [2, 3, 7])
@@ -63,12 +79,22 @@ def test_rotate_has_the_value_of_the_codes(dim):
 
 @pytest.mark.parametrize("dim", [2, 3, 7])
 def test_rotate_turns_and_scales_gradients_as_the_vector_is_turned_and_scaled(dim):
-    z, quantized, weights = drawn(20, dim, seed=1).requires_grad_(), 3 * drawn(20, dim, seed=2), drawn(20, dim, seed=3)
+    z, quantized, weights = (
+        drawn(20, dim, seed=1).requires_grad_(),
+        3 * drawn(20, dim, seed=2),
+        drawn(20, dim, seed=3),
+    )
     (rotate(z, quantized) * weights).sum().backward()
-    for point, code, weight, gradient in zip(z.detach().numpy(), quantized.numpy(), weights.numpy(), z.grad.numpy(), strict=True):
+    for point, code, weight, gradient in zip(
+        z.detach().numpy(), quantized.numpy(), weights.numpy(), z.grad.numpy(), strict=True
+    ):
         turn = rotation(point, code)
-        np.testing.assert_allclose(turn @ turn.T, np.eye(dim), atol=1e-12)  # the truth is itself a rotation …
-        np.testing.assert_allclose(turn @ point / np.linalg.norm(point), code / np.linalg.norm(code), atol=1e-12)  # … that leads there
+        np.testing.assert_allclose(
+            turn @ turn.T, np.eye(dim), atol=1e-12
+        )  # the truth is itself a rotation …
+        np.testing.assert_allclose(
+            turn @ point / np.linalg.norm(point), code / np.linalg.norm(code), atol=1e-12
+        )  # … that leads there
         scale = np.linalg.norm(code) / np.linalg.norm(point)
         np.testing.assert_allclose(gradient, scale * turn.T @ weight, atol=1e-10)
         slope = slopes(lambda moved: weight @ (scale * turn @ moved), point)  # noqa: B023 (called at once)
@@ -76,7 +102,11 @@ def test_rotate_turns_and_scales_gradients_as_the_vector_is_turned_and_scaled(di
 
 
 def test_rotate_keeps_the_angle_of_a_gradient_with_the_vector():
-    z, quantized, weights = drawn(40, 6, seed=4).requires_grad_(), drawn(40, 6, seed=5), drawn(40, 6, seed=6)
+    z, quantized, weights = (
+        drawn(40, 6, seed=4).requires_grad_(),
+        drawn(40, 6, seed=5),
+        drawn(40, 6, seed=6),
+    )
     (rotate(z, quantized) * weights).sum().backward()
     cosine = torch.nn.functional.cosine_similarity
     torch.testing.assert_close(cosine(z.grad, z.detach()), cosine(weights, quantized))
@@ -125,7 +155,9 @@ def test_a_vector_without_a_direction_gets_the_code_and_the_gradient_straight_th
     torch.testing.assert_close(z.grad, torch.ones((2, 3)))
 
 
-@pytest.mark.parametrize(("vector", "code"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0), (1e-30, 1.0), (1.0, -1.0)])
+@pytest.mark.parametrize(
+    ("vector", "code"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0), (1e-30, 1.0), (1.0, -1.0)]
+)
 def test_vectors_without_a_direction_give_finite_numbers(vector, code):
     z = torch.full((2, 3), vector).requires_grad_()
     value = rotate(z, torch.full((2, 3), code))
@@ -135,18 +167,22 @@ def test_vectors_without_a_direction_give_finite_numbers(vector, code):
         assert value.detach().abs().max() <= 1e-6
 
 
-# ---- soft choices -------------------------------------------------------------------------------------------------------------------
+# ---- soft choices --------------------------------------------------------------------------------
 
 
 def test_relative_errors_are_squared_errors_over_the_mean_of_the_least():
     points, codebook = drawn(30, 4, seed=1), drawn(7, 4, seed=2)
     errors = ((points[:, None] - codebook[None]) ** 2).sum(-1).numpy()
-    np.testing.assert_allclose(relative_errors(points, codebook), errors / errors.min(1).mean(), rtol=1e-9)
+    np.testing.assert_allclose(
+        relative_errors(points, codebook), errors / errors.min(1).mean(), rtol=1e-9
+    )
 
 
 def test_relative_errors_do_not_depend_on_the_scale_of_the_data():
     points, codebook = drawn(30, 4, seed=1), drawn(7, 4, seed=2)
-    torch.testing.assert_close(relative_errors(100 * points, 100 * codebook), relative_errors(points, codebook))
+    torch.testing.assert_close(
+        relative_errors(100 * points, 100 * codebook), relative_errors(points, codebook)
+    )
 
 
 def test_relative_errors_of_points_that_are_codes_or_of_none_are_finite():
@@ -192,26 +228,39 @@ def test_gradients_pass_through_soft_choice_as_finite_differences_say():
 def test_gradients_of_vectors_and_codes_are_those_of_a_choice_whose_unit_is_a_constant():
     points, codebook = drawn(4, 3, seed=1).requires_grad_(), drawn(5, 3, seed=2).requires_grad_()
     noise, weights = drawn(4, 5, seed=3), drawn(4, 5, seed=4).numpy()
-    (soft_choice(relative_errors(points, codebook), noise, 0.8) * torch.from_numpy(weights)).sum().backward()
+    (
+        soft_choice(relative_errors(points, codebook), noise, 0.8) * torch.from_numpy(weights)
+    ).sum().backward()
     x, c = points.detach().numpy(), codebook.detach().numpy()
     unit = ((x[:, None] - c[None]) ** 2).sum(-1).min(1).mean()
-    of_points = slopes(lambda moved: (weights * soft_in_numpy(moved, c, unit, noise.numpy(), 0.8)).sum(), x)
-    of_codes = slopes(lambda moved: (weights * soft_in_numpy(x, moved, unit, noise.numpy(), 0.8)).sum(), c)
+    of_points = slopes(
+        lambda moved: (weights * soft_in_numpy(moved, c, unit, noise.numpy(), 0.8)).sum(), x
+    )
+    of_codes = slopes(
+        lambda moved: (weights * soft_in_numpy(x, moved, unit, noise.numpy(), 0.8)).sum(), c
+    )
     np.testing.assert_allclose(points.grad, of_points, atol=1e-7)
     np.testing.assert_allclose(codebook.grad, of_codes, atol=1e-7)
 
 
-# ---- noise --------------------------------------------------------------------------------------------------------------------------
+# ---- noise ---------------------------------------------------------------------------------------
 
 
 def test_the_same_seed_draws_the_same_noise_and_another_seed_another():
     like = torch.zeros(3, 4)
-    first, again, other = (gumbel_noise(like, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    first, again, other = (
+        gumbel_noise(like, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
     assert first.shape == (3, 4) and torch.equal(first, again) and not torch.equal(first, other)
 
 
 def test_noise_is_distributed_as_gumbel_says():
-    noise = gumbel_noise(torch.zeros(400, 500), torch.Generator().manual_seed(0)).double().numpy().ravel()
+    noise = (
+        gumbel_noise(torch.zeros(400, 500), torch.Generator().manual_seed(0))
+        .double()
+        .numpy()
+        .ravel()
+    )
     assert noise.mean() == pytest.approx(np.euler_gamma, abs=0.01)
     assert noise.var() == pytest.approx(np.pi**2 / 6, abs=0.03)
     assert kstest(noise, gumbel_r.cdf).statistic < 0.004  # 1.36 / √n is 0.003
@@ -221,5 +270,10 @@ def test_noise_is_distributed_as_gumbel_says():
 def test_the_code_of_largest_noise_less_error_is_drawn_as_often_as_a_softmax_says():
     errors = torch.tensor([0.0, 0.5, 1.0, 3.0])
     noise = gumbel_noise(torch.zeros(50_000, 4), torch.Generator().manual_seed(1))
-    often = np.bincount(soft_choice(errors.expand(50_000, 4), noise, 0.1).argmax(1), minlength=4) / 50_000
-    np.testing.assert_allclose(often, np.exp(-errors.numpy()) / np.exp(-errors.numpy()).sum(), atol=0.01)
+    often = (
+        np.bincount(soft_choice(errors.expand(50_000, 4), noise, 0.1).argmax(1), minlength=4)
+        / 50_000
+    )
+    np.testing.assert_allclose(
+        often, np.exp(-errors.numpy()) / np.exp(-errors.numpy()).sum(), atol=0.01
+    )

@@ -27,7 +27,9 @@ def validated(parts, data) -> dict[str, float]:
     validation = Validation(6, CPU)
     for part in parts:
         x, decoded, commitment, codebook = (torch.from_numpy(values[part]) for values in data)
-        quantized = Quantized(decoded, torch.zeros((len(x), 2), dtype=torch.int64), commitment, codebook)
+        quantized = Quantized(
+            decoded, torch.zeros((len(x), 2), dtype=torch.int64), commitment, codebook
+        )
         validation.add(x, Passed(decoded, quantized))
     return validation.row()
 
@@ -59,8 +61,15 @@ def test_small_errors_are_not_lost_among_many_rows():
     one = torch.ones((rows, 1))
     nothing = torch.full((rows,), 1 / 3)
     for _ in range(2000):
-        validation.add(one, Passed(one, Quantized(one, torch.zeros((rows, 1), dtype=torch.int64), nothing, nothing)))
-    assert validation.row()["validation_commitment"] == pytest.approx(float(np.float32(1 / 3)), rel=1e-12)
+        validation.add(
+            one,
+            Passed(
+                one, Quantized(one, torch.zeros((rows, 1), dtype=torch.int64), nothing, nothing)
+            ),
+        )
+    assert validation.row()["validation_commitment"] == pytest.approx(
+        float(np.float32(1 / 3)), rel=1e-12
+    )
 
 
 def test_vectors_that_are_all_alike_have_no_relative_error():
@@ -68,7 +77,7 @@ def test_vectors_that_are_all_alike_have_no_relative_error():
     assert validated([slice(0, 20)], data)["validation_relative_mse"] == 0.0
 
 
-# ---- catalogue --------------------------------------------------------------------------------------------------------------------------
+# ---- catalogue -----------------------------------------------------------------------------------
 
 
 def catalogue(kind: str) -> np.ndarray:
@@ -90,7 +99,9 @@ def test_the_row_of_the_catalogue_is_what_brute_force_says(kind):
     found = catalogue_row(codes, sizes)
     tuples = [tuple(code) for code in codes.tolist()]
     assert found.pop("unique_rate") == len(set(tuples)) / len(tuples)
-    assert found.pop("collision_rate") == pytest.approx(np.mean([tuples.count(code) > 1 for code in tuples]))
+    assert found.pop("collision_rate") == pytest.approx(
+        np.mean([tuples.count(code) > 1 for code in tuples])
+    )
     for level, size in enumerate(sizes, start=1):
         uses = [int((codes[:, level - 1] == code).sum()) for code in range(size)]
         used = [use for use in uses if use]

@@ -50,10 +50,14 @@ def kinds(module):
 
 
 def shapes(module):
-    return [(layer.in_features, layer.out_features) for layer in module.modules() if isinstance(layer, nn.Linear)]
+    return [
+        (layer.in_features, layer.out_features)
+        for layer in module.modules()
+        if isinstance(layer, nn.Linear)
+    ]
 
 
-# ---- layers -----------------------------------------------------------------------------------------------------------------------------
+# ---- layers --------------------------------------------------------------------------------------
 
 
 def test_linear_layers_have_the_widths_asked_for_and_an_activation_between_them():
@@ -72,21 +76,33 @@ def test_without_hidden_layers_there_is_one_linear_layer():
         ({"activation": "relu"}, [nn.Linear, nn.ReLU]),
         ({"layer_norm": True}, [nn.Linear, nn.LayerNorm, nn.SiLU]),
         ({"dropout": 0.2}, [nn.Linear, nn.SiLU, nn.Dropout]),
-        ({"layer_norm": True, "dropout": 0.2, "activation": "relu"}, [nn.Linear, nn.LayerNorm, nn.ReLU, nn.Dropout]),
+        (
+            {"layer_norm": True, "dropout": 0.2, "activation": "relu"},
+            [nn.Linear, nn.LayerNorm, nn.ReLU, nn.Dropout],
+        ),
     ],
     ids=str,
 )
 def test_options_change_what_follows_each_layer_but_the_last(changes, block):
     layers = mlp((12, 10, 8, 6), options(**changes))
     assert kinds(layers) == [*block, *block, nn.Linear]
-    assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.2] * block.count(nn.Dropout) * 2
-    assert [layer.normalized_shape for layer in layers if isinstance(layer, nn.LayerNorm)] == [(10,), (8,)] * block.count(nn.LayerNorm)
+    assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.2] * block.count(
+        nn.Dropout
+    ) * 2
+    assert [layer.normalized_shape for layer in layers if isinstance(layer, nn.LayerNorm)] == [
+        (10,),
+        (8,),
+    ] * block.count(nn.LayerNorm)
 
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("architecture", ["residual", "mlp"])
 def test_linear_layers_have_a_bias_where_it_is_wanted(architecture, bias):
-    layers = [layer for layer in network(architecture=architecture, bias=bias).modules() if isinstance(layer, nn.Linear)]
+    layers = [
+        layer
+        for layer in network(architecture=architecture, bias=bias).modules()
+        if isinstance(layer, nn.Linear)
+    ]
     assert len(layers) == 6 and all((layer.bias is not None) == bias for layer in layers)
 
 
@@ -98,7 +114,9 @@ def test_layers_compute_what_numpy_does(activation, layer_norm):
     first, last = layers[0], layers[-1]
     hidden = vectors().numpy() @ first.weight.detach().numpy().T + first.bias.detach().numpy()
     if layer_norm:
-        hidden = (hidden - hidden.mean(1, keepdims=True)) / np.sqrt(hidden.var(1, keepdims=True) + 1e-5)
+        hidden = (hidden - hidden.mean(1, keepdims=True)) / np.sqrt(
+            hidden.var(1, keepdims=True) + 1e-5
+        )
     hidden = hidden / (1 + np.exp(-hidden)) if activation == "silu" else np.maximum(hidden, 0)
     expected = hidden @ last.weight.detach().numpy().T + last.bias.detach().numpy()
     np.testing.assert_allclose(layers(vectors()).detach(), expected, atol=1e-5)
@@ -114,7 +132,7 @@ def test_hidden_units_are_left_out_at_random_while_training_alone():
     torch.testing.assert_close(hidden[hidden != 0], plain[hidden != 0] / 0.7)
 
 
-# ---- architectures ----------------------------------------------------------------------------------------------------------------------
+# ---- architectures -------------------------------------------------------------------------------
 
 
 def test_an_mlp_leads_to_the_latent_space_and_mirrored_back():
@@ -131,7 +149,11 @@ def test_a_residual_network_stays_in_the_space_of_its_vectors():
     assert shapes(made.decoder) == [(12, 8), (8, 10), (10, 12)]
 
 
-@pytest.mark.parametrize("changes", [{}, {"bias": False}, {"layer_norm": True, "activation": "relu"}, {"dropout": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"bias": False}, {"layer_norm": True, "activation": "relu"}, {"dropout": 0.5}],
+    ids=str,
+)
 @pytest.mark.parametrize("training", [True, False])
 def test_a_residual_network_is_the_identity_at_first(training, changes):
     made, x = network(architecture="residual", **changes).train(training), vectors()
@@ -142,8 +164,13 @@ def test_a_residual_network_is_the_identity_at_first(training, changes):
 def test_so_it_decodes_the_sums_of_the_codes_at_first():
     made, x = started(architecture="residual").eval(), vectors()
     passed = made(x)
-    books, codes = [book.detach().numpy() for book in made.quantizer.codebooks], passed.quantized.codes.numpy()
-    np.testing.assert_allclose(passed.decoded.detach(), books[0][codes[:, 0]] + books[1][codes[:, 1]], atol=1e-5)
+    books, codes = (
+        [book.detach().numpy() for book in made.quantizer.codebooks],
+        passed.quantized.codes.numpy(),
+    )
+    np.testing.assert_allclose(
+        passed.decoded.detach(), books[0][codes[:, 0]] + books[1][codes[:, 1]], atol=1e-5
+    )
 
 
 def test_a_residual_network_can_leave_the_identity():
@@ -154,7 +181,11 @@ def test_a_residual_network_can_leave_the_identity():
         ((made(x).decoded - 2 * x) ** 2).mean().backward()
         optimizer.step()
     for part in (made.encoder, made.decoder):
-        assert all(layer.weight.grad.abs().max() > 0 for layer in part.modules() if isinstance(layer, nn.Linear))
+        assert all(
+            layer.weight.grad.abs().max() > 0
+            for layer in part.modules()
+            if isinstance(layer, nn.Linear)
+        )
         assert not torch.equal(part(x), x)
 
 
@@ -180,7 +211,11 @@ def test_a_residual_encoder_that_does_not_learn_is_left_out():
 
 
 def test_an_mlp_has_an_encoder_though_it_does_not_learn():
-    assert shapes(network(architecture="mlp", encoder_rate=0.0).encoder) == [(12, 10), (10, 8), (8, 6)]
+    assert shapes(network(architecture="mlp", encoder_rate=0.0).encoder) == [
+        (12, 10),
+        (10, 8),
+        (8, 6),
+    ]
 
 
 def test_vectors_go_through_encoder_quantiser_and_decoder():
@@ -194,16 +229,20 @@ def test_vectors_go_through_encoder_quantiser_and_decoder():
     assert passed.decoded.shape == (64, WIDTH)
 
 
-# ---- bfloat16 ---------------------------------------------------------------------------------------------------------------------------
+# ---- bfloat16 ------------------------------------------------------------------------------------
 
 
 def looked_at(made, x):
-    """What the last layers of encoder and decoder gave, what the quantiser was given, and what came out."""
+    """What the last layers of encoder and decoder gave, what the quantiser was given, and what came
+    out.
+    """
     seen = {}
     hooks = [made.quantizer.register_forward_pre_hook(lambda _, inputs: seen.update(z=inputs[0]))]
     for name in ("encoder", "decoder"):
         last = getattr(made, name)[-1]
-        hooks.append(last.register_forward_hook(lambda _, __, out, name=name: seen.update({name: out})))
+        hooks.append(
+            last.register_forward_hook(lambda _, __, out, name=name: seen.update({name: out}))
+        )
     passed = made(x)
     for hook in hooks:
         hook.remove()
@@ -217,7 +256,13 @@ def test_rough_networks_compute_in_bfloat16_and_the_quantiser_in_float32():
     made.rough = True
     rough, coarse = looked_at(made, x)
     assert rough["encoder"].dtype == rough["decoder"].dtype == torch.bfloat16
-    assert rough["z"].dtype == coarse.decoded.dtype == coarse.quantized.value.dtype == coarse.quantized.commitment.dtype == torch.float32
+    assert (
+        rough["z"].dtype
+        == coarse.decoded.dtype
+        == coarse.quantized.value.dtype
+        == coarse.quantized.commitment.dtype
+        == torch.float32
+    )
     assert 0 < (rough["z"] - exact["z"]).norm() < 0.02 * exact["z"].norm()
     same = (fine.quantized.codes == coarse.quantized.codes).all(1)
     assert same.float().mean() > 0.9
@@ -231,6 +276,10 @@ def test_the_gradients_of_rough_networks_are_float32_and_near_the_exact_ones(arc
         made = network(architecture=architecture).train()
         made.rough = rough
         ((made(vectors()).decoded - 1) ** 2).mean().backward()
-        found.append(made.decoder.get_parameter("2.weight" if architecture == "mlp" else "change.4.weight").grad)
+        found.append(
+            made.decoder.get_parameter(
+                "2.weight" if architecture == "mlp" else "change.4.weight"
+            ).grad
+        )
     assert found[1].dtype == torch.float32
     assert 0 < (found[1] - found[0]).norm() < 0.05 * found[0].norm()

@@ -11,7 +11,15 @@ import torch
 
 from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.networks import Network
-from semantic_ids.tokenizers.rq_vae.optimisation import FACTORS, constant, cosine, make_optimizer, one_cycle, set_rates, temperature
+from semantic_ids.tokenizers.rq_vae.optimisation import (
+    FACTORS,
+    constant,
+    cosine,
+    make_optimizer,
+    one_cycle,
+    set_rates,
+    temperature,
+)
 
 RATE = 0.02
 WARMUP, TOTAL = 6, 40
@@ -44,17 +52,27 @@ def made(**changes):
 
 
 def groups_of(net, optimizer):
-    """Part of the network → its group of the optimiser; every parameter of the part must be in that one."""
+    """Part of the network → its group of the optimiser.
+
+    Every parameter of the part must be in that one.
+    """
     found = {}
     for name in ("encoder", "decoder", "quantizer"):
         for parameter in getattr(net, name).parameters():
-            (group,) = (group for group in optimizer.param_groups if any(parameter is other for other in group["params"]))
+            (group,) = (
+                group
+                for group in optimizer.param_groups
+                if any(parameter is other for other in group["params"])
+            )
             assert found.setdefault(name, group) is group
     return found
 
 
 def theirs(schedule, steps):
-    """The rates and betas that a scheduler of torch gives at each step: a function of an optimiser makes it."""
+    """The rates and betas that a scheduler of torch gives at each step.
+
+    A function of an optimiser makes it.
+    """
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
     scheduler, rows = schedule(optimizer), []
     for _ in range(steps):
@@ -68,11 +86,13 @@ def ours(schedule, warmup=WARMUP, total=TOTAL):
     return np.array([RATE * FACTORS[schedule](step, warmup, total) for step in range(total)])
 
 
-# ---- schedules --------------------------------------------------------------------------------------------------------------------------
+# ---- schedules -----------------------------------------------------------------------------------
 
 
 def warm(optimizer):
-    return torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1 / WARMUP, total_iters=WARMUP - 1)
+    return torch.optim.lr_scheduler.LinearLR(
+        optimizer, start_factor=1 / WARMUP, total_iters=WARMUP - 1
+    )
 
 
 def test_the_constant_schedule_rises_linearly_as_that_of_torch():
@@ -81,14 +101,25 @@ def test_the_constant_schedule_rises_linearly_as_that_of_torch():
 
 def test_the_cosine_schedule_is_that_of_torch():
     np.testing.assert_allclose(ours("cosine")[:WARMUP], theirs(warm, WARMUP)[:, 0])
-    fall = theirs(lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, TOTAL - WARMUP), TOTAL - WARMUP)
+    fall = theirs(
+        lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, TOTAL - WARMUP),
+        TOTAL - WARMUP,
+    )
     np.testing.assert_allclose(ours("cosine")[WARMUP:], fall[:, 0], atol=1e-12)
 
 
 def cycle(optimizer):
-    """One cycle of torch. It begins at nothing, a step before ours does, and takes its highest rate once where ours takes it twice."""
+    """One cycle of torch. It begins at nothing, a step before ours does, and takes its highest rate
+    once where ours takes it twice.
+    """
     return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, RATE, TOTAL + 1, pct_start=(WARMUP + 1) / (TOTAL + 1), div_factor=1e12, final_div_factor=1, base_momentum=0.85
+        optimizer,
+        RATE,
+        TOTAL + 1,
+        pct_start=(WARMUP + 1) / (TOTAL + 1),
+        div_factor=1e12,
+        final_div_factor=1,
+        base_momentum=0.85,
     )
 
 
@@ -126,7 +157,9 @@ def test_schedules_are_what_their_closed_forms_say():
         rising = step < WARMUP
         assert constant(step, WARMUP, TOTAL) == pytest.approx((step + 1) / WARMUP if rising else 1)
         assert cosine(step, WARMUP, TOTAL) == pytest.approx((step + 1) / WARMUP if rising else fall)
-        assert one_cycle(step, WARMUP, TOTAL) == pytest.approx(math.sin(math.pi * (step + 1) / WARMUP / 2) ** 2 if rising else fall)
+        assert one_cycle(step, WARMUP, TOTAL) == pytest.approx(
+            math.sin(math.pi * (step + 1) / WARMUP / 2) ** 2 if rising else fall
+        )
 
 
 @pytest.mark.parametrize("schedule", FACTORS)
@@ -152,12 +185,14 @@ def test_a_training_may_be_all_warm_up(schedule, warmup):
     assert (factors[-1] == pytest.approx(1)) == (warmup == 10)
 
 
-# ---- parts of the network ---------------------------------------------------------------------------------------------------------------
+# ---- parts of the network ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adagrad"])
 def test_every_part_of_the_network_learns_at_its_own_rate(optimizer):
-    options, net, optimizer = made(optimizer=optimizer, encoder_rate=0.25, codebook_rate=3.0, epochs=10, warmup_epochs=2)
+    options, net, optimizer = made(
+        optimizer=optimizer, encoder_rate=0.25, codebook_rate=3.0, epochs=10, warmup_epochs=2
+    )
     groups = groups_of(net, optimizer)
     for step in (0, 5, 8, 30, 39):
         factor = cosine(step, 8, 40)
@@ -167,7 +202,9 @@ def test_every_part_of_the_network_learns_at_its_own_rate(optimizer):
 
 
 def test_one_cycle_is_for_an_optimiser_without_momentum_too():
-    options, _, optimizer = made(optimizer="adagrad", schedule="one_cycle", epochs=10, warmup_epochs=2)
+    options, _, optimizer = made(
+        optimizer="adagrad", schedule="one_cycle", epochs=10, warmup_epochs=2
+    )
     assert set_rates(optimizer, options, 3, 4) == pytest.approx(RATE * one_cycle(3, 8, 40))
     assert not any("betas" in group for group in optimizer.param_groups)
 
@@ -179,7 +216,11 @@ def test_parts_at_rate_nothing_stay_where_they_are():
         parameter.grad = torch.ones_like(parameter)
     set_rates(optimizer, options, 3, 1)
     optimizer.step()
-    moved = {name.split(".")[0] for name, parameter in net.named_parameters() if not torch.equal(parameter, before[name])}
+    moved = {
+        name.split(".")[0]
+        for name, parameter in net.named_parameters()
+        if not torch.equal(parameter, before[name])
+    }
     assert moved == {"decoder"}
 
 
@@ -200,7 +241,9 @@ def test_where_nothing_pulls_weights_decay_and_codebooks_stay():
     set_rates(optimizer, options, 0, 1)
     optimizer.step()
     for name, parameter in net.named_parameters():
-        kept = {"encoder": 1 - 0.5 * RATE * 0.3, "decoder": 1 - RATE * 0.3, "quantizer": 1.0}[name.split(".")[0]]
+        kept = {"encoder": 1 - 0.5 * RATE * 0.3, "decoder": 1 - RATE * 0.3, "quantizer": 1.0}[
+            name.split(".")[0]
+        ]
         torch.testing.assert_close(parameter.detach(), before[name] * kept)
 
 
@@ -214,16 +257,25 @@ def test_where_nothing_pulls_weights_decay_and_codebooks_stay():
 def test_only_what_learns_is_given_to_the_optimiser(changes, parts):
     _, net, optimizer = made(**changes)
     learnt = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    names = {name.split(".")[0] for name, parameter in net.named_parameters() if id(parameter) in learnt}
+    names = {
+        name.split(".")[0] for name, parameter in net.named_parameters() if id(parameter) in learnt
+    }
     assert names == parts and len(optimizer.param_groups) == len(parts)
     assert learnt == {id(parameter) for parameter in net.parameters() if parameter.requires_grad}
 
 
-@pytest.mark.parametrize(("name", "reference"), [("adamw", torch.optim.AdamW), ("adagrad", torch.optim.Adagrad)])
+@pytest.mark.parametrize(
+    ("name", "reference"), [("adamw", torch.optim.AdamW), ("adagrad", torch.optim.Adagrad)]
+)
 def test_optimisers_step_as_those_of_torch(name, reference):
-    options, net, optimizer = made(optimizer=name, schedule="constant", warmup_epochs=0, encoder_rate=1.0, weight_decay=0.1)
+    options, net, optimizer = made(
+        optimizer=name, schedule="constant", warmup_epochs=0, encoder_rate=1.0, weight_decay=0.1
+    )
     twin = network(options)
-    layers = {"params": [*twin.encoder.parameters(), *twin.decoder.parameters()], "weight_decay": 0.1}
+    layers = {
+        "params": [*twin.encoder.parameters(), *twin.decoder.parameters()],
+        "weight_decay": 0.1,
+    }
     plain = reference([layers, {"params": twin.quantizer.parameters()}], lr=RATE, weight_decay=0.0)
     generator = torch.Generator().manual_seed(1)
     for step in range(4):
@@ -238,7 +290,7 @@ def test_optimisers_step_as_those_of_torch(name, reference):
         torch.testing.assert_close(one, other)
 
 
-# ---- temperature ------------------------------------------------------------------------------------------------------------------------
+# ---- temperature ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("first", "last"), [(1.0, 0.1), (2.0, 0.5), (0.5, 0.5)])

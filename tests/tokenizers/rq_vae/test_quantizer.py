@@ -41,7 +41,11 @@ def started(sizes=(4, 3), dim=5, n=200, **changes):
     z = torch.from_numpy(clustered(n, dim, seed=2))
     generator = torch.Generator().manual_seed(0)
     quantizer = make(sizes, dim, **changes)
-    quantizer.start(z, n, lambda rows: residual_kmeans(rows, sizes, lambda rest, size: kmeans(rest, size, generator)))
+    quantizer.start(
+        z,
+        n,
+        lambda rows: residual_kmeans(rows, sizes, lambda rest, size: kmeans(rest, size, generator)),
+    )
     quantizer.generator.manual_seed(1)
     return quantizer, z
 
@@ -92,7 +96,7 @@ def state_of(quantizer):
     return {name: tensor.clone() for name, tensor in quantizer.state_dict().items()}
 
 
-# ---- the start ------------------------------------------------------------------------------------------------------------------------
+# ---- the start -----------------------------------------------------------------------------------
 
 
 def test_before_the_start_it_lets_everything_through():
@@ -100,7 +104,9 @@ def test_before_the_start_it_lets_everything_through():
     z = randomly(6, 5).requires_grad_()
     quantized = quantizer(z)
     assert torch.equal(quantized.value, z) and not quantizer.started and not quantizer.initialized
-    assert torch.equal(quantized.commitment, torch.zeros(6)) and torch.equal(quantized.codebook, torch.zeros(6))
+    assert torch.equal(quantized.commitment, torch.zeros(6)) and torch.equal(
+        quantized.codebook, torch.zeros(6)
+    )
     assert torch.equal(quantized.codes, torch.zeros(6, 2, dtype=torch.int64))
     quantized.value.sum().backward()
     assert torch.equal(z.grad, torch.ones_like(z))
@@ -130,7 +136,9 @@ def test_the_start_takes_the_codebooks_that_are_made_for_the_vectors_given(kind)
 
     quantizer.start(z, 10, books)
     assert torch.equal(seen[0], z)
-    assert torch.equal(quantizer.codebooks[0], z[:4]) and torch.equal(quantizer.codebooks[1], z[10:13])
+    assert torch.equal(quantizer.codebooks[0], z[:4]) and torch.equal(
+        quantizer.codebooks[1], z[10:13]
+    )
 
 
 @JOINT
@@ -141,7 +149,9 @@ def test_the_averages_begin_as_if_there_had_been_batches(joint):
     for level, code in enumerate(greedy(z, in_numpy(quantizer)).T):
         uses = np.bincount(code, minlength=len(books[level])) / 4
         np.testing.assert_allclose(quantizer.get_buffer(f"uses_{level}"), uses)
-        np.testing.assert_allclose(quantizer.get_buffer(f"sums_{level}"), books[level].numpy() * uses[:, None], rtol=1e-6)
+        np.testing.assert_allclose(
+            quantizer.get_buffer(f"sums_{level}"), books[level].numpy() * uses[:, None], rtol=1e-6
+        )
 
 
 def test_residual_kmeans_clusters_what_the_levels_before_left_over():
@@ -155,10 +165,12 @@ def test_residual_kmeans_clusters_what_the_levels_before_left_over():
     assert [book.shape for book in books] == [(5, 3), (4, 3), (3, 3)]
     codes = greedy(z, books)
     for level, rest in enumerate(seen):
-        np.testing.assert_allclose(rest, z.numpy() - vectors_of(books, codes)[:level].sum(0), atol=1e-6)
+        np.testing.assert_allclose(
+            rest, z.numpy() - vectors_of(books, codes)[:level].sum(0), atol=1e-6
+        )
 
 
-# ---- which codes ----------------------------------------------------------------------------------------------------------------------
+# ---- which codes ---------------------------------------------------------------------------------
 
 
 def test_with_a_beam_of_one_each_level_takes_the_nearest_code():
@@ -179,7 +191,10 @@ def test_a_beam_that_holds_all_codes_finds_the_best_of_all():
 def test_a_beam_lowers_the_error():
     books = [randomly(16, 6, seed=level) / (1 + level) for level in range(3)]
     z = 1.5 * randomly(400, 6, seed=9)
-    errors = [((z - started_at(books, beam_size=beam).eval()(z).value) ** 2).sum(1).mean().item() for beam in (1, 5, 50)]
+    errors = [
+        ((z - started_at(books, beam_size=beam).eval()(z).value) ** 2).sum(1).mean().item()
+        for beam in (1, 5, 50)
+    ]
     assert errors[0] > errors[1] >= errors[2]
 
 
@@ -190,7 +205,11 @@ def test_without_draws_training_chooses_the_codes_that_encoding_does(training):
     assert torch.equal(quantizer.train(training)(z).codes, expected)
 
 
-@pytest.mark.parametrize(("changes", "heat"), [({"sampling": 2.0}, 2.0), ({"gradient": "gumbel"}, 1.0)], ids=["sampling", "gumbel"])
+@pytest.mark.parametrize(
+    ("changes", "heat"),
+    [({"sampling": 2.0}, 2.0), ({"gradient": "gumbel"}, 1.0)],
+    ids=["sampling", "gumbel"],
+)
 def test_codes_are_drawn_the_likelier_the_smaller_their_error(changes, heat):
     books = [0.3 * randomly(4, 3, seed=1), 0.3 * randomly(3, 3, seed=2)]
     quantizer, point, n = started_at(books, **changes).train(), randomly(3, seed=3), 20_000
@@ -198,14 +217,22 @@ def test_codes_are_drawn_the_likelier_the_smaller_their_error(changes, heat):
     codes = quantizer(point.expand(n, 3)).codes.numpy()
     books = in_numpy(quantizer)
     errors = ((point.numpy() - books[0]) ** 2).sum(1)
-    np.testing.assert_allclose(np.bincount(codes[:, 0], minlength=4) / n, softmax(-errors / errors.min() / heat), atol=0.015)
-    left = ((point.numpy() - books[0][:, None] - books[1][None]) ** 2).sum(-1)  # errors of the second level under each first code
+    np.testing.assert_allclose(
+        np.bincount(codes[:, 0], minlength=4) / n,
+        softmax(-errors / errors.min() / heat),
+        atol=0.015,
+    )
+    left = ((point.numpy() - books[0][:, None] - books[1][None]) ** 2).sum(
+        -1
+    )  # errors of the second level under each first code
     unit = left[codes[:, 0]].min(1).mean()
     for first in range(4):
         seconds = codes[codes[:, 0] == first, 1]
         assert len(seconds) > 10
         often = np.bincount(seconds, minlength=3) / len(seconds)
-        np.testing.assert_allclose(often, softmax(-left[first] / unit / heat), atol=2 / np.sqrt(len(seconds)))
+        np.testing.assert_allclose(
+            often, softmax(-left[first] / unit / heat), atol=2 / np.sqrt(len(seconds))
+        )
 
 
 def test_nothing_is_drawn_in_evaluation():
@@ -214,7 +241,9 @@ def test_nothing_is_drawn_in_evaluation():
     assert not torch.equal(quantizer.train()(z).codes, quantizer.codes(z))
 
 
-@pytest.mark.parametrize("changes", [{"sampling": 2.0}, {"masking": 0.5}, {"gradient": "gumbel"}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"sampling": 2.0}, {"masking": 0.5}, {"gradient": "gumbel"}], ids=str
+)
 def test_the_generator_decides_what_is_drawn(changes):
     quantizer, z = started(quantizer="end_to_end", **changes)
     values = []
@@ -248,18 +277,22 @@ def test_sinkhorn_changes_nothing_in_evaluation_nor_where_it_is_not_wanted():
         started_at(books, quantizer="gradient", sinkhorn=0.003, sinkhorn_iterations=1000).eval(),
         started_at(books, quantizer="gradient").train(),
     )
-    assert torch.equal(shared(z).codes, shared.codes(z)) and torch.equal(plain(z).codes, plain.codes(z))
+    assert torch.equal(shared(z).codes, shared.codes(z)) and torch.equal(
+        plain(z).codes, plain.codes(z)
+    )
 
 
 def test_sinkhorn_goes_together_with_codes_that_are_drawn():
     books, z = lopsided()
-    quantizer = started_at(books, quantizer="gradient", sinkhorn=0.003, sinkhorn_iterations=1000, sampling=2.0).train()
+    quantizer = started_at(
+        books, quantizer="gradient", sinkhorn=0.003, sinkhorn_iterations=1000, sampling=2.0
+    ).train()
     codes = quantizer(z).codes
     assert not torch.equal(codes[:, 0], quantizer.codes(z)[:, 0])
     np.testing.assert_allclose(np.bincount(codes[:, 1], minlength=6), 40, atol=6)
 
 
-# ---- values and distances -------------------------------------------------------------------------------------------------------------
+# ---- values and distances ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("gradient", ["straight_through", "rotation"])
@@ -269,7 +302,9 @@ def test_the_value_is_the_sum_of_the_codes(kind, gradient):
     books = in_numpy(quantizer)
     for training in (False, True):
         quantized = quantizer.train(training)(z)
-        np.testing.assert_allclose(quantized.value.detach(), vectors_of(books, quantized.codes).sum(0), atol=1e-5)
+        np.testing.assert_allclose(
+            quantized.value.detach(), vectors_of(books, quantized.codes).sum(0), atol=1e-5
+        )
 
 
 def test_joint_distances_are_between_vectors_and_sums_of_codes():
@@ -291,7 +326,7 @@ def test_distances_level_by_level_are_those_of_what_is_left_over_added_up():
     np.testing.assert_allclose(quantized.codebook.detach(), errors, rtol=1e-4)
 
 
-# ---- gradients ------------------------------------------------------------------------------------------------------------------------
+# ---- gradients -----------------------------------------------------------------------------------
 
 
 @JOINT
@@ -301,7 +336,9 @@ def test_the_commitment_pulls_the_encoder_alone(kind, joint):
     z, weights = z.requires_grad_(), randomly(len(z), seed=3)
     quantized = quantizer.eval()(z)
     (quantized.commitment * weights).sum().backward()
-    left = z.detach().numpy() - vectors_of(in_numpy(quantizer), quantized.codes).cumsum(0)  # after each level
+    left = z.detach().numpy() - vectors_of(in_numpy(quantizer), quantized.codes).cumsum(
+        0
+    )  # after each level
     expected = 2 * (left[-1] if joint else left.sum(0)) * weights.numpy()[:, None]
     np.testing.assert_allclose(z.grad, expected, atol=1e-4)
     assert all(book.grad is None for book in quantizer.codebooks)
@@ -319,7 +356,11 @@ def test_the_codebook_loss_pulls_the_codebooks_alone(kind, joint):
     targets = targets_of(z.detach().numpy(), vectors, joint)
     for level, book in enumerate(quantizer.codebooks):
         expected = np.zeros(book.shape)
-        np.add.at(expected, quantized.codes[:, level].numpy(), 2 * (vectors[level] - targets[level]) * weights.numpy()[:, None])
+        np.add.at(
+            expected,
+            quantized.codes[:, level].numpy(),
+            2 * (vectors[level] - targets[level]) * weights.numpy()[:, None],
+        )
         np.testing.assert_allclose(book.grad, expected, atol=1e-3)
 
 
@@ -353,7 +394,9 @@ def test_end_to_end_levels_that_are_masked_get_no_gradient():
     kept = kept_levels(quantized, books)
     for level, book in enumerate(quantizer.codebooks):
         expected = np.zeros(book.shape)
-        np.add.at(expected, quantized.codes[:, level].numpy(), weights.numpy() * (kept > level)[:, None])
+        np.add.at(
+            expected, quantized.codes[:, level].numpy(), weights.numpy() * (kept > level)[:, None]
+        )
         np.testing.assert_allclose(book.grad, expected, atol=1e-4)
 
 
@@ -376,14 +419,20 @@ def test_or_turned_and_scaled_as_the_sum_of_the_codes_is_against_the_vector(kind
     (rotate(exact, vectors) * weights).sum().backward()
     torch.testing.assert_close(z.grad.double(), exact.grad, rtol=1e-3, atol=1e-3)
     scale = np.linalg.norm(vectors, axis=1) / np.linalg.norm(z.detach(), axis=1)
-    np.testing.assert_allclose(np.linalg.norm(z.grad, axis=1), scale * np.linalg.norm(weights, axis=1), rtol=1e-3)
+    np.testing.assert_allclose(
+        np.linalg.norm(z.grad, axis=1), scale * np.linalg.norm(weights, axis=1), rtol=1e-3
+    )
     assert not np.allclose(z.grad, weights, atol=0.1)
 
 
 def test_codebooks_of_averages_have_no_gradient():
     quantizer, _ = started(quantizer="ema")
     assert not any(book.requires_grad for book in quantizer.codebooks)
-    assert all(book.requires_grad for kind in ("gradient", "end_to_end") for book in started(quantizer=kind)[0].codebooks)
+    assert all(
+        book.requires_grad
+        for kind in ("gradient", "end_to_end")
+        for book in started(quantizer=kind)[0].codebooks
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -391,10 +440,14 @@ def test_codebooks_of_averages_have_no_gradient():
 def test_codebooks_that_move_during_a_step_do_not_disturb_its_gradients(kind, gradient):
     found = []
     for training in (False, True):
-        quantizer, z = started((8, 6), quantizer=kind, gradient=gradient, reset_below=0.7, decay=0.5)
+        quantizer, z = started(
+            (8, 6), quantizer=kind, gradient=gradient, reset_below=0.7, decay=0.5
+        )
         z = z.requires_grad_()
         quantized = quantizer.train(training)(z)
-        (quantized.value.pow(3).sum() + quantized.commitment.sum() + quantized.codebook.sum()).backward()
+        (
+            quantized.value.pow(3).sum() + quantized.commitment.sum() + quantized.codebook.sum()
+        ).backward()
         found.append([z.grad, *(book.grad for book in quantizer.codebooks if book.requires_grad)])
     assert quantizer.resets > 0
     for still, moving in zip(*found, strict=True):
@@ -405,11 +458,15 @@ def test_codebooks_that_move_during_a_step_do_not_disturb_its_gradients(kind, gr
 def test_nor_those_of_a_soft_draw(kind):
     found = []
     for reset_below in (0.0, 0.9):
-        quantizer, z = started((8, 6), quantizer=kind, gradient="gumbel", reset_below=reset_below, decay=0.5)
+        quantizer, z = started(
+            (8, 6), quantizer=kind, gradient="gumbel", reset_below=reset_below, decay=0.5
+        )
         quantizer.generator.manual_seed(4)
         z = z.requires_grad_()
         quantizer.train()(z).value.pow(3).sum().backward()
-        found.append([z.grad, *(book.grad for book in quantizer.codebooks if book.grad is not None)])
+        found.append(
+            [z.grad, *(book.grad for book in quantizer.codebooks if book.grad is not None)]
+        )
     assert quantizer.resets > 0
     for still, moving in zip(*found, strict=True):
         torch.testing.assert_close(moving, still)
@@ -419,7 +476,9 @@ def test_a_batch_in_parts_lets_averages_decay_once():
     """Codes that get nothing lose as much as if the batch had come at once."""
     uses = []
     for parts in (1, 3):
-        quantizer, z = started((4, 3), quantizer="ema", decay=0.5, accumulate=parts, reset_below=0.0)
+        quantizer, z = started(
+            (4, 3), quantizer="ema", decay=0.5, accumulate=parts, reset_below=0.0
+        )
         before = quantizer.get_buffer("uses_0").clone()
         alone = z[:1].expand(30, -1)
         for part in alone.tensor_split(parts):
@@ -430,7 +489,7 @@ def test_a_batch_in_parts_lets_averages_decay_once():
     torch.testing.assert_close(uses[0], torch.full((3,), 0.5))
 
 
-# ---- Gumbel-softmax -------------------------------------------------------------------------------------------------------------------
+# ---- Gumbel-softmax ------------------------------------------------------------------------------
 
 
 def corners():
@@ -444,7 +503,10 @@ def weights_in(value, book):
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 def test_with_gumbel_the_value_is_a_mixture_of_codes_with_the_chosen_one_foremost(temperature):
-    quantizer, z = started_at(corners(), gradient="gumbel", quantizer="end_to_end").train(), randomly(300, 4, seed=2)
+    quantizer, z = (
+        started_at(corners(), gradient="gumbel", quantizer="end_to_end").train(),
+        randomly(300, 4, seed=2),
+    )
     quantizer.temperature = temperature
     quantized = quantizer(z)
     weights = weights_in(quantized.value, in_numpy(quantizer)[0])
@@ -454,20 +516,30 @@ def test_with_gumbel_the_value_is_a_mixture_of_codes_with_the_chosen_one_foremos
 
 
 def test_with_gumbel_codes_are_drawn_in_training_and_the_nearest_in_evaluation():
-    quantizer, point, n = started_at(corners(), gradient="gumbel").train(), randomly(4, seed=2), 20_000
+    quantizer, point, n = (
+        started_at(corners(), gradient="gumbel").train(),
+        randomly(4, seed=2),
+        20_000,
+    )
     codes = quantizer(point.expand(n, 4)).codes[:, 0]
     errors = ((point.numpy() - in_numpy(quantizer)[0]) ** 2).sum(1)
-    np.testing.assert_allclose(np.bincount(codes, minlength=4) / n, softmax(-errors / errors.min()), atol=0.015)
+    np.testing.assert_allclose(
+        np.bincount(codes, minlength=4) / n, softmax(-errors / errors.min()), atol=0.015
+    )
     quantized = quantizer.eval()(point[None])
     assert quantized.codes.item() == errors.argmin()
-    np.testing.assert_allclose(quantized.value[0].detach(), in_numpy(quantizer)[0][errors.argmin()], rtol=1e-6)
+    np.testing.assert_allclose(
+        quantized.value[0].detach(), in_numpy(quantizer)[0][errors.argmin()], rtol=1e-6
+    )
 
 
 def test_with_gumbel_a_low_temperature_leaves_the_sums_of_the_codes():
     quantizer, z = started((4, 3, 5), gradient="gumbel", quantizer="end_to_end")
     quantizer.temperature = 1e-5
     quantized = quantizer.train()(z)
-    np.testing.assert_allclose(quantized.value.detach(), vectors_of(in_numpy(quantizer), quantized.codes).sum(0), atol=1e-3)
+    np.testing.assert_allclose(
+        quantized.value.detach(), vectors_of(in_numpy(quantizer), quantized.codes).sum(0), atol=1e-3
+    )
 
 
 def test_with_gumbel_gradients_of_vectors_and_codes_are_those_of_the_mixture():
@@ -476,17 +548,25 @@ def test_with_gumbel_gradients_of_vectors_and_codes_are_those_of_the_mixture():
     z, upstream = randomly(6, 4, seed=2).requires_grad_(), randomly(6, 4, seed=3)
     quantized = quantizer(z)
     (quantized.value * upstream).sum().backward()
-    book, x, up = in_numpy(quantizer)[0], z.detach().numpy().astype(np.float64), upstream.numpy().astype(np.float64)
+    book, x, up = (
+        in_numpy(quantizer)[0],
+        z.detach().numpy().astype(np.float64),
+        upstream.numpy().astype(np.float64),
+    )
     weights = weights_in(quantized.value, book)
     unit = ((x[:, None] - book[None]) ** 2).sum(-1).min(1).mean()
-    pull = weights * (up @ book.T - ((up @ book.T) * weights).sum(1, keepdims=True))  # after the scores, of which −error / unit / T is part
+    pull = weights * (
+        up @ book.T - ((up @ book.T) * weights).sum(1, keepdims=True)
+    )  # after the scores, of which −error / unit / T is part
     apart = x[:, None] - book[None]
-    np.testing.assert_allclose(z.grad, (-2 / unit / 0.8) * np.einsum("mk,mkd->md", pull, apart), atol=1e-4)
+    np.testing.assert_allclose(
+        z.grad, (-2 / unit / 0.8) * np.einsum("mk,mkd->md", pull, apart), atol=1e-4
+    )
     expected = weights.T @ up + (2 / unit / 0.8) * np.einsum("mk,mkd->kd", pull, apart)
     np.testing.assert_allclose(quantizer.codebooks[0].grad, expected, atol=1e-4)
 
 
-# ---- masking --------------------------------------------------------------------------------------------------------------------------
+# ---- masking -------------------------------------------------------------------------------------
 
 
 def kept_levels(quantized, books):
@@ -497,7 +577,11 @@ def kept_levels(quantized, books):
     return 1 + apart.argmin(0)
 
 
-@pytest.mark.parametrize("changes", [{"quantizer": "end_to_end"}, {"quantizer": "gradient"}, {"gradient": "rotation"}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{"quantizer": "end_to_end"}, {"quantizer": "gradient"}, {"gradient": "rotation"}],
+    ids=str,
+)
 def test_with_full_masking_every_value_is_the_sum_of_its_first_few_levels(changes):
     quantizer, z = started((4, 3, 5), n=600, masking=1.0, **changes)
     kept = kept_levels(quantizer.train()(z), in_numpy(quantizer))
@@ -507,7 +591,9 @@ def test_with_full_masking_every_value_is_the_sum_of_its_first_few_levels(change
 def test_masking_is_the_share_of_items_that_are_masked():
     quantizer, z = started((4, 3, 5), n=2000, masking=0.3)
     kept = kept_levels(quantizer.train()(z), in_numpy(quantizer))
-    np.testing.assert_allclose(np.bincount(kept, minlength=4) / 2000, [0, 0.15, 0.15, 0.7], atol=0.03)
+    np.testing.assert_allclose(
+        np.bincount(kept, minlength=4) / 2000, [0, 0.15, 0.15, 0.7], atol=0.03
+    )
 
 
 def test_soft_mixtures_are_masked_in_the_same_way():
@@ -517,7 +603,9 @@ def test_soft_mixtures_are_masked_in_the_same_way():
     np.testing.assert_allclose(np.bincount(kept, minlength=4) / 600, [0, 0.5, 0.5, 0], atol=0.06)
 
 
-@pytest.mark.parametrize(("masking", "training"), [(0.0, True), (1.0, False)], ids=["switched_off", "evaluation"])
+@pytest.mark.parametrize(
+    ("masking", "training"), [(0.0, True), (1.0, False)], ids=["switched_off", "evaluation"]
+)
 def test_nothing_is_masked_where_it_is_not_wanted_nor_in_evaluation(masking, training):
     quantizer, z = started((4, 3, 5), masking=masking)
     assert (kept_levels(quantizer.train(training)(z), in_numpy(quantizer)) == 3).all()
@@ -534,7 +622,7 @@ def test_masking_changes_no_distance():
     torch.testing.assert_close(masked.train()(z).commitment, plain.train()(z).commitment)
 
 
-# ---- averages -------------------------------------------------------------------------------------------------------------------------
+# ---- averages ------------------------------------------------------------------------------------
 
 
 def averaged(quantizer, z, codes, level, target):
@@ -560,8 +648,12 @@ def test_a_step_moves_the_codebooks_as_the_averages_say(joint, smoothing):
     for level, (uses, total) in enumerate(expected):
         smoothed = (uses + smoothing) / (uses.sum() + smoothing * len(uses)) * uses.sum()
         np.testing.assert_allclose(quantizer.get_buffer(f"uses_{level}"), uses, rtol=1e-5)
-        np.testing.assert_allclose(quantizer.get_buffer(f"sums_{level}"), total, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(quantizer.codebooks[level], total / smoothed[:, None], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            quantizer.get_buffer(f"sums_{level}"), total, rtol=1e-4, atol=1e-4
+        )
+        np.testing.assert_allclose(
+            quantizer.codebooks[level], total / smoothed[:, None], rtol=1e-4, atol=1e-4
+        )
         assert np.abs(quantizer.codebooks[level].numpy() - books[level]).max() > 0.01
 
 
@@ -575,14 +667,21 @@ def test_averages_come_to_the_means_of_the_vectors_of_each_code():
 
 
 @pytest.mark.parametrize("kind", ["end_to_end", "gradient"])
-def test_codebooks_that_learn_by_gradient_are_left_where_they_are_and_only_their_uses_are_counted(kind):
+def test_codebooks_that_learn_by_gradient_are_left_where_they_are_and_only_their_uses_are_counted(
+    kind,
+):
     quantizer, z = started(quantizer=kind, decay=0.6)
-    books, uses = in_numpy(quantizer), [quantizer.get_buffer(f"uses_{level}").numpy().copy() for level in range(2)]
+    books, uses = (
+        in_numpy(quantizer),
+        [quantizer.get_buffer(f"uses_{level}").numpy().copy() for level in range(2)],
+    )
     codes = quantizer.train()(z[:40]).codes
     for level, book in enumerate(in_numpy(quantizer)):
         np.testing.assert_array_equal(book, books[level])
         counts = np.bincount(codes[:, level], minlength=len(book))
-        np.testing.assert_allclose(quantizer.get_buffer(f"uses_{level}"), 0.6 * uses[level] + 0.4 * counts, rtol=1e-5)
+        np.testing.assert_allclose(
+            quantizer.get_buffer(f"uses_{level}"), 0.6 * uses[level] + 0.4 * counts, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -590,30 +689,46 @@ def test_evaluation_moves_nothing(kind):
     quantizer, z = started(quantizer=kind, reset_below=5.0, masking=0.5, sinkhorn=0.01)
     state = state_of(quantizer)
     quantizer.eval()(z * 3)
-    assert all(torch.equal(tensor, state[name]) for name, tensor in quantizer.state_dict().items()) and quantizer.resets == 0
+    assert (
+        all(torch.equal(tensor, state[name]) for name, tensor in quantizer.state_dict().items())
+        and quantizer.resets == 0
+    )
     quantizer.train()(z * 3)
-    assert quantizer.resets > 0 and any(not torch.equal(tensor, state[name]) for name, tensor in quantizer.state_dict().items())
+    assert quantizer.resets > 0 and any(
+        not torch.equal(tensor, state[name]) for name, tensor in quantizer.state_dict().items()
+    )
 
 
-@pytest.mark.parametrize("changes", [{}, {"sinkhorn": 0.01}, {"sampling": 1.0}, {"gradient": "gumbel"}, {"masking": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"sinkhorn": 0.01}, {"sampling": 1.0}, {"gradient": "gumbel"}, {"masking": 0.5}],
+    ids=str,
+)
 @JOINT
 def test_a_batch_of_nothing_leaves_the_codebooks_where_they_are(changes, joint):
     quantizer, z = started(reset_below=0.5, joint=joint, **changes)
     books = in_numpy(quantizer)
     quantized = quantizer.train()(z[:0])
-    assert quantized.value.shape == (0, 5) and quantized.codes.shape == (0, 2) and quantized.commitment.shape == (0,)
+    assert (
+        quantized.value.shape == (0, 5)
+        and quantized.codes.shape == (0, 2)
+        and quantized.commitment.shape == (0,)
+    )
     for book, before in zip(in_numpy(quantizer), books, strict=True):
         np.testing.assert_array_equal(book, before)
 
 
-# ---- codes that are hardly used -----------------------------------------------------------------------------------------------------
+# ---- codes that are hardly used ------------------------------------------------------------------
 
 
 @JOINT
 def test_unused_codes_are_set_onto_the_worst_represented_rows(joint):
     books = [randomly(6, 3, seed=1), 0.5 * randomly(5, 3, seed=2)]
     books[0][[1, 4]], books[1][2] = 1e3, 1e3
-    quantizer, z = started_at(books, quantizer="gradient", joint=joint, reset_below=0.02, decay=0.5).train(), 2 * randomly(90, 3, seed=3)
+    quantizer, z = (
+        started_at(books, quantizer="gradient", joint=joint, reset_below=0.02, decay=0.5).train(),
+        2 * randomly(90, 3, seed=3),
+    )
     for level in range(2):
         quantizer.get_buffer(f"uses_{level}").fill_(10.0)
     quantizer.get_buffer("uses_0")[[1, 4]], quantizer.get_buffer("uses_1")[2] = 0.2, 0.1
@@ -626,13 +741,19 @@ def test_unused_codes_are_set_onto_the_worst_represented_rows(joint):
         expected = before[level].copy()
         expected[unused] = worst
         np.testing.assert_allclose(quantizer.codebooks[level].detach(), expected, atol=1e-5)
-        np.testing.assert_allclose(quantizer.get_buffer(f"uses_{level}")[unused], 90 / len(expected))
+        np.testing.assert_allclose(
+            quantizer.get_buffer(f"uses_{level}")[unused], 90 / len(expected)
+        )
     assert quantizer.resets == 3
 
 
 def test_codes_of_averages_are_reset_together_with_their_sums():
     quantizer, z = started((4,), quantizer="ema", decay=0.5, reset_below=0.2)
-    quantizer.codebooks[0][3], quantizer.get_buffer("uses_0")[3], quantizer.get_buffer("sums_0")[3] = 1e3, 1.0, 1e3
+    (
+        quantizer.codebooks[0][3],
+        quantizer.get_buffer("uses_0")[3],
+        quantizer.get_buffer("sums_0")[3],
+    ) = (1e3, 1.0, 1e3)
     codes = quantizer.codes(z)
     uses, total = averaged(quantizer, z, codes, 0, z.numpy())
     quantizer.train()(z)
@@ -648,7 +769,9 @@ def test_codes_of_averages_are_reset_together_with_their_sums():
 def test_codes_fall_out_of_use_only_after_a_while():
     quantizer, z = started((4,), quantizer="gradient", decay=0.5, reset_below=0.2)
     quantizer.codebooks[0].data[3] = 1e3
-    quantizer.get_buffer("uses_0")[3] = 50  # its fair part of 200, which halves at every step: below 10 after three
+    quantizer.get_buffer("uses_0")[3] = (
+        50  # its fair part of 200, which halves at every step: below 10 after three
+    )
     resets = []
     quantizer.train()
     for _ in range(4):
@@ -678,12 +801,19 @@ def test_zero_switches_resetting_off(kind):
     quantizer.train()
     for _ in range(12):
         quantizer(z)
-    assert quantizer.resets == 0 and 3 not in quantizer(z).codes and quantizer.codebooks[0][3].min() > 100
+    assert (
+        quantizer.resets == 0
+        and 3 not in quantizer(z).codes
+        and quantizer.codebooks[0][3].min() > 100
+    )
 
 
 def test_of_more_unused_codes_than_rows_only_as_many_are_reset():
     books = [100.0 + randomly(7, 3, seed=1)]
-    quantizer, z = started_at(books, quantizer="gradient", reset_below=0.1).train(), randomly(2, 3, seed=2)
+    quantizer, z = (
+        started_at(books, quantizer="gradient", reset_below=0.1).train(),
+        randomly(2, 3, seed=2),
+    )
     quantizer(z)
     assert quantizer.resets == 2
     moved = (quantizer.codebooks[0].detach() != books[0]).any(1)

@@ -39,7 +39,9 @@ def test_with_little_entropy_it_is_the_cheapest_even_assignment():
         errors = rng.uniform(0.6, 1.0, size=(12, 4))
         home = rng.permutation(np.arange(12) % 4)
         errors[np.arange(12), home] = rng.uniform(0.0, 0.1, size=12)
-        errors[:, 0] -= 0.7  # all of them would like the first code best: only an even plan sends them home
+        errors[:, 0] -= (
+            0.7  # all of them would like the first code best: only an even plan sends them home
+        )
         slots = np.repeat(np.arange(4), 3)
         items, chosen = linear_sum_assignment(errors[:, slots])
         best = slots[chosen[np.argsort(items)]]
@@ -55,7 +57,9 @@ def test_every_item_takes_its_largest_share_of_the_plan_with_even_margins(epsilo
         plan *= 1 / 6 / plan.sum(0)
         plan *= 1 / 40 / plan.sum(1, keepdims=True)
     np.testing.assert_allclose(plan.sum(0), 1 / 6, rtol=1e-6)
-    np.testing.assert_array_equal(balanced_choice(torch.from_numpy(errors), epsilon, 2000), plan.argmax(1))
+    np.testing.assert_array_equal(
+        balanced_choice(torch.from_numpy(errors), epsilon, 2000), plan.argmax(1)
+    )
 
 
 def test_a_constant_on_all_errors_and_their_scale_change_nothing():
@@ -63,13 +67,17 @@ def test_a_constant_on_all_errors_and_their_scale_change_nothing():
     codes = balanced_choice(errors, 0.01, 50)
     assert torch.equal(balanced_choice(errors + 17, 0.01, 50), codes)
     assert torch.equal(balanced_choice(errors * 1000, 0.01, 50), codes)
-    assert not torch.equal(balanced_choice(errors, 1.0, 50), codes)  # as a change of scale would without the unit
+    assert not torch.equal(
+        balanced_choice(errors, 1.0, 50), codes
+    )  # as a change of scale would without the unit
 
 
 def test_with_much_entropy_an_item_takes_the_code_that_suits_it_best_compared_with_all_items():
     errors = random_errors(200, 8)
     errors += torch.linspace(0, 2, 8, dtype=torch.float64)
-    relative = errors - errors.mean(0)  # the plan is even up to first order: what is left is the error less those of code and item
+    relative = errors - errors.mean(
+        0
+    )  # the plan is even up to first order: what is left is the error less those of code and item
     assert torch.equal(balanced_choice(errors, 1e4, 20), relative.argmin(1))
     assert not torch.equal(errors.argmin(1), relative.argmin(1))
 

@@ -1,5 +1,6 @@
-"""The training of rq_vae: what it writes down, what it keeps, when it stops, what it refuses, and that a killed one goes on as if nothing
-had been."""
+"""The training of rq_vae: what it writes down, what it keeps, when it stops, what it refuses, and
+that a killed one goes on as if nothing had been.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +30,23 @@ from semantic_ids.tokenizers.rq_vae.training import Trainer
 
 ROWS, WATCHED = np.arange(600), np.arange(600, 700)
 END_TO_END = RESIDUAL | {"encoder_rate": 0.5}
-LOSSES = {"loss", "reconstruction", "commitment", "codebook", "learning_rate", "resets", "seconds", "items_per_second"}
-VALIDATION = {f"validation_{name}" for name in ("reconstruction", "commitment", "codebook", "relative_mse", "cosine")}
-CATALOGUE = {"unique_rate", "collision_rate"} | {f"{name}.{level}" for name in ("usage", "dead", "perplexity") for level in (1, 2, 3)}
+LOSSES = {
+    "loss",
+    "reconstruction",
+    "commitment",
+    "codebook",
+    "learning_rate",
+    "resets",
+    "seconds",
+    "items_per_second",
+}
+VALIDATION = {
+    f"validation_{name}"
+    for name in ("reconstruction", "commitment", "codebook", "relative_mse", "cosine")
+}
+CATALOGUE = {"unique_rate", "collision_rate"} | {
+    f"{name}.{level}" for name in ("usage", "dead", "perplexity") for level in (1, 2, 3)
+}
 
 
 def vae(vectors, options=None, **more):
@@ -50,7 +65,9 @@ def prepared(tokenizer, x):
 def weights(tokenizer):
     """All that was learnt: codebooks, encoder and decoder."""
     books = {f"codebook.{level}": book for level, book in enumerate(tokenizer.quantizer.codebooks)}
-    return {name: tensor.detach().numpy() for name, tensor in (tokenizer._weights() | books).items()}
+    return {
+        name: tensor.detach().numpy() for name, tensor in (tokenizer._weights() | books).items()
+    }
 
 
 def assert_same(found, expected):
@@ -60,7 +77,10 @@ def assert_same(found, expected):
     for name in a:
         assert a[name].tobytes() == b[name].tobytes(), name
     assert timeless(found.history) == timeless(expected.history)
-    assert found.report["best_epoch"] == expected.report["best_epoch"] and found.report["epochs"] == expected.report["epochs"]
+    assert (
+        found.report["best_epoch"] == expected.report["best_epoch"]
+        and found.report["epochs"] == expected.report["epochs"]
+    )
 
 
 def assert_close(found, expected, tolerance):
@@ -71,7 +91,10 @@ def assert_close(found, expected, tolerance):
 
 
 def timeless(history):
-    return [{name: value for name, value in row.items() if name not in ("seconds", "items_per_second")} for row in history]
+    return [
+        {name: value for name, value in row.items() if name not in ("seconds", "items_per_second")}
+        for row in history
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +107,7 @@ def residual(vectors):
     return vae(vectors, END_TO_END, rows=ROWS, monitor_rows=WATCHED)
 
 
-# ---- the history ------------------------------------------------------------------------------------------------------------------------
+# ---- the history ---------------------------------------------------------------------------------
 
 
 def test_the_history_has_a_row_an_epoch_with_all_columns(trained):
@@ -93,7 +116,12 @@ def test_the_history_has_a_row_an_epoch_with_all_columns(trained):
         expected = {"epoch", "step"} | LOSSES | VALIDATION
         assert set(row) == (expected | CATALOGUE if row["epoch"] > 2 else expected)
         assert row["step"] == ("train" if row["epoch"] > 2 else "plain")
-    assert all(np.isfinite(value) for row in trained.history for name, value in row.items() if name != "step")
+    assert all(
+        np.isfinite(value)
+        for row in trained.history
+        for name, value in row.items()
+        if name != "step"
+    )
 
 
 def test_with_codebooks_from_the_beginning_it_begins_with_the_network_before_any_step(residual):
@@ -103,12 +131,24 @@ def test_with_codebooks_from_the_beginning_it_begins_with_the_network_before_any
         assert set(row) == {"epoch", "step"} | LOSSES | VALIDATION | CATALOGUE
 
 
-@pytest.mark.parametrize(("quantizer", "counts"), [("ema", False), ("gradient", True), ("end_to_end", True), ("none", False)], ids=str)
-def test_the_loss_is_the_reconstruction_and_what_else_counts_by_its_weight(vectors, quantizer, counts):
+@pytest.mark.parametrize(
+    ("quantizer", "counts"),
+    [("ema", False), ("gradient", True), ("end_to_end", True), ("none", False)],
+    ids=str,
+)
+def test_the_loss_is_the_reconstruction_and_what_else_counts_by_its_weight(
+    vectors, quantizer, counts
+):
     options = {"quantizer": quantizer, "commitment": 0.3, "codebook_weight": 0.7, "epochs": 4}
     for row in vae(vectors, options).history:
-        assert row["loss"] == pytest.approx(row["reconstruction"] + 0.3 * row["commitment"] + 0.7 * counts * row["codebook"])
-        assert (row["commitment"] > 0) == (row["codebook"] > 0) == (row["epoch"] > 2 and quantizer != "none")
+        assert row["loss"] == pytest.approx(
+            row["reconstruction"] + 0.3 * row["commitment"] + 0.7 * counts * row["codebook"]
+        )
+        assert (
+            (row["commitment"] > 0)
+            == (row["codebook"] > 0)
+            == (row["epoch"] > 2 and quantizer != "none")
+        )
 
 
 def test_nothing_is_quantised_in_the_plain_epochs_and_after_them_all_is(vectors, monkeypatch):
@@ -129,11 +169,15 @@ def test_nothing_is_quantised_in_the_plain_epochs_and_after_them_all_is(vectors,
 
 def test_the_rate_rises_over_the_warm_up_and_falls_to_nothing(trained):
     rates = [row["learning_rate"] for row in trained.history]
-    assert rates[0] == pytest.approx(1.5e-3) and rates[1] == pytest.approx(3e-3) and rates[-1] < 1e-5
+    assert (
+        rates[0] == pytest.approx(1.5e-3) and rates[1] == pytest.approx(3e-3) and rates[-1] < 1e-5
+    )
     assert all(np.diff(rates[2:]) < 0)
 
 
-@pytest.mark.parametrize(("every", "looked"), [(1, [0, 1, 2, 3, 4, 5, 6, 7]), (3, [0, 3, 6, 7]), (100, [0, 7])])
+@pytest.mark.parametrize(
+    ("every", "looked"), [(1, [0, 1, 2, 3, 4, 5, 6, 7]), (3, [0, 3, 6, 7]), (100, [0, 7])]
+)
 def test_the_catalogue_is_looked_at_every_so_many_epochs_and_in_the_last(vectors, every, looked):
     tokenizer = vae(vectors, RESIDUAL | {"epochs": 7, "catalogue_every": every})
     assert [row["epoch"] for row in tokenizer.history if set(row) >= CATALOGUE] == looked
@@ -142,13 +186,19 @@ def test_the_catalogue_is_looked_at_every_so_many_epochs_and_in_the_last(vectors
     assert tokenizer.report["best_epoch"] in looked
 
 
-def test_the_epoch_before_any_step_is_measured_over_all_rows_watched_and_the_whole_catalogue(vectors):
+def test_the_epoch_before_any_step_is_measured_over_all_rows_watched_and_the_whole_catalogue(
+    vectors,
+):
     """Against the tokenizer of a training that moved nothing."""
-    tokenizer = vae(vectors, RESIDUAL | {"epochs": 1, "learning_rate": 1e-30}, rows=ROWS, monitor_rows=WATCHED)
+    tokenizer = vae(
+        vectors, RESIDUAL | {"epochs": 1, "learning_rate": 1e-30}, rows=ROWS, monitor_rows=WATCHED
+    )
     codes = tokenizer.encode(vectors)
     for row in tokenizer.history:
         assert {name: row[name] for name in CATALOGUE} == pytest.approx(catalogue_row(codes, SIZES))
-        assert row["validation_relative_mse"] == pytest.approx(relative_mse(tokenizer, vectors[WATCHED]), rel=1e-4)
+        assert row["validation_relative_mse"] == pytest.approx(
+            relative_mse(tokenizer, vectors[WATCHED]), rel=1e-4
+        )
 
 
 def test_of_a_large_catalogue_the_first_items_are_looked_at(vectors):
@@ -157,20 +207,34 @@ def test_of_a_large_catalogue_the_first_items_are_looked_at(vectors):
     assert {name: tokenizer.history[-1][name] for name in CATALOGUE} == pytest.approx(expected)
 
 
-# ---- what is kept -----------------------------------------------------------------------------------------------------------------------
+# ---- what is kept --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("options", [{}, END_TO_END], ids=["mlp", "residual"])
 @pytest.mark.parametrize("tolerance", [0.0, 0.01, 1.0])
-def test_the_epoch_kept_is_the_best_within_the_tolerance_and_its_figures_are_those_of_the_tokenizer(vectors, options, tolerance):
-    tokenizer = vae(vectors, options | {"collision_tolerance": tolerance}, rows=ROWS, monitor_rows=WATCHED)
+def test_the_epoch_kept_is_the_best_within_the_tolerance_and_its_figures_are_those_of_the_tokenizer(
+    vectors, options, tolerance
+):
+    tokenizer = vae(
+        vectors, options | {"collision_tolerance": tolerance}, rows=ROWS, monitor_rows=WATCHED
+    )
     looked = [row for row in tokenizer.history if "collision_rate" in row]
     near = min(row["collision_rate"] for row in looked) + tolerance
-    best = min((row for row in looked if row["collision_rate"] <= near), key=lambda row: row["validation_reconstruction"])
+    best = min(
+        (row for row in looked if row["collision_rate"] <= near),
+        key=lambda row: row["validation_reconstruction"],
+    )
     assert tokenizer.report["best_epoch"] == best["epoch"]
-    assert relative_mse(tokenizer, vectors[WATCHED]) == pytest.approx(best["validation_relative_mse"], rel=1e-4)
-    x, decoded = prepared(tokenizer, vectors[WATCHED]), prepared(tokenizer, tokenizer.decode(tokenizer.encode(vectors[WATCHED])))
-    assert ((x - decoded) ** 2).sum(1).mean() == pytest.approx(best["validation_reconstruction"], rel=1e-4)
+    assert relative_mse(tokenizer, vectors[WATCHED]) == pytest.approx(
+        best["validation_relative_mse"], rel=1e-4
+    )
+    x, decoded = (
+        prepared(tokenizer, vectors[WATCHED]),
+        prepared(tokenizer, tokenizer.decode(tokenizer.encode(vectors[WATCHED]))),
+    )
+    assert ((x - decoded) ** 2).sum(1).mean() == pytest.approx(
+        best["validation_reconstruction"], rel=1e-4
+    )
     cosines = (x * decoded).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(decoded, axis=1)
     assert cosines.mean() == pytest.approx(best["validation_cosine"], rel=1e-4)
     found = catalogue_row(tokenizer.encode(vectors), SIZES)
@@ -192,18 +256,37 @@ def test_with_the_loss_of_cosines_epochs_are_judged_by_cosines(vectors):
         looked = [row for row in tokenizer.history if "collision_rate" in row]
         by_error = min(looked, key=lambda row: row["validation_relative_mse"])["epoch"]
         by_cosine = max(looked, key=lambda row: row["validation_cosine"])["epoch"]
-        kept[reconstruction] = tokenizer.report["best_epoch"], {"mse": by_error, "cosine": by_cosine}
-    assert all(best == expected[reconstruction] for reconstruction, (best, expected) in kept.items())
-    assert kept["cosine"][1]["mse"] != kept["cosine"][1]["cosine"]  # so that it could have been told apart
+        kept[reconstruction] = (
+            tokenizer.report["best_epoch"],
+            {
+                "mse": by_error,
+                "cosine": by_cosine,
+            },
+        )
+    assert all(
+        best == expected[reconstruction] for reconstruction, (best, expected) in kept.items()
+    )
+    assert (
+        kept["cosine"][1]["mse"] != kept["cosine"][1]["cosine"]
+    )  # so that it could have been told apart
 
 
 def test_epochs_of_the_burn_in_are_neither_kept_nor_judged(vectors):
-    options = RESIDUAL | {"epochs": 6, "learning_rate": 0.1, "warmup_epochs": 0, "schedule": "constant", "encoder_rate": 0.0}
+    options = RESIDUAL | {
+        "epochs": 6,
+        "learning_rate": 0.1,
+        "warmup_epochs": 0,
+        "schedule": "constant",
+        "encoder_rate": 0.0,
+    }
     assert vae(vectors, options).report["best_epoch"] < 4  # a rate that only does harm
     tokenizer = vae(vectors, options | {"burn_in": 4})
     looked = [row for row in tokenizer.history if row["epoch"] >= 4]
     near = min(row["collision_rate"] for row in looked) + 0.01
-    best = min((row for row in looked if row["collision_rate"] <= near), key=lambda row: row["validation_reconstruction"])
+    best = min(
+        (row for row in looked if row["collision_rate"] <= near),
+        key=lambda row: row["validation_reconstruction"],
+    )
     assert tokenizer.report["best_epoch"] == best["epoch"] >= 4
     same = np.repeat(vectors[:2], 350, axis=0)
     with pytest.raises(BadInput, match=r"collapsed in epoch 3:"):
@@ -216,7 +299,9 @@ def test_epochs_of_the_burn_in_are_neither_kept_nor_judged(vectors):
 
 @pytest.mark.parametrize(("epochs", "plain"), [(1, 0), (1, 5), (3, 9), (3, 0), (3, 2)])
 @pytest.mark.parametrize("quantizer", ["ema", "gradient", "end_to_end"])
-def test_however_short_the_training_the_codebooks_are_started_and_the_last_epoch_has_them(vectors, quantizer, epochs, plain):
+def test_however_short_the_training_the_codebooks_are_started_and_the_last_epoch_has_them(
+    vectors, quantizer, epochs, plain
+):
     tokenizer = vae(vectors, {"quantizer": quantizer, "epochs": epochs, "plain_epochs": plain})
     quantised = [row["epoch"] for row in tokenizer.history if "usage.1" in row]
     unquantised = min(plain, epochs - 1)
@@ -232,15 +317,26 @@ def test_without_a_quantiser_it_is_a_plain_autoencoder_with_codebooks_in_the_end
     with torch.no_grad():
         latent = tokenizer._to_latent(x)
         plain = tokenizer._from_latent(latent)
-    assert float(((plain - x)[WATCHED] ** 2).sum(1).mean()) == pytest.approx(best["validation_reconstruction"], rel=1e-4)
-    assert best["validation_reconstruction"] == min(row["validation_reconstruction"] for row in tokenizer.history)
-    errors = tokenizer.quantizer.errors(latent, torch.from_numpy(tokenizer.encode(vectors).astype(np.int64)))
+    assert float(((plain - x)[WATCHED] ** 2).sum(1).mean()) == pytest.approx(
+        best["validation_reconstruction"], rel=1e-4
+    )
+    assert best["validation_reconstruction"] == min(
+        row["validation_reconstruction"] for row in tokenizer.history
+    )
+    errors = tokenizer.quantizer.errors(
+        latent, torch.from_numpy(tokenizer.encode(vectors).astype(np.int64))
+    )
     assert float(errors.mean()) < 0.6 * float(latent.var(0, correction=0).sum())
     assert len(np.unique(tokenizer.encode(vectors)[:, 0])) == SIZES[0]
 
 
-def test_a_residual_network_is_at_first_as_good_as_rq_kmeans_and_then_never_worse(vectors, residual):
-    """Of the same rows, with the same seed; on the rows watched, in the space of the prepared vectors."""
+def test_a_residual_network_is_at_first_as_good_as_rq_kmeans_and_then_never_worse(
+    vectors, residual
+):
+    """Of the same rows, with the same seed.
+
+    On the rows watched, in the space of the prepared vectors.
+    """
     options = vars(RQKMeansOptions(**RESIDUAL["start"])) | {"beam_size": RESIDUAL["beam_size"]}
     plain = fitted("rq_kmeans", vectors, options=options, rows=ROWS)
     x = vectors[WATCHED]
@@ -250,60 +346,105 @@ def test_a_residual_network_is_at_first_as_good_as_rq_kmeans_and_then_never_wors
     assert relative_mse(residual, x) <= relative_mse(plain, x) * (1 + 1e-4)
 
 
-def test_what_is_kept_is_never_worse_than_the_epoch_before_any_step_where_collisions_do_not_count(vectors):
+def test_what_is_kept_is_never_worse_than_the_epoch_before_any_step_where_collisions_do_not_count(
+    vectors,
+):
     for rate in (1e-4, 1e-2, 0.3):
         options = END_TO_END | {"learning_rate": rate, "collision_tolerance": 1.0}
         tokenizer = vae(vectors, options, rows=ROWS, monitor_rows=WATCHED)
-        assert relative_mse(tokenizer, vectors[WATCHED]) <= tokenizer.history[0]["validation_relative_mse"] * (1 + 1e-5)
+        assert relative_mse(tokenizer, vectors[WATCHED]) <= tokenizer.history[0][
+            "validation_relative_mse"
+        ] * (1 + 1e-5)
         if rate == 0.3:
-            assert tokenizer.history[-1]["validation_relative_mse"] > tokenizer.history[0]["validation_relative_mse"]
+            assert (
+                tokenizer.history[-1]["validation_relative_mse"]
+                > tokenizer.history[0]["validation_relative_mse"]
+            )
 
 
-# ---- when it ends -----------------------------------------------------------------------------------------------------------------------
+# ---- when it ends --------------------------------------------------------------------------------
 
 
 def test_it_stops_when_there_is_no_better_epoch_for_long(vectors, caplog):
     """A rate of nothing: no epoch is better than the one before any step."""
     with caplog.at_level(logging.INFO, "semantic_ids"):
-        tokenizer = vae(vectors, RESIDUAL | {"epochs": 60, "patience": 3, "learning_rate": 1e-30, "reset_below": 0.0})
-    assert tokenizer.report["epochs"] - tokenizer.report["best_epoch"] == 3 and tokenizer.report["epochs"] < 10
+        tokenizer = vae(
+            vectors,
+            RESIDUAL | {"epochs": 60, "patience": 3, "learning_rate": 1e-30, "reset_below": 0.0},
+        )
+    assert (
+        tokenizer.report["epochs"] - tokenizer.report["best_epoch"] == 3
+        and tokenizer.report["epochs"] < 10
+    )
     assert "stopped" in caplog.text
 
 
 def test_without_a_patience_it_goes_on_to_the_end(vectors):
-    tokenizer = vae(vectors, RESIDUAL | {"epochs": 25, "patience": None, "learning_rate": 1e-30, "reset_below": 0.0}, rows=FEW)
+    tokenizer = vae(
+        vectors,
+        RESIDUAL | {"epochs": 25, "patience": None, "learning_rate": 1e-30, "reset_below": 0.0},
+        rows=FEW,
+    )
     assert tokenizer.report["epochs"] == tokenizer.history[-1]["epoch"] == 25
     assert tokenizer.report["best_epoch"] < 5
 
 
 def test_a_patience_shorter_than_the_time_between_two_looks_waits_for_the_next(vectors):
-    options = RESIDUAL | {"epochs": 60, "patience": 3, "catalogue_every": 5, "learning_rate": 1e-30, "reset_below": 0.0}
+    options = RESIDUAL | {
+        "epochs": 60,
+        "patience": 3,
+        "catalogue_every": 5,
+        "learning_rate": 1e-30,
+        "reset_below": 0.0,
+    }
     tokenizer = vae(vectors, options, rows=FEW)
     assert (tokenizer.report["epochs"], tokenizer.report["best_epoch"]) == (5, 0)
 
 
 def test_patience_begins_after_the_burn_in(vectors):
-    options = RESIDUAL | {"epochs": 60, "patience": 3, "burn_in": 5, "learning_rate": 1e-30, "reset_below": 0.0}
+    options = RESIDUAL | {
+        "epochs": 60,
+        "patience": 3,
+        "burn_in": 5,
+        "learning_rate": 1e-30,
+        "reset_below": 0.0,
+    }
     tokenizer = vae(vectors, options)
     assert tokenizer.report == tokenizer.report | {"epochs": 8, "best_epoch": 5}
 
 
 def test_a_loss_that_is_not_finite_is_bad_input_that_names_the_rate(vectors):
-    with pytest.raises(BadInput, match=r"the loss of epoch \d+ is (nan|inf).*learning_rate lower than 1e\+18"):
+    with pytest.raises(
+        BadInput, match=r"the loss of epoch \d+ is (nan|inf).*learning_rate lower than 1e\+18"
+    ):
         vae(vectors, {"learning_rate": 1e18})
 
 
 def test_few_different_vectors_are_a_collapse(vectors):
     same = np.repeat(vectors[:2], 350, axis=0)
-    with pytest.raises(BadInput, match=r"level 1 has collapsed in epoch 3: 62 of its 64 codes are dead.*2\.0 codes"):
+    with pytest.raises(
+        BadInput, match=r"level 1 has collapsed in epoch 3: 62 of its 64 codes are dead.*2\.0 codes"
+    ):
         vae(same, {"epochs": 4, "reset_below": 0.0}, sizes=(64, 64))
     vae(same, {"epochs": 4, "collapse_below": 0.0}, sizes=(64, 64))
 
 
 def test_codes_that_die_while_it_trains_are_a_collapse(vectors):
     """An encoder that leads all vectors to one place, with codebooks that do not follow."""
-    options = {"quantizer": "gradient", "codebook_rate": 0.0, "codebook_weight": 0.0, "reset_below": 0.0, "commitment": 0.0}
-    harmful = {"weight_decay": 30.0, "learning_rate": 0.03, "schedule": "constant", "collapse_below": 0.4, "epochs": 12}
+    options = {
+        "quantizer": "gradient",
+        "codebook_rate": 0.0,
+        "codebook_weight": 0.0,
+        "reset_below": 0.0,
+        "commitment": 0.0,
+    }
+    harmful = {
+        "weight_decay": 30.0,
+        "learning_rate": 0.03,
+        "schedule": "constant",
+        "collapse_below": 0.4,
+        "epochs": 12,
+    }
     with pytest.raises(BadInput, match=r"level \d has collapsed in epoch \d+"):
         vae(vectors, options | harmful, sizes=(16, 16))
 
@@ -322,13 +463,36 @@ def test_gumbel_draws_codes_itself_and_excludes_what_else_chooses_them(vectors, 
         vae(vectors, {"gradient": "gumbel", option: value})
 
 
-# ---- what must not matter ---------------------------------------------------------------------------------------------------------------
+# ---- what must not matter ------------------------------------------------------------------------
 
 DRAWING = {
     "mlp": {"dropout": 0.1, "sampling": 0.05, "masking": 0.3, "reset_below": 0.5, "epochs": 7},
-    "residual": END_TO_END | {"dropout": 0.1, "sampling": 0.05, "masking": 0.3, "reset_below": 0.5, "epochs": 5, "burn_in": 3},
-    "gumbel": {"gradient": "gumbel", "quantizer": "gradient", "dropout": 0.1, "epochs": 6, "plain_epochs": 1, "schedule": "one_cycle"},
-    "adagrad": {"optimizer": "adagrad", "learning_rate": 0.03, "dropout": 0.1, "quantizer": "end_to_end", "epochs": 6},
+    "residual": (
+        END_TO_END
+        | {
+            "dropout": 0.1,
+            "sampling": 0.05,
+            "masking": 0.3,
+            "reset_below": 0.5,
+            "epochs": 5,
+            "burn_in": 3,
+        }
+    ),
+    "gumbel": {
+        "gradient": "gumbel",
+        "quantizer": "gradient",
+        "dropout": 0.1,
+        "epochs": 6,
+        "plain_epochs": 1,
+        "schedule": "one_cycle",
+    },
+    "adagrad": {
+        "optimizer": "adagrad",
+        "learning_rate": 0.03,
+        "dropout": 0.1,
+        "quantizer": "end_to_end",
+        "epochs": 6,
+    },
     "none": {"quantizer": "none", "dropout": 0.1, "epochs": 6},
 }
 """Trainings in which much is drawn at random."""
@@ -353,15 +517,28 @@ def test_rows_read_from_a_map_train_as_rows_held_in_memory(vectors, case, monkey
 
 @pytest.mark.parametrize("parts", [3, 60])
 def test_a_batch_in_parts_trains_as_a_whole_one(vectors, parts):
-    """Also where there are more parts than rows. A parameter whose gradient is noise about zero takes steps of noise with Adam."""
-    options = END_TO_END | {"reset_below": 0.0, "epochs": 3, "optimizer": "adagrad", "codebook_weight": 0.5}
-    whole, in_parts = (vae(vectors, options | {"accumulate": n}, rows=ROWS[:120]) for n in (1, parts))
+    """Also where there are more parts than rows.
+
+    A parameter whose gradient is noise about zero takes steps of noise with Adam.
+    """
+    options = END_TO_END | {
+        "reset_below": 0.0,
+        "epochs": 3,
+        "optimizer": "adagrad",
+        "codebook_weight": 0.5,
+    }
+    whole, in_parts = (
+        vae(vectors, options | {"accumulate": n}, rows=ROWS[:120]) for n in (1, parts)
+    )
     assert_close(in_parts, whole, 1e-4)
     assert (whole.encode(vectors) == in_parts.encode(vectors)).mean() > 0.99
 
 
 def test_less_precision_ends_near_full_precision(vectors):
-    full, rough, auto = (vae(vectors, RESIDUAL | {"precision": precision}) for precision in ("float32", "bfloat16", "auto"))
+    full, rough, auto = (
+        vae(vectors, RESIDUAL | {"precision": precision})
+        for precision in ("float32", "bfloat16", "auto")
+    )
     a, b = (tokenizer.decode(tokenizer.encode(vectors)) for tokenizer in (full, rough))
     assert not np.array_equal(a, b)
     assert relative_mse(rough, vectors) == pytest.approx(relative_mse(full, vectors), rel=0.02)
@@ -370,7 +547,9 @@ def test_less_precision_ends_near_full_precision(vectors):
 
 def can_compile() -> bool:
     try:
-        return bool(torch.equal(torch.compile(lambda x: torch.sin(x) + 1)(torch.zeros(3)), torch.ones(3)))
+        return bool(
+            torch.equal(torch.compile(lambda x: torch.sin(x) + 1)(torch.zeros(3)), torch.ones(3))
+        )
     except Exception:
         return False
 
@@ -379,12 +558,15 @@ def can_compile() -> bool:
 def test_compiled_networks_learn_the_same(vectors):
     if not can_compile():
         pytest.skip("torch.compile does not work here")
-    plain, compiled = (vae(vectors, RESIDUAL | {"compile": value, "epochs": 3, "reset_below": 0.0}) for value in (False, True))
+    plain, compiled = (
+        vae(vectors, RESIDUAL | {"compile": value, "epochs": 3, "reset_below": 0.0})
+        for value in (False, True)
+    )
     assert_close(compiled, plain, 1e-3)
     assert (plain.encode(vectors) == compiled.encode(vectors)).mean() > 0.99
 
 
-# ---- every option has an effect ---------------------------------------------------------------------------------------------------------
+# ---- every option has an effect ------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -432,7 +614,11 @@ FROM_RQ_KMEANS = {"init": "rq_kmeans", "start": RESIDUAL["start"]}
         ("reconstruction", "cosine", {}),
         ("commitment", 2.0, {}),
         ("codebook_weight", 0.1, LEARNT),
-        ("codebook_weight", 0.1, {"quantizer": "gradient", "optimizer": "adagrad", "weight_decay": 0.0}),
+        (
+            "codebook_weight",
+            0.1,
+            {"quantizer": "gradient", "optimizer": "adagrad", "weight_decay": 0.0},
+        ),
         ("epochs", 3, {}),
         ("batch_rows", 200, {}),
         ("accumulate", 2, {}),  # averages take a step a part
@@ -452,7 +638,9 @@ FROM_RQ_KMEANS = {"init": "rq_kmeans", "start": RESIDUAL["start"]}
 )
 def test_every_option_has_an_effect(vectors, option, value, base, decodings):
     """A switch without effect is a defect."""
-    sizes = (2, 2) if option == "init_rows" else SIZES  # at least 32 rows a code are taken, whatever init_rows says
+    sizes = (
+        (2, 2) if option == "init_rows" else SIZES
+    )  # at least 32 rows a code are taken, whatever init_rows says
     base = OPTIONS["rq_vae"] | {"epochs": 4, "batch_rows": 100, "collision_tolerance": 1.0} | base
     assert base.get(option) != value
 
@@ -467,7 +655,9 @@ def test_every_option_has_an_effect(vectors, option, value, base, decodings):
 
 
 @pytest.mark.parametrize(("option", "value"), [("codebook_weight", 0.5), ("codebook_rate", 0.5)])
-def test_what_codebooks_learn_from_gradients_is_nothing_to_averages(vectors, trained, option, value):
+def test_what_codebooks_learn_from_gradients_is_nothing_to_averages(
+    vectors, trained, option, value
+):
     assert_same(vae(vectors, {option: value}, rows=ROWS, monitor_rows=WATCHED), trained)
 
 
@@ -483,11 +673,13 @@ def test_where_nothing_can_be_compiled_it_says_so_before_it_trains(vectors, monk
         raise RuntimeError("no compiler\nand a long trace")
 
     monkeypatch.setattr(torch.nn.Linear, "forward", no_compiler)
-    with pytest.raises(BadInput, match=r"torch.compile does not work here: no compiler; expected a C\+\+ compiler"):
+    with pytest.raises(
+        BadInput, match=r"torch.compile does not work here: no compiler; expected a C\+\+ compiler"
+    ):
         vae(vectors, {"compile": True, "epochs": 2})
 
 
-# ---- the codes of unique IDs ---------------------------------------------------------------------------------------------------------
+# ---- the codes of unique IDs ---------------------------------------------------------------------
 
 
 def made_unique(codes, tokenizer, x):
@@ -509,13 +701,25 @@ def test_in_the_last_epochs_items_have_the_codes_of_their_unique_ids(vectors, op
         return forward(network, x, codes)
 
     monkeypatch.setattr(Network, "forward", watched)
-    tokenizer = vae(vectors, options | {"epochs": 5, "unique_epochs": 2}, sizes=(8, 5, 9), rows=FEW, assign=assign)
+    tokenizer = vae(
+        vectors,
+        options | {"epochs": 5, "unique_epochs": 2},
+        sizes=(8, 5, 9),
+        rows=FEW,
+        assign=assign,
+    )
     steps = len(seen) // 5
     assert [codes is None for codes in seen] == [True] * 3 * steps + [False] * 2 * steps
-    assert [row["step"] for row in tokenizer.history if row["epoch"]][-3:] == ["train", "unique", "unique"]
+    assert [row["step"] for row in tokenizer.history if row["epoch"]][-3:] == [
+        "train",
+        "unique",
+        "unique",
+    ]
     assert tokenizer.report["best_epoch"] == 5 and len(asked) == 2
     for epoch, (codes, unique, encoded) in enumerate(asked):
-        np.testing.assert_array_equal(codes, encoded)  # those that the codebooks of that moment give
+        np.testing.assert_array_equal(
+            codes, encoded
+        )  # those that the codebooks of that moment give
         assert len(np.unique(unique, axis=0)) == len(FEW) > len(np.unique(codes, axis=0))
         used = np.concatenate(seen[(3 + epoch) * steps : (4 + epoch) * steps])
         np.testing.assert_array_equal(np.unique(used, axis=0), np.unique(unique, axis=0))
@@ -524,24 +728,33 @@ def test_in_the_last_epochs_items_have_the_codes_of_their_unique_ids(vectors, op
 def test_unique_ids_are_better_reconstructed_for_it(vectors):
     errors = []
     for epochs in (0, 10):
-        options = RESIDUAL | {"epochs": 30, "unique_epochs": epochs, "learning_rate": 3e-3, "encoder_rate": 0.0}
+        options = RESIDUAL | {
+            "epochs": 30,
+            "unique_epochs": epochs,
+            "learning_rate": 3e-3,
+            "encoder_rate": 0.0,
+        }
         tokenizer = vae(vectors, options, sizes=(8, 8, 12), assign=made_unique)
         unique = made_unique(tokenizer.encode(vectors), tokenizer, vectors)
         errors.append(((tokenizer.decode(unique) - vectors) ** 2).sum())
     assert errors[1] < 0.99 * errors[0]
 
 
-@pytest.mark.parametrize("why", ["no unique IDs are wanted", "no epochs for them", "the latent vectors are too many"])
+@pytest.mark.parametrize(
+    "why", ["no unique IDs are wanted", "no epochs for them", "the latent vectors are too many"]
+)
 def test_otherwise_no_epoch_is_for_them(vectors, why, monkeypatch):
     if why == "the latent vectors are too many":
-        monkeypatch.setattr("semantic_ids.tokenizers.rq_vae.training.UNIQUE_BYTES", len(FEW) * 12 * 4 - 1)
+        monkeypatch.setattr(
+            "semantic_ids.tokenizers.rq_vae.training.UNIQUE_BYTES", len(FEW) * 12 * 4 - 1
+        )
     more = {} if why == "no unique IDs are wanted" else {"assign": made_unique}
     epochs = 0 if why == "no epochs for them" else 3
     tokenizer = vae(vectors, RESIDUAL | {"epochs": 4, "unique_epochs": epochs}, rows=FEW, **more)
     assert {row.get("step") for row in tokenizer.history} == {None, "train"}
 
 
-# ---- a training that was killed goes on --------------------------------------------------------------------------------------------------
+# ---- a training that was killed goes on ----------------------------------------------------------
 
 
 def stopped_after(steps: int, monkeypatch) -> None:
@@ -569,7 +782,9 @@ def uninterrupted(vectors):
 
 @pytest.mark.parametrize("draw", range(2))
 @pytest.mark.parametrize("case", DRAWING)
-def test_a_training_stopped_anywhere_and_started_again_ends_with_the_same_bits(vectors, uninterrupted, case, draw, monkeypatch, tmp_path):
+def test_a_training_stopped_anywhere_and_started_again_ends_with_the_same_bits(
+    vectors, uninterrupted, case, draw, monkeypatch, tmp_path
+):
     steps = int(np.random.default_rng([draw, *case.encode()]).integers(1, steps_of(DRAWING[case])))
     with monkeypatch.context() as patch:
         stopped_after(steps, patch)
@@ -577,27 +792,43 @@ def test_a_training_stopped_anywhere_and_started_again_ends_with_the_same_bits(v
             drawing(vectors, case, checkpoints=Checkpoints(tmp_path, {"x": 1}, every=2, keep=2))
     first = []
     epoch = Trainer._epoch
-    monkeypatch.setattr(Trainer, "_epoch", lambda trainer, number: first.append(number) or epoch(trainer, number))
+    monkeypatch.setattr(
+        Trainer, "_epoch", lambda trainer, number: first.append(number) or epoch(trainer, number)
+    )
     again = drawing(vectors, case, checkpoints=Checkpoints(tmp_path, {"x": 1}, every=2, keep=2))
-    assert first[0] == steps // STEPS // 2 * 2 + 1  # it did go on, from the last even epoch that was whole
+    assert (
+        first[0] == steps // STEPS // 2 * 2 + 1
+    )  # it did go on, from the last even epoch that was whole
     assert_same(again, uninterrupted[case])
 
 
 def test_stopped_twice_it_still_goes_on(vectors, uninterrupted, monkeypatch, tmp_path):
-    for steps in (3 * STEPS - 2, 2 * STEPS + 2):  # in the third epoch, and again two epochs after the second
+    for steps in (
+        3 * STEPS - 2,
+        2 * STEPS + 2,
+    ):  # in the third epoch, and again two epochs after the second
         with monkeypatch.context() as patch:
             stopped_after(steps, patch)
             with pytest.raises(KeyboardInterrupt):
-                drawing(vectors, "mlp", checkpoints=Checkpoints(tmp_path, {"x": 1}, every=1, keep=1))
-    assert_same(drawing(vectors, "mlp", checkpoints=Checkpoints(tmp_path, {"x": 1}, every=1, keep=1)), uninterrupted["mlp"])
+                drawing(
+                    vectors, "mlp", checkpoints=Checkpoints(tmp_path, {"x": 1}, every=1, keep=1)
+                )
+    assert_same(
+        drawing(vectors, "mlp", checkpoints=Checkpoints(tmp_path, {"x": 1}, every=1, keep=1)),
+        uninterrupted["mlp"],
+    )
 
 
-def test_checkpoints_change_nothing_and_none_is_written_of_a_training_that_is_over(vectors, uninterrupted, tmp_path):
+def test_checkpoints_change_nothing_and_none_is_written_of_a_training_that_is_over(
+    vectors, uninterrupted, tmp_path
+):
     of = Checkpoints(tmp_path, {"x": 1}, every=1, keep=99)
     whole = drawing(vectors, "mlp", checkpoints=of)
     assert_same(whole, uninterrupted["mlp"])
     epochs = whole.report["epochs"]
-    assert sorted(place.name for place in of.folder.iterdir()) == [f"epoch-{epoch:05d}" for epoch in range(1, epochs)]
+    assert sorted(place.name for place in of.folder.iterdir()) == [
+        f"epoch-{epoch:05d}" for epoch in range(1, epochs)
+    ]
 
 
 def test_begun_anew_it_does_not_go_on(vectors, uninterrupted, monkeypatch, tmp_path):
@@ -608,11 +839,15 @@ def test_begun_anew_it_does_not_go_on(vectors, uninterrupted, monkeypatch, tmp_p
             drawing(vectors, "mlp", checkpoints=Checkpoints(tmp_path, {"x": 1}, resume="never"))
 
 
-def test_from_a_checkpoint_that_was_named_it_ends_with_the_same_bits(vectors, uninterrupted, tmp_path):
+def test_from_a_checkpoint_that_was_named_it_ends_with_the_same_bits(
+    vectors, uninterrupted, tmp_path
+):
     of = Checkpoints(tmp_path / "a", {"x": 1}, every=1, keep=99)
     drawing(vectors, "residual", checkpoints=of)
     for epoch in (1, 3):
-        named = Checkpoints(tmp_path / str(epoch), {"x": 1}, resume=str(of.folder / f"epoch-{epoch:05d}"))
+        named = Checkpoints(
+            tmp_path / str(epoch), {"x": 1}, resume=str(of.folder / f"epoch-{epoch:05d}")
+        )
         assert_same(drawing(vectors, "residual", checkpoints=named), uninterrupted["residual"])
 
 
@@ -620,7 +855,11 @@ def test_a_checkpoint_of_another_training_is_refused(vectors, tmp_path):
     of = Checkpoints(tmp_path, {"epochs": 5}, every=1)
     vae(vectors, {"epochs": 5}, checkpoints=of)
     with pytest.raises(BadInput, match="epochs was 5, is 6"):
-        vae(vectors, {"epochs": 6}, checkpoints=Checkpoints(tmp_path, {"epochs": 6}, resume=str(of.folder)))
+        vae(
+            vectors,
+            {"epochs": 6},
+            checkpoints=Checkpoints(tmp_path, {"epochs": 6}, resume=str(of.folder)),
+        )
 
 
 KILLED = """
@@ -638,7 +877,8 @@ if sys.argv[3] == "slowly":
     epoch = Trainer._epoch
     Trainer._epoch = lambda *arguments: time.sleep(0.3) or epoch(*arguments)
 tokenizer = fit_tokenizer(
-    np.load(sys.argv[1]), kind="rq_vae", codebook_sizes=(8, 5, 7), device="cpu", options={options!r},
+    np.load(sys.argv[1]), kind="rq_vae", codebook_sizes=(8, 5, 7), device="cpu",
+    options={options!r},
     checkpoints=Checkpoints(sys.argv[2], {{"x": 1}}, every=2),
 )
 tokenizer.save(Path(sys.argv[2]).parent)
@@ -646,10 +886,14 @@ tokenizer.save(Path(sys.argv[2]).parent)
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_and_started_again_ends_with_the_same_bytes(vectors, root: Path, tmp_path):
+def test_a_training_that_was_killed_and_started_again_ends_with_the_same_bytes(
+    vectors, root: Path, tmp_path
+):
     np.save(tmp_path / "vectors.npy", vectors)
     script = tmp_path / "script.py"
-    script.write_text(KILLED.format(paths=[str(root / "src")], options=OPTIONS["rq_vae"] | DRAWING["mlp"]))
+    script.write_text(
+        KILLED.format(paths=[str(root / "src")], options=OPTIONS["rq_vae"] | DRAWING["mlp"])
+    )
     folders = {name: tmp_path / name / "checkpoints" for name in ("whole", "killed")}
 
     def command(name: str, how: str) -> list[str]:
@@ -659,7 +903,11 @@ def test_a_training_that_was_killed_and_started_again_ends_with_the_same_bytes(v
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command("killed", "slowly"), env=environment) as process:
         until = time.monotonic() + 120
-        while not list(folders["killed"].glob("*/epoch-*/manifest.json")) and time.monotonic() < until and process.poll() is None:
+        while (
+            not list(folders["killed"].glob("*/epoch-*/manifest.json"))
+            and time.monotonic() < until
+            and process.poll() is None
+        ):
             time.sleep(0.02)
         assert process.poll() is None, "it ended before it could be killed"
         process.send_signal(signal.SIGKILL)

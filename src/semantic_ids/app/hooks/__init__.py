@@ -1,6 +1,9 @@
-"""What happens around a run, in this order: check the configuration, open the log, track in MLflow, time the stages, sum up.
+"""What happens around a run, in this order.
 
-This module is imported by every Kedro command, so it imports neither MLflow nor anything else that is slow.
+Check the configuration, open the log, track in MLflow, time the stages, sum up.
+
+This module is imported by every Kedro command, so it imports neither MLflow nor anything else that
+is slow.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ _configuration = ConfigurationHooks()
 _logs = LogHooks(_configuration)
 _stages = StageHooks()
 
-# Kedro calls the last one first, except that wrappers (the log) come before and after all others, and `tryfirst` and `trylast` are obeyed.
+# Kedro calls the last one first, except that wrappers (the log) come before and after all others,
+# and `tryfirst` and `trylast` are obeyed.
 HOOKS = (
     SummaryHooks(_logs, _stages),
     TrackingHooks(_configuration, _stages),

@@ -1,4 +1,7 @@
-"""The configuration of a run: checked as soon as Kedro has read it, and kept for the other hooks."""
+"""The configuration of a run.
+
+Checked as soon as Kedro has read it, and kept for the other hooks.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ class ConfigurationHooks:
     Attributes:
         context: Kedro's context, the latest that was made.
         parameters: Every parameter, checked and typed.
-        paths: `embeddings`, `items` and `data_root` as they were given, runtime parameters before globals.
+        paths: `embeddings`, `items` and `data_root` as they were given, runtime parameters before
+            globals.
     """
 
     context: KedroContext
@@ -41,12 +45,17 @@ class ConfigurationHooks:
         loader = context.config_loader
         require_environment(loader)
         self.paths = _read_paths(loader)
-        self.parameters = check_parameters(_read(loader, "parameters"), loader.runtime_params or {}, _folders(loader))
+        self.parameters = check_parameters(
+            _read(loader, "parameters"), loader.runtime_params or {}, _folders(loader)
+        )
         self.context = context
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Refuse runners that run nodes side by side (`kedro run` has refused them before; this is for Python and notebooks)."""
+        """Refuse runners that run nodes side by side.
+
+        `kedro run` has refused them before; this is for Python and notebooks.
+        """
         refuse_parallel(run_params["runner"])
 
     @hook_impl
@@ -68,34 +77,58 @@ def refuse_parallel(runner: str, is_async: bool = False) -> None:
         runner: Name, class path or representation of the runner; `"None"` for Kedro's default.
         is_async: Whether inputs and outputs would be loaded and saved by threads.
     """
-    reason = "the stages read each other's files, share the device and the threads of the machine, and are tracked as one MLflow run"
+    reason = (
+        "the stages read each other's files, share the device and the threads of the machine, and"
+        " are tracked as one MLflow run"
+    )
     if runner != "None" and "SequentialRunner" not in runner:
-        raise BadInput(f"the runner '{runner}' is refused: {reason}", expected="SequentialRunner", do="leave --runner out")
+        raise BadInput(
+            f"the runner '{runner}' is refused: {reason}",
+            expected="SequentialRunner",
+            do="leave --runner out",
+        )
     if is_async:
         raise BadInput(
-            f"asynchronous loading and saving is refused: {reason}", expected="a synchronous run", do="leave --async and is_async out"
+            f"asynchronous loading and saving is refused: {reason}",
+            expected="a synchronous run",
+            do="leave --async and is_async out",
         )
 
 
 def require_environment(loader: AbstractConfigLoader) -> None:
-    """Raise `BadInput` where `conf/<environment>` does not exist. Packed and remote configuration is left to Kedro."""
+    """Raise `BadInput` where `conf/<environment>` does not exist.
+
+    Packed and remote configuration is left to Kedro.
+    """
     source = Path(loader.conf_source)
     if "://" in loader.conf_source or source.is_file():
         return
     if not source.is_dir():
-        raise BadInput(f"there is no configuration in {source}", do="run inside the project, or name its folder with --conf-source")
+        raise BadInput(
+            f"there is no configuration in {source}",
+            do="run inside the project, or name its folder with --conf-source",
+        )
     environment = loader.env or loader.default_run_env
     known = sorted(_environments(source), key=lambda name: ("/" in name, name))
     if environment not in known:
-        written = dict.fromkeys(f"{name.partition('/')[0]}/…" if "/" in name else name for name in known)
+        written = dict.fromkeys(
+            f"{name.partition('/')[0]}/…" if "/" in name else name for name in known
+        )
         raise BadInput(
-            f"unknown environment '{environment}'{nearest(environment, known)}", where=str(source), expected=f"one of {', '.join(written)}"
+            f"unknown environment '{environment}'{nearest(environment, known)}",
+            where=str(source),
+            expected=f"one of {', '.join(written)}",
         )
 
 
 def _environments(source: Path) -> Iterator[str]:
-    """Yield the environments: folders, and the folders in those that hold nothing else (`ablations/ema`)."""
-    for folder in (folder for folder in source.iterdir() if folder.is_dir() and not folder.name.startswith(".")):
+    """Yield the environments: folders, and the folders in those that hold nothing else.
+
+    `ablations/ema`.
+    """
+    for folder in (
+        folder for folder in source.iterdir() if folder.is_dir() and not folder.name.startswith(".")
+    ):
         inside = [child for child in folder.iterdir() if not child.name.startswith(".")]
         if inside and all(child.is_dir() for child in inside):
             yield from (f"{folder.name}/{child.name}" for child in inside)
@@ -106,7 +139,11 @@ def _environments(source: Path) -> Iterator[str]:
 def _folders(loader: AbstractConfigLoader) -> list[Path]:
     """Return the configuration folders of the run, those that win first."""
     source = Path(loader.conf_source)
-    return [source / name for name in dict.fromkeys((loader.env or loader.default_run_env, loader.base_env)) if (source / name).is_dir()]
+    return [
+        source / name
+        for name in dict.fromkeys((loader.env or loader.default_run_env, loader.base_env))
+        if (source / name).is_dir()
+    ]
 
 
 def _read(loader: AbstractConfigLoader, key: str) -> dict[str, Any]:
@@ -120,17 +157,32 @@ def _read_paths(loader: AbstractConfigLoader) -> dict[str, str]:
     given = _read(loader, "globals")
     for name in given:
         if name not in RUNTIME_PATHS:
-            raise BadInput(f"unknown path '{name}'{nearest(name, RUNTIME_PATHS)}", where="globals.yml", expected=_one_of(RUNTIME_PATHS))
-    paths = given | {name: value for name, value in (loader.runtime_params or {}).items() if name in RUNTIME_PATHS}
+            raise BadInput(
+                f"unknown path '{name}'{nearest(name, RUNTIME_PATHS)}",
+                where="globals.yml",
+                expected=_one_of(RUNTIME_PATHS),
+            )
+    paths = given | {
+        name: value
+        for name, value in (loader.runtime_params or {}).items()
+        if name in RUNTIME_PATHS
+    }
     for name, value in paths.items():
         if not isinstance(value, str) or not value:
-            raise BadInput(f"'{name}' is {value!r}", expected="a path", do="write a folder or file that is named by a number as ./NUMBER")
+            raise BadInput(
+                f"'{name}' is {value!r}",
+                expected="a path",
+                do="write a folder or file that is named by a number as ./NUMBER",
+            )
     _check_data_root(paths.get("data_root", ""))
     return paths
 
 
 def _check_data_root(folder: str) -> None:
-    """Refuse what would be taken for a name of a folder here: a URL, a home folder that no shell has filled in, a pattern."""
+    """Refuse what would be taken for a name of a folder here.
+
+    A URL, a home folder that no shell has filled in, a pattern.
+    """
     for sign, meaning in (
         ("://", "a URL"),
         ("~", "a home folder that the shell has not filled in"),

@@ -33,7 +33,8 @@ class LogHooks:
     """Open the file before any other hook of the run, and close it after all of them.
 
     Attributes:
-        path: The log of the run that goes on, or of the one before; None where it could not be opened.
+        path: The log of the run that goes on, or of the one before; None where it could not be
+            opened.
     """
 
     def __init__(self, configuration: ConfigurationHooks) -> None:
@@ -47,8 +48,15 @@ class LogHooks:
         self._abandon()
         self._open()
         self._write(logging.INFO, "semantic-ids %s: %s", __version__, command())
-        self._write(logging.INFO, "environment: %s; paths: %s", self._configuration.environment, self._configuration.paths)
-        self._write(logging.INFO, "parameters: %s", self._configuration.parameters.model_dump_json())
+        self._write(
+            logging.INFO,
+            "environment: %s; paths: %s",
+            self._configuration.environment,
+            self._configuration.paths,
+        )
+        self._write(
+            logging.INFO, "parameters: %s", self._configuration.parameters.model_dump_json()
+        )
         try:
             return (yield)
         except BaseException as error:
@@ -77,8 +85,12 @@ class LogHooks:
             self._close()
 
     def _open(self) -> None:
-        folder = Path(self._configuration.context.project_path) / self._configuration.parameters.logs.folder
-        name = f"{datetime.now():%Y%m%dT%H%M%S}_{dataset_name(self._configuration.paths['embeddings'])}"
+        folder = (
+            Path(self._configuration.context.project_path)
+            / self._configuration.parameters.logs.folder
+        )
+        dataset = dataset_name(self._configuration.paths["embeddings"])
+        name = f"{datetime.now():%Y%m%dT%H%M%S}_{dataset}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.path = _reserve(folder, f"{name}_{self._configuration.parameters.tokenizer.kind}")
@@ -92,18 +104,25 @@ class LogHooks:
         logging.getLogger().addHandler(self._handler)
         atexit.register(self._abandon)
 
-    def _write(self, level: int, message: str, *values: object, exc_info: BaseException | None = None) -> None:
+    def _write(
+        self, level: int, message: str, *values: object, exc_info: BaseException | None = None
+    ) -> None:
         """Write to the file alone: what the terminal gets in another form."""
         if self._handler is not None:
             trace = (type(exc_info), exc_info, exc_info.__traceback__) if exc_info else None
-            self._handler.handle(logging.LogRecord(logger.name, level, __file__, 0, message, values, trace))
+            self._handler.handle(
+                logging.LogRecord(logger.name, level, __file__, 0, message, values, trace)
+            )
 
     def _fail(self, error: BaseException) -> None:
         self._write(logging.ERROR, "The run has failed: %s", error, exc_info=error)
         self._close()
 
     def _abandon(self) -> None:
-        """Close the file of a run that was interrupted: Kedro calls no hook for Ctrl-C and exits."""
+        """Close the file of a run that was interrupted.
+
+        Kedro calls no hook for Ctrl-C and exits.
+        """
         self._write(logging.ERROR, "The run was killed.")
         self._close()
 
@@ -116,7 +135,10 @@ class LogHooks:
 
 
 def dataset_name(embeddings: str) -> str:
-    """Return a short name of the input for file and run names: the stem of the file, or the folder of a glob."""
+    """Return a short name of the input for file and run names.
+
+    The stem of the file, or the folder of a glob.
+    """
     parts = [part for part in PurePosixPath(embeddings).parts if not re.search(r"[*?\[]", part)]
     name = re.sub(r"\.(parquet|pq)$", "", parts[-1]) if parts else ""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "embeddings"
@@ -128,7 +150,10 @@ def command() -> str:
 
 
 def _reserve(folder: Path, name: str) -> Path:
-    """Create an empty file of that name; of runs that begin in the same second, the later ones get a number."""
+    """Create an empty file of that name.
+
+    Of runs that begin in the same second, the later ones get a number.
+    """
     for number in count(1):
         path = folder / (f"{name}.log" if number == 1 else f"{name}_{number}.log")
         try:

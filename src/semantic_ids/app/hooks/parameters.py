@@ -1,7 +1,7 @@
 """Check the tree of parameters, and say what is wrong in the words of the user.
 
-Kedro checks the parameters of the nodes that run, key by key; this check comes before, covers the whole tree, names the nearest known
-parameter and the file that a wrong value is written in.
+Kedro checks the parameters of the nodes that run, key by key; this check comes before, covers the
+whole tree, names the nearest known parameter and the file that a wrong value is written in.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def check_parameters(tree: Tree, runtime: Tree, folders: Sequence[Path] = ()) ->
     """
     _refuse_unknown(tree, runtime, folders)
     try:
-        return Parameters.model_validate({name: value for name, value in tree.items() if name not in RUNTIME_PATHS})
+        return Parameters.model_validate(
+            {name: value for name, value in tree.items() if name not in RUNTIME_PATHS}
+        )
     except ValidationError as error:
         raise _explain(error, tree, runtime, folders) from None
 
@@ -54,12 +56,16 @@ def _refuse_unknown(tree: Tree, runtime: Tree, folders: Sequence[Path]) -> None:
     misplaced = [name for name in tree if name in RUNTIME_PATHS and name not in runtime]
     if misplaced:
         raise BadInput(
-            f"'{misplaced[0]}' is not a parameter", where=_origin(misplaced[0], {}, folders), do="set it in globals.yml or with --params"
+            f"'{misplaced[0]}' is not a parameter",
+            where=_origin(misplaced[0], {}, folders),
+            do="set it in globals.yml or with --params",
         )
     unknown = [name for name in _unknown(tree, Parameters) if name not in RUNTIME_PATHS]
     if unknown:
         places = dict.fromkeys(_origin(name, runtime, folders) for name in unknown)
-        found = "; ".join(f"unknown parameter '{name}'{_nearest_parameter(name)}" for name in unknown)
+        found = "; ".join(
+            f"unknown parameter '{name}'{_nearest_parameter(name)}" for name in unknown
+        )
         raise BadInput(found, where=", ".join(places))
 
 
@@ -84,25 +90,36 @@ def _nearest_parameter(name: str) -> str:
     known = [*known_parameters(), *RUNTIME_PATHS]
     if name in known:
         return f"; write it as a nested mapping, {name.replace('.', ': ')}: …"
-    same_end = [candidate for candidate in known if candidate.rpartition(".")[2] == name.rpartition(".")[2]]
+    same_end = [
+        candidate for candidate in known if candidate.rpartition(".")[2] == name.rpartition(".")[2]
+    ]
     if same_end:
         return f"; the nearest is '{get_close_matches(name, same_end, n=1, cutoff=0.0)[0]}'"
     return nearest(name, known)
 
 
-def _explain(error: ValidationError, tree: Tree, runtime: Tree, folders: Sequence[Path]) -> BadInput:
+def _explain(
+    error: ValidationError, tree: Tree, runtime: Tree, folders: Sequence[Path]
+) -> BadInput:
     """Turn pydantic's report into one `BadInput`; several wrong values are named together."""
     wanted: dict[str, list[str]] = {}
     for fault in error.errors():
         name = _known_part(fault["loc"])
         wanted.setdefault(name, []).append(_expectation(fault["type"], fault["msg"]))
-    found = [f"parameter '{name}' is {_show(_value(tree, name))}, expected {' or '.join(dict.fromkeys(w))}" for name, w in wanted.items()]
+    found = [
+        f"parameter '{name}' is {_show(_value(tree, name))}, expected"
+        f" {' or '.join(dict.fromkeys(w))}"
+        for name, w in wanted.items()
+    ]
     places = dict.fromkeys(_origin(name, runtime, folders) for name in wanted)
     return BadInput("; ".join(found), where=", ".join(places))
 
 
 def _known_part(location: tuple[str | int, ...]) -> str:
-    """Return the parameter's dotted name: pydantic goes on with the place in a list or the branch of a union."""
+    """Return the parameter's dotted name.
+
+    Pydantic goes on with the place in a list or the branch of a union.
+    """
     known = set(known_parameters())
     names = [".".join(str(part) for part in location[:end]) for end in range(1, len(location) + 1)]
     return next((name for name in reversed(names) if name in known), names[-1])
@@ -140,6 +157,9 @@ def _origin(name: str, runtime: Tree, folders: Sequence[Path]) -> str:
         return "--params"
     for folder in folders:
         for file in sorted(folder.rglob("parameters*")):
-            if file.suffix in (".yml", ".yaml", ".json") and _value(yaml.safe_load(file.read_text()) or {}, name) is not _ABSENT:
+            if (
+                file.suffix in (".yml", ".yaml", ".json")
+                and _value(yaml.safe_load(file.read_text()) or {}, name) is not _ABSENT
+            ):
                 return f"{folder.parent.name}/{file.relative_to(folder.parent).as_posix()}"
     return "parameters"

@@ -13,13 +13,16 @@ def host() -> str:
 
 
 def started(pid: int) -> str:
-    """Return a token of the moment that a process began, so that a process id used again is not mistaken for the one before.
+    """Return a token of the moment that a process began, so that a process id used again is not
+    mistaken for the one before.
 
-    Boot id and clock ticks since the boot, as Linux gives them; empty where there is no such process, or no `/proc`.
+    Boot id and clock ticks since the boot, as Linux gives them; empty where there is no such
+    process, or no `/proc`.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        # The name of the program is in parentheses and may hold anything; the 20th field after it is the start (man 5 proc).
+        # The name of the program is in parentheses and may hold anything; the 20th field after it
+        # is the start (man 5 proc).
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
@@ -27,7 +30,9 @@ def started(pid: int) -> str:
 
 
 def is_alive(pid: int, start: str) -> bool:
-    """Tell whether the process that had this id and this `started` token still runs on this machine."""
+    """Tell whether the process that had this id and this `started` token still runs on this
+    machine.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

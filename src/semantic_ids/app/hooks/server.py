@@ -10,13 +10,17 @@ from urllib.request import Request, urlopen
 
 
 def limit_waiting(seconds: float) -> None:
-    """Let MLflow wait only so long for its server, and try again only once, unless the user's environment says otherwise."""
+    """Let MLflow wait only so long for its server, and try again only once, unless the user's
+    environment says otherwise.
+    """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, math.ceil(seconds))))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 
 def unanswered(uri: str, seconds: float) -> str:
-    """Return why a remote server does not answer; empty where it does, or where there is no server to ask (sqlite, a folder).
+    """Return why a remote server does not answer.
+
+    Empty where it does, or where there is no server to ask (sqlite, a folder).
 
     Args:
         uri: Tracking URI, as in `mlflow.yml`.

@@ -1,7 +1,9 @@
-"""SIGTERM ends a run like an exit: clean-ups happen, MLflow hears of it, and the exit code is 143. Ctrl-C is not lost.
+"""SIGTERM ends a run like an exit: clean-ups happen, MLflow hears of it, and the exit code is 143.
 
-Python drops a `KeyboardInterrupt` that is raised in a clean-up callback. So an interrupt is also remembered, and heard again before the
-next node.
+Ctrl-C is not lost.
+
+Python drops a `KeyboardInterrupt` that is raised in a clean-up callback. So an interrupt is also
+remembered, and heard again before the next node.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from kedro.framework.hooks import hook_impl
 
 
 class SignalHooks:
-    """Turn SIGTERM into `SystemExit(143)` while a pipeline runs. Handlers that others have set are left alone."""
+    """Turn SIGTERM into `SystemExit(143)` while a pipeline runs.
+
+    Handlers that others have set are left alone.
+    """
 
     _interrupted = False
 

@@ -17,7 +17,9 @@ logger = logging.getLogger(__name__)
 
 
 class StageHooks:
-    """Time every node from the first input it loads to the last output it saves: some work happens while saving.
+    """Time every node from the first input it loads to the last output it saves.
+
+    Some work happens while saving.
 
     Attributes:
         seconds: Node name → seconds, of the nodes of this run that are done.

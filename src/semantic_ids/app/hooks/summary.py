@@ -1,4 +1,7 @@
-"""What a run ends with on the terminal: the metrics that matter, the seconds of each stage, and what was written where."""
+"""What a run ends with on the terminal.
+
+The metrics that matter, the seconds of each stage, and what was written where.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,10 @@ class SummaryHooks:
         rows = {
             "metrics": {name: _number(value) for name, value in headlines(self._metrics)},
             "seconds": {name: f"{seconds:.1f}" for name, seconds in self._stages.seconds.items()},
-            "written": written(self._stages.written, catalog) | ({"log": _short(self._logs.path)} if self._logs.path else {}),
+            "written": (
+                written(self._stages.written, catalog)
+                | ({"log": _short(self._logs.path)} if self._logs.path else {})
+            ),
         }
         click.echo("\n".join(_table(rows)))
 
@@ -69,7 +75,11 @@ class SummaryHooks:
 def headlines(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the metrics of the short table, in its order, as far as they were measured."""
     for headline in HEADLINES:
-        yield from ((name, value) for name, value in metrics.items() if name == headline or name.startswith(f"{headline}."))
+        yield from (
+            (name, value)
+            for name, value in metrics.items()
+            if name == headline or name.startswith(f"{headline}.")
+        )
 
 
 def written(names: Iterable[str], catalog: DataCatalog) -> dict[str, str]:
@@ -77,7 +87,11 @@ def written(names: Iterable[str], catalog: DataCatalog) -> dict[str, str]:
     paths = {name: path for name in names if (path := path_of(name, catalog))}
     figures = [path for name, path in paths.items() if name.startswith("figure_")]
     lines = {name: _short(path) for name, path in paths.items() if not name.startswith("figure_")}
-    return lines | ({"figures": f"{_short(figures[0].parent)}/*{figures[0].suffix} ({len(figures)})"} if figures else {})
+    return lines | (
+        {"figures": f"{_short(figures[0].parent)}/*{figures[0].suffix} ({len(figures)})"}
+        if figures
+        else {}
+    )
 
 
 def _short(path: Path) -> str:

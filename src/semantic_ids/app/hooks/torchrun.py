@@ -47,8 +47,10 @@ class TorchrunHooks:
                 f"{processes} processes were started to run {', '.join(others)}",
                 where="torchrun",
                 expected="--pipelines=train, the only stage that several processes can share",
-                do="run the stages before it with 'kedro run --pipelines=ingest,sample', and those after it with "
-                "'kedro run --pipelines=identify,export,evaluate'",
+                do=(
+                    "run the stages before it with 'kedro run --pipelines=ingest,sample', and those"
+                    " after it with 'kedro run --pipelines=identify,export,evaluate'"
+                ),
             )
         kind = self._configuration.parameters.tokenizer.kind
         if kind != "rq_vae":

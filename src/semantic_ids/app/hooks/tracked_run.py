@@ -1,4 +1,5 @@
-"""One run in MLflow: started and configured by kedro-mlflow, written to in few large calls, ended with the truth.
+"""One run in MLflow: started and configured by kedro-mlflow, written to in few large calls, ended
+with the truth.
 
 Imported only when a run begins and tracking is on: MLflow takes a second or two to import.
 """
@@ -38,7 +39,14 @@ class TrackedRun:
         run_params: Of Kedro's `before_pipeline_run`, like `pipeline` and `catalog`.
     """
 
-    def __init__(self, context: KedroContext, name: str, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def __init__(
+        self,
+        context: KedroContext,
+        name: str,
+        run_params: dict[str, Any],
+        pipeline: Pipeline,
+        catalog: DataCatalog,
+    ) -> None:
         hook = MlflowHook()
         hook.after_context_created(context)
         self._config = hook.mlflow_config
@@ -51,28 +59,41 @@ class TrackedRun:
                 mlflow.end_run("FAILED")
             raise
         self._client = mlflow.MlflowClient(tracking_uri=self._config.server.mlflow_tracking_uri)
-        self.run_id: str | None = hook.run_id  # None where mlflow.yml switches tracking off for these pipelines
+        self.run_id: str | None = (
+            hook.run_id
+        )  # None where mlflow.yml switches tracking off for these pipelines
 
     def log(self, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Write all parameters and tags in one call."""
         params = [Param(name, str(value)[:LONGEST_VALUE]) for name, value in parameters.items()]
-        self._client.log_batch(self.run_id, params=params, tags=[RunTag(name, value[:LONGEST_VALUE]) for name, value in tags.items()])
+        self._client.log_batch(
+            self.run_id,
+            params=params,
+            tags=[RunTag(name, value[:LONGEST_VALUE]) for name, value in tags.items()],
+        )
 
     def log_metrics(self, metrics: list[tuple[str, float, int]]) -> None:
         """Write metrics given as (name, value, step), a thousand a call."""
         now = int(time.time() * 1000)
         for begin in range(0, len(metrics), METRICS_A_CALL):
-            batch = [Metric(name, value, now, step) for name, value, step in metrics[begin : begin + METRICS_A_CALL]]
+            batch = [
+                Metric(name, value, now, step)
+                for name, value, step in metrics[begin : begin + METRICS_A_CALL]
+            ]
             self._client.log_batch(self.run_id, metrics=batch)
 
     def log_files(self, path: Path | None, folder: str | None) -> None:
-        """Copy a file to the artifacts of the run; of a folder, the JSON files in it. What is not on disk is passed over."""
+        """Copy a file to the artifacts of the run; of a folder, the JSON files in it.
+
+        What is not on disk is passed over.
+        """
         for file in [path] if path is None or not path.is_dir() else sorted(path.glob("*.json")):
             if file is not None and file.exists():
                 self._client.log_artifact(self.run_id, str(file), folder)
 
     def end(self, status: str) -> None:
-        """Set the status, `FINISHED`, `FAILED` or `KILLED`, and leave nothing active in this process.
+        """Set the status, `FINISHED`, `FAILED` or `KILLED`, and leave nothing active in this
+        process.
 
         A run that was active before Kedro began belongs to someone else and stays open.
         """
@@ -85,9 +106,14 @@ class TrackedRun:
         self._client.set_terminated(self.run_id, status)
 
     def bury_the_dead(self) -> int:
-        """Mark as KILLED the runs of this machine whose process is gone: after SIGKILL nothing else can. Return how many."""
+        """Mark as KILLED the runs of this machine whose process is gone.
+
+        After SIGKILL nothing else can. Return how many.
+        """
         experiment = self._config.tracking.experiment._experiment.experiment_id
-        open_runs = self._client.search_runs([experiment], f"attributes.status = 'RUNNING' and tags.host = '{host()}'")
+        open_runs = self._client.search_runs(
+            [experiment], f"attributes.status = 'RUNNING' and tags.host = '{host()}'"
+        )
         dead = [run.info.run_id for run in open_runs if not _has_process(run.data.tags)]
         for run_id in dead:
             self._client.set_terminated(run_id, "KILLED")

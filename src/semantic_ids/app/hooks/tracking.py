@@ -1,4 +1,6 @@
-"""Tracking in MLflow by way of kedro-mlflow, which is asked only when a run begins: no other command waits for a server.
+"""Tracking in MLflow by way of kedro-mlflow, which is asked only when a run begins.
+
+No other command waits for a server.
 
 A failure of tracking never ends a run, unless `tracking.required` says so.
 """
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ARTIFACTS = ("metrics", "training_results", "training_history", "evaluation", "tokenizer")
-"""Datasets whose files are copied to MLflow, beside the figures: small ones. Vectors, weights and codes stay where they are."""
+"""Datasets whose files are copied to MLflow, beside the figures: small ones. Vectors, weights and
+codes stay where they are."""
 
 
 class TrackingHooks:
@@ -63,7 +66,9 @@ class TrackingHooks:
             MlflowHook().after_context_created(context)
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
         """Start the MLflow run.
 
         Raises:
@@ -87,20 +92,31 @@ class TrackingHooks:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: object) -> None:
-        """Record what a stage has made as soon as it is there: of a run that fails later, it stays."""
+        """Record what a stage has made as soon as it is there.
+
+        Of a run that fails later, it stays.
+        """
         self._note_fingerprint(dataset_name, data)
         if dataset_name == "metrics":
-            self._attempt(lambda run: run.log_metrics([(name, value, 0) for name, value in numbers(data)]))
+            self._attempt(
+                lambda run: run.log_metrics([(name, value, 0) for name, value in numbers(data)])
+            )
         elif dataset_name == "training_history" and "training" not in self._heard:
             self._attempt(lambda run: run.log_metrics(list(history(data))))
         if dataset_name in ARTIFACTS or dataset_name.startswith("figure_"):
-            self._attempt(lambda run: run.log_files(path_of(dataset_name, self._catalog), _folder_of(dataset_name)))
+            self._attempt(
+                lambda run: run.log_files(
+                    path_of(dataset_name, self._catalog), _folder_of(dataset_name)
+                )
+            )
 
     @hook_impl
     def after_pipeline_run(self) -> None:
         """End the run as FINISHED."""
         if "embeddings" in self._stages.written and "embeddings" not in self._fingerprints:
-            self._attempt(lambda run: self._note_fingerprint("embeddings", self._catalog.load("embeddings")))
+            self._attempt(
+                lambda run: self._note_fingerprint("embeddings", self._catalog.load("embeddings"))
+            )
         self._end("FINISHED")
 
     @hook_impl
@@ -109,10 +125,15 @@ class TrackingHooks:
         self._end("FAILED")
 
     def _start(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        seconds, context = self._configuration.parameters.tracking.timeout_seconds, self._configuration.context
+        seconds, context = (
+            self._configuration.parameters.tracking.timeout_seconds,
+            self._configuration.context,
+        )
         uri = tracking_uri(context)
         if reason := unanswered(uri, seconds):
-            raise ConnectionError(f"the MLflow server {uri} does not answer within {seconds:g} s ({reason})")
+            raise ConnectionError(
+                f"the MLflow server {uri} does not answer within {seconds:g} s ({reason})"
+            )
         limit_waiting(seconds)
         if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
             logger.info("making the tracking database, which takes some seconds")
@@ -123,18 +144,26 @@ class TrackingHooks:
             return
         self._run, self._heard = run, set()
         self._listening.enter_context(heard_by(self._hear))
-        # Registered after MLflow's own, so it comes before it: Kedro calls no hook for Ctrl-C, SIGTERM and exits.
+        # Registered after MLflow's own, so it comes before it: Kedro calls no hook for Ctrl-C,
+        # SIGTERM and exits.
         atexit.register(self._end, "KILLED")
         run.log(self._parameters(), self._tags(run_params) | process_tags())
         if dead := run.bury_the_dead():
-            logger.info("marked %d earlier run%s of this machine as KILLED: the process is gone", dead, "s" if dead > 1 else "")
+            logger.info(
+                "marked %d earlier run%s of this machine as KILLED: the process is gone",
+                dead,
+                "s" if dead > 1 else "",
+            )
 
     def _name(self) -> str:
         kind = self._configuration.parameters.tokenizer.kind
-        return f"{dataset_name(self._configuration.paths['embeddings'])}_{kind}_{datetime.now():%Y%m%dT%H%M%S}"
+        dataset = dataset_name(self._configuration.paths["embeddings"])
+        return f"{dataset}_{kind}_{datetime.now():%Y%m%dT%H%M%S}"
 
     def _parameters(self) -> dict[str, Any]:
-        return dict(flatten(self._configuration.parameters.model_dump())) | self._configuration.paths
+        return (
+            dict(flatten(self._configuration.parameters.model_dump())) | self._configuration.paths
+        )
 
     def _tags(self, run_params: dict[str, Any]) -> dict[str, str]:
         return {
@@ -145,9 +174,16 @@ class TrackingHooks:
         }
 
     def _hear(self, what: str, row: Mapping[str, Any], step: int) -> None:
-        """Record what a step of long work came to as soon as it is over: `training.loss` of an epoch."""
+        """Record what a step of long work came to as soon as it is over.
+
+        `training.loss` of an epoch.
+        """
         self._heard.add(what)
-        self._attempt(lambda run: run.log_metrics([(f"{what}.{name}", value, step) for name, value in numbers(row) if name != "epoch"]))
+        self._attempt(
+            lambda run: run.log_metrics(
+                [(f"{what}.{name}", value, step) for name, value in numbers(row) if name != "epoch"]
+            )
+        )
 
     def _note_fingerprint(self, name: str, data: object) -> None:
         """Tag the run with the fingerprint of an artifact."""
@@ -171,11 +207,16 @@ class TrackingHooks:
         reason = f"tracking failed: {_one_line(error)}"
         if self._configuration.parameters.tracking.required:
             self._end("FAILED")
-            raise BadInput(reason, do="mend it, or go on without it: tracking.required=false") from error
+            raise BadInput(
+                reason, do="mend it, or go on without it: tracking.required=false"
+            ) from error
         logger.warning("THIS RUN IS NOT TRACKED ANY FURTHER; %s", reason)
 
     def _end(self, status: str) -> None:
-        """End the run, if there is one, also where tracking broke before: the server may be back."""
+        """End the run, if there is one, also where tracking broke before.
+
+        The server may be back.
+        """
         run, self._run = self._run, None
         self._listening.close()
         if run is None:
@@ -183,15 +224,25 @@ class TrackingHooks:
         atexit.unregister(self._end)
         try:
             if not self._is_broken:
-                run.log_metrics([(f"seconds.{name}", seconds, 0) for name, seconds in self._stages.seconds.items()])
+                run.log_metrics(
+                    [
+                        (f"seconds.{name}", seconds, 0)
+                        for name, seconds in self._stages.seconds.items()
+                    ]
+                )
             run.end(status)
         except Exception as error:
             logger.warning("MLflow did not hear that the run is %s: %s", status, _one_line(error))
 
 
 def tracking_uri(context: KedroContext) -> str:
-    """Return the tracking URI of `mlflow.yml`, without asking MLflow; empty where it is left to the surroundings."""
-    context.config_loader.config_patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])
+    """Return the tracking URI of `mlflow.yml`, without asking MLflow.
+
+    Empty where it is left to the surroundings.
+    """
+    context.config_loader.config_patterns.setdefault(
+        "mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"]
+    )
     return (context.config_loader["mlflow"].get("server") or {}).get("mlflow_tracking_uri") or ""
 
 
@@ -203,10 +254,12 @@ def numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def history(table: pa.Table) -> Iterator[tuple[str, float, int]]:
-    """Yield (name, value, step) of a training history with a row an epoch, or a row an iteration of a level.
+    """Yield (name, value, step) of a training history with a row an epoch, or a row an iteration of
+    a level.
 
     Args:
-        table: Column `epoch` or `iteration` is the step; column `level`, where there is one, goes into the name;
+        table: Column `epoch` or `iteration` is the step; column `level`, where there is one, goes
+            into the name;
             every other column of numbers is a metric: `training.loss`, `training.objective.2`.
     """
     for row in table.to_pylist():

@@ -6,7 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from semantic_ids.artifacts import Codes, Embeddings, Provenance, Split, require_made_from, require_made_with
+from semantic_ids.artifacts import (
+    Codes,
+    Embeddings,
+    Provenance,
+    Split,
+    require_made_from,
+    require_made_with,
+)
 from semantic_ids.contract import Tokenizer
 from semantic_ids.errors import BadInput
 from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, TokenizerParameters
@@ -25,7 +32,10 @@ def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
     evaluate: EvaluateParameters,
     id_column: str,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Measure codes and IDs of the whole catalogue: the metrics by name, and what the figures are drawn from."""
+    """Measure codes and IDs of the whole catalogue.
+
+    The metrics by name, and what the figures are drawn from.
+    """
     from semantic_ids import metrics
 
     made_of = _require_one_run(embeddings, split, tokenizer, codes, semantic_ids)
@@ -43,21 +53,38 @@ def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
         queries=evaluate.queries,
     )
     if evaluate.twin and fit_on == "all" and len(split.validation_rows):
-        measured["reconstruction.relative_mse_validation"] = _twin_relative_mse(embeddings, split, tokenizer_parameters, identify)
-    made = {f"provenance.{p.artifact}": p.fingerprint for p in (embeddings.provenance, made_of, semantic_ids.provenance)}
+        measured["reconstruction.relative_mse_validation"] = _twin_relative_mse(
+            embeddings, split, tokenizer_parameters, identify
+        )
+    made = {
+        f"provenance.{p.artifact}": p.fingerprint
+        for p in (embeddings.provenance, made_of, semantic_ids.provenance)
+    }
     return measured | made, evaluation | made
 
 
-def _require_one_run(embeddings: Embeddings, split: Split, tokenizer: Tokenizer, codes: Codes, semantic_ids: Codes) -> Provenance:
+def _require_one_run(
+    embeddings: Embeddings, split: Split, tokenizer: Tokenizer, codes: Codes, semantic_ids: Codes
+) -> Provenance:
     """Refuse artifacts of different runs; return the provenance of the tokenizer."""
     made_of = tokenizer.provenance or Provenance("tokenizer")
     require_made_from(made_of, embeddings=embeddings.provenance, split=split.provenance)
     require_made_from(codes.provenance, embeddings=embeddings.provenance, tokenizer=made_of)
-    require_made_from(semantic_ids.provenance, embeddings=embeddings.provenance, tokenizer=made_of, codes=codes.provenance)
+    require_made_from(
+        semantic_ids.provenance,
+        embeddings=embeddings.provenance,
+        tokenizer=made_of,
+        codes=codes.provenance,
+    )
     return made_of
 
 
-def _twin_relative_mse(embeddings: Embeddings, split: Split, parameters: TokenizerParameters, identify: IdentifyParameters) -> float:
+def _twin_relative_mse(
+    embeddings: Embeddings,
+    split: Split,
+    parameters: TokenizerParameters,
+    identify: IdentifyParameters,
+) -> float:
     """Fit a second tokenizer on the train split alone, and measure it on the items held out."""
     from semantic_ids.metrics.reconstruction import relative_mse
     from semantic_ids.pipelines.train.nodes import fit
@@ -67,7 +94,9 @@ def _twin_relative_mse(embeddings: Embeddings, split: Split, parameters: Tokeniz
     return relative_mse(embeddings.vectors, twin, held_out)
 
 
-def _require_one_evaluation(metrics: dict[str, Any], evaluation: dict[str, Any], training_history: pa.Table) -> None:
+def _require_one_evaluation(
+    metrics: dict[str, Any], evaluation: dict[str, Any], training_history: pa.Table
+) -> None:
     """Refuse numbers of different runs."""
     from semantic_ids.datasets.table import made_from
 
@@ -79,14 +108,17 @@ def _require_one_evaluation(metrics: dict[str, Any], evaluation: dict[str, Any],
         other = [key for key in found if found[key] != metrics.get(key)]
         if other:
             raise BadInput(
-                f"{other[0]} is {metrics.get(other[0])} in 'metrics' and {found[other[0]]} in '{name}'",
+                f"{other[0]} is {metrics.get(other[0])} in 'metrics' and {found[other[0]]} in"
+                f" '{name}'",
                 where=f"artifacts of two runs are mixed: 'metrics' and '{name}'",
                 expected="artifacts that belong together",
                 do="run the pipeline 'evaluate' again, or 'tokenize' for all",
             )
 
 
-def draw(metrics: dict[str, Any], evaluation: dict[str, Any], training_history: pa.Table) -> tuple[Any, ...]:
+def draw(
+    metrics: dict[str, Any], evaluation: dict[str, Any], training_history: pa.Table
+) -> tuple[Any, ...]:
     """Draw the five figures, in the order of `pipeline.FIGURES`."""
     from semantic_ids.reporting import figures
 
@@ -96,6 +128,8 @@ def draw(metrics: dict[str, Any], evaluation: dict[str, Any], training_history: 
         figures.training_curves(training_history),
         figures.codebook_usage(evaluation["code_counts"]),
         figures.collision_groups(evaluation["collision_groups"]),
-        figures.reconstruction_cosine(evaluation["cosine_counts"], metrics["reconstruction.cosine"]),
+        figures.reconstruction_cosine(
+            evaluation["cosine_counts"], metrics["reconstruction.cosine"]
+        ),
         figures.prefix_cohesion(evaluation["cohesion"]),
     )

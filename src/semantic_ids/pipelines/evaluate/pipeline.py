@@ -6,7 +6,13 @@ from kedro.pipeline import Node, Pipeline
 
 from semantic_ids.pipelines.evaluate.nodes import draw, evaluate
 
-FIGURES = ("training_curves", "codebook_usage", "collision_groups", "reconstruction_cosine", "prefix_cohesion")
+FIGURES = (
+    "training_curves",
+    "codebook_usage",
+    "collision_groups",
+    "reconstruction_cosine",
+    "prefix_cohesion",
+)
 
 
 def create_pipeline() -> Pipeline:

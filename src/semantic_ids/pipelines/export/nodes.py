@@ -8,5 +8,7 @@ from semantic_ids.export.mappings import Mappings
 
 def export(semantic_ids: Codes) -> Mappings:
     """Pair item ids with their IDs, for the dataset to write as a stream."""
-    provenance = Provenance("semantic_id_mappings", inputs={"semantic_ids": semantic_ids.provenance.fingerprint})
+    provenance = Provenance(
+        "semantic_id_mappings", inputs={"semantic_ids": semantic_ids.provenance.fingerprint}
+    )
     return Mappings(semantic_ids.item_ids, semantic_ids.codes, provenance)

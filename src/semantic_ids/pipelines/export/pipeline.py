@@ -9,4 +9,6 @@ from semantic_ids.pipelines.export.nodes import export
 
 def create_pipeline() -> Pipeline:
     """Build the stage."""
-    return Pipeline([Node(export, inputs="semantic_ids", outputs="semantic_id_mappings", name="export")])
+    return Pipeline(
+        [Node(export, inputs="semantic_ids", outputs="semantic_id_mappings", name="export")]
+    )

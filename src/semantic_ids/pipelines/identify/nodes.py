@@ -8,7 +8,13 @@ import numpy as np
 
 from semantic_ids import identifiers
 from semantic_ids.arrays import chunks
-from semantic_ids.artifacts import Codes, Embeddings, Provenance, require_made_from, require_made_with
+from semantic_ids.artifacts import (
+    Codes,
+    Embeddings,
+    Provenance,
+    require_made_from,
+    require_made_with,
+)
 from semantic_ids.codes import check_sizes
 from semantic_ids.contract import Tokenizer
 from semantic_ids.metrics.duplicates import Duplicates, equal_vectors
@@ -21,7 +27,9 @@ ROWS_A_STEP = 1 << 16
 """Rows that the progress goes on by; the tokenizer reads them in chunks of its own."""
 
 
-def encode(embeddings: Embeddings, tokenizer: Tokenizer, tokenizer_parameters: TokenizerParameters) -> Codes:
+def encode(
+    embeddings: Embeddings, tokenizer: Tokenizer, tokenizer_parameters: TokenizerParameters
+) -> Codes:
     """Give every item the codes of its vector, chunk by chunk."""
     made = _provenance(tokenizer)
     require_made_from(made, embeddings=embeddings.provenance)
@@ -33,7 +41,9 @@ def encode(embeddings: Embeddings, tokenizer: Tokenizer, tokenizer_parameters: T
         for rows in chunks(len(embeddings), ROWS_A_STEP):
             codes[rows] = tokenizer.encode(embeddings.vectors[rows])
             progress.advance(rows.stop - rows.start)
-    provenance = Provenance("codes", {"embeddings": embeddings.provenance.fingerprint, "tokenizer": made.fingerprint})
+    provenance = Provenance(
+        "codes", {"embeddings": embeddings.provenance.fingerprint, "tokenizer": made.fingerprint}
+    )
     return Codes(embeddings.item_ids, codes, sizes, len(sizes), provenance)
 
 
@@ -51,36 +61,62 @@ def deduplicate(
     require_made_from(codes.provenance, embeddings=embeddings.provenance, tokenizer=made)
     check_sizes(len(codes), codes.sizes, unique=identify.strategy == "reassign")
     if identify.strategy != "none":
-        report_duplicates(embeddings, room=codes.sizes[-1] if identify.strategy == "reassign" else None)
+        report_duplicates(
+            embeddings, room=codes.sizes[-1] if identify.strategy == "reassign" else None
+        )
     tokenizer = tokenizer.to(tokenizer_parameters.device)
-    result = identifiers.deduplicate(codes.codes, tokenizer, embeddings.vectors, strategy=identify.strategy, candidates=identify.candidates)
+    result = identifiers.deduplicate(
+        codes.codes,
+        tokenizer,
+        embeddings.vectors,
+        strategy=identify.strategy,
+        candidates=identify.candidates,
+    )
     logger.info(_cost(identify.strategy, result))
-    inputs = {"embeddings": embeddings.provenance.fingerprint, "tokenizer": made.fingerprint, "codes": codes.provenance.fingerprint}
+    inputs = {
+        "embeddings": embeddings.provenance.fingerprint,
+        "tokenizer": made.fingerprint,
+        "codes": codes.provenance.fingerprint,
+    }
     provenance = Provenance("semantic_ids", inputs, parameters=identify.model_dump())
     return Codes(codes.item_ids, result.codes, result.sizes, result.levels, provenance)
 
 
 def report_duplicates(embeddings: Embeddings, room: int | None) -> None:
-    """Say how many items have the very same vector; warn of more of them than a prefix has room for (None if there is always room)."""
+    """Say how many items have the very same vector.
+
+    Warn of more of them than a prefix has room for (None if there is always room).
+    """
     same = equal_vectors(embeddings.vectors, embeddings.vector_hashes)
     logger.info("duplicates: %s", Duplicates.of(same).in_words())
     crowds = same.sizes[same.sizes > room] if room else same.sizes[:0]
     if len(crowds):
         logger.warning(
-            "duplicates: the largest group has more items than the last codebook has codes (%s), so at least %s items with a vector that"
-            " others have will leave their prefix; a larger last codebook or identify.strategy=suffix would keep them together",
+            "duplicates: the largest group has more items than the last codebook has codes (%s), so"
+            " at least %s items with a vector that others have will leave their prefix; a larger"
+            " last codebook or identify.strategy=suffix would keep them together",
             f"{room:,}",
             f"{(crowds - room).sum():,}",
         )
 
 
 def _provenance(tokenizer: Tokenizer) -> Provenance:
-    """Return what the tokenizer was made from; one that no pipeline made is made from nothing at hand."""
+    """Return what the tokenizer was made from.
+
+    One that no pipeline made is made from nothing at hand.
+    """
     return tokenizer.provenance or Provenance("tokenizer")
 
 
 def _cost(strategy: str, result: identifiers.Deduplicated) -> str:
     """Say in one line what the de-duplication cost."""
-    shares = {"moved": result.moved_rate, "to another prefix": result.spilled_rate, "with a suffix": result.suffixed_rate}
+    shares = {
+        "moved": result.moved_rate,
+        "to another prefix": result.spilled_rate,
+        "with a suffix": result.suffixed_rate,
+    }
     said = ", ".join(f"{100 * share:.2f} % {what}" for what, share in shares.items())
-    return f"de-duplication ({strategy}): {len(result.codes):,} items, {said}; {100 * result.added_distortion:.2f} % more latent distortion"
+    return (
+        f"de-duplication ({strategy}): {len(result.codes):,} items, {said};"
+        f" {100 * result.added_distortion:.2f} % more latent distortion"
+    )

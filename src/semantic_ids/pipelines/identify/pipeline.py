@@ -11,7 +11,12 @@ def create_pipeline() -> Pipeline:
     """Build the stage."""
     return Pipeline(
         [
-            Node(encode, inputs=["embeddings", "tokenizer", "params:tokenizer"], outputs="codes", name="encode"),
+            Node(
+                encode,
+                inputs=["embeddings", "tokenizer", "params:tokenizer"],
+                outputs="codes",
+                name="encode",
+            ),
             Node(
                 deduplicate,
                 inputs=["embeddings", "tokenizer", "codes", "params:tokenizer", "params:identify"],

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from semantic_ids.ingestion import EmbeddingStream, ParquetSource
-from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, IngestParameters, TokenizerParameters
+from semantic_ids.parameters import (
+    EvaluateParameters,
+    IdentifyParameters,
+    IngestParameters,
+    TokenizerParameters,
+)
 from semantic_ids.pipelines.labels import labels_of
 
 
@@ -20,7 +25,8 @@ def ingest(
     """Check the input as far as possible and hand the vectors on as a stream; saving it reads them.
 
     Returns:
-        The embeddings, and a pyarrow table of the rejected rows (empty where `on_invalid` is `raise`).
+        The embeddings, and a pyarrow table of the rejected rows (empty where `on_invalid` is
+        `raise`).
     """
     from semantic_ids.ingestion.check import IngestOptions
     from semantic_ids.ingestion.stream import open_stream
@@ -40,5 +46,7 @@ def ingest(
         nonzero=tokenizer.preprocess.normalize,
     )
     stream, rejected = open_stream(item_embeddings, options)
-    labels_of(stream.item_ids, items, ingest.id_column, evaluate)  # a file of other items is refused now, not after the training
+    labels_of(
+        stream.item_ids, items, ingest.id_column, evaluate
+    )  # a file of other items is refused now, not after the training
     return stream, rejected

@@ -13,7 +13,14 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 ingest,
-                inputs=["item_embeddings", "items", "params:ingest", "params:tokenizer", "params:identify", "params:evaluate"],
+                inputs=[
+                    "item_embeddings",
+                    "items",
+                    "params:ingest",
+                    "params:tokenizer",
+                    "params:identify",
+                    "params:evaluate",
+                ],
                 outputs=["embeddings", "rejected"],
                 name="ingest",
             )

@@ -15,11 +15,18 @@ logger = logging.getLogger(__name__)
 def split(embeddings: Embeddings, sample: SampleParameters) -> Split:
     """Hold a share of the items out, and mark the tuning subset.
 
-    The side of an item follows from its vector alone, so items with equal vectors are on the same side, and more items never move the
-    ones there are. The tuning subset is the first items by item hash, which is the order of the rows.
+    The side of an item follows from its vector alone, so items with equal vectors are on the same
+    side, and more items never move the ones there are. The tuning subset is the first items by item
+    hash, which is the order of the rows.
     """
     validation = embeddings.vector_hashes < np.uint64(sample.validation_share * 2.0**64)
     tuning = np.arange(len(embeddings)) < sample.tuning_items
-    provenance = Provenance("split", {"embeddings": embeddings.provenance.fingerprint}, sample.model_dump())
-    logger.info("%s items held out for validation, %s in the tuning subset", f"{validation.sum():,}", f"{tuning.sum():,}")
+    provenance = Provenance(
+        "split", {"embeddings": embeddings.provenance.fingerprint}, sample.model_dump()
+    )
+    logger.info(
+        "%s items held out for validation, %s in the tuning subset",
+        f"{validation.sum():,}",
+        f"{tuning.sum():,}",
+    )
     return Split(validation, tuning, embeddings.item_ids, provenance)

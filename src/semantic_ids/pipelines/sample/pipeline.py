@@ -9,4 +9,6 @@ from semantic_ids.pipelines.sample.nodes import split
 
 def create_pipeline() -> Pipeline:
     """Build the stage."""
-    return Pipeline([Node(split, inputs=["embeddings", "params:sample"], outputs="split", name="split")])
+    return Pipeline(
+        [Node(split, inputs=["embeddings", "params:sample"], outputs="split", name="split")]
+    )

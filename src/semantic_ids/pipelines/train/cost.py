@@ -23,7 +23,8 @@ def tell_cost(
     evaluate: EvaluateParameters,
     forecast: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Say, and return as JSON-like values, how long the stages that come will take, and how much memory.
+    """Say, and return as JSON-like values, how long the stages that come will take, and how much
+    memory.
 
     Args:
         embeddings: The items.
@@ -40,10 +41,17 @@ def tell_cost(
     on_gpu = resolve(tokenizer.device).type != "cpu"
     job = job_of(embeddings, split, tokenizer, identify, evaluate, forecast, on_gpu=on_gpu)
     beam, anneals = job.options["beam_size"], job.kind == "rq_kmeans" or job.start is not None
-    speed = Speed(**speeds(job.width, job.codebook_sizes, beam=beam, anneals=anneals, device=tokenizer.device))
+    speed = Speed(
+        **speeds(job.width, job.codebook_sizes, beam=beam, anneals=anneals, device=tokenizer.device)
+    )
     found = estimate(job, speed, memory.resident())
     short = found.shortage(memory.room())
-    logger.log(logging.WARNING if short else logging.INFO, "%s%s", found.in_words(), f". {short}" if short else "")
+    logger.log(
+        logging.WARNING if short else logging.INFO,
+        "%s%s",
+        found.in_words(),
+        f". {short}" if short else "",
+    )
     return found.to_json()
 
 
@@ -76,7 +84,11 @@ def job_of(
         strategy=identify.strategy,
         candidates=identify.candidates,
         queries=evaluate.queries,
-        twin_items=len(embeddings) - held_out if evaluate.twin and tokenizer.fit_on == "all" and held_out else 0,
+        twin_items=(
+            len(embeddings) - held_out
+            if evaluate.twin and tokenizer.fit_on == "all" and held_out
+            else 0
+        ),
         collision_rate=forecast["collision_rate"],
         spilled_rate=forecast["spilled_rate"],
         on_gpu=on_gpu,

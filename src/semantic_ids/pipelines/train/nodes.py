@@ -14,7 +14,13 @@ from semantic_ids.artifacts import CheckpointPlace, Embeddings, Provenance, Spli
 from semantic_ids.codes import capacity, check_sizes
 from semantic_ids.contract import Tokenizer
 from semantic_ids.errors import BadInput
-from semantic_ids.parameters import AdviceParameters, EvaluateParameters, IdentifyParameters, TokenizerParameters, flatten
+from semantic_ids.parameters import (
+    AdviceParameters,
+    EvaluateParameters,
+    IdentifyParameters,
+    TokenizerParameters,
+    flatten,
+)
 from semantic_ids.pipelines.train.cost import tell_cost
 
 if TYPE_CHECKING:
@@ -40,28 +46,53 @@ def train(
     check_sizes(len(embeddings), tokenizer.codebook_sizes, unique=identify.strategy == "reassign")
     require_made_from(split.provenance, embeddings=embeddings.provenance)
     _require_directions(embeddings, tokenizer)
-    inputs = {"embeddings": embeddings.provenance.fingerprint, "split": split.provenance.fingerprint}
+    inputs = {
+        "embeddings": embeddings.provenance.fingerprint,
+        "split": split.provenance.fingerprint,
+    }
     kept = checkpoints_of(tokenizer, checkpoints, inputs | _unique_for(tokenizer, identify))
     forecast = foretell(embeddings, tokenizer, identify, advice) if advice.pilot_items else None
-    cost = tell_cost(embeddings, split, tokenizer, identify, evaluate, forecast) if forecast else None
-    fitted = fit(embeddings, tokenizer, identify, split.rows(tokenizer.fit_on), split.validation_rows, kept)
+    cost = (
+        tell_cost(embeddings, split, tokenizer, identify, evaluate, forecast) if forecast else None
+    )
+    fitted = fit(
+        embeddings, tokenizer, identify, split.rows(tokenizer.fit_on), split.validation_rows, kept
+    )
     inputs |= _refined_for(fitted, identify)
     fitted.provenance = Provenance("tokenizer", inputs, tokenizer.in_use())
-    results = {**training_results(fitted, embeddings, tokenizer), "forecast": forecast, "estimate": cost}
-    logger.info("%s fitted on %s items in %.1f s", fitted.kind, f"{fitted.report['rows']:,}", fitted.report["seconds"])
+    results = {
+        **training_results(fitted, embeddings, tokenizer),
+        "forecast": forecast,
+        "estimate": cost,
+    }
+    logger.info(
+        "%s fitted on %s items in %.1f s",
+        fitted.kind,
+        f"{fitted.report['rows']:,}",
+        fitted.report["seconds"],
+    )
     history = pa.Table.from_pylist(_filled(fitted.history))
     return fitted, history.cast(with_provenance(history.schema, fitted.provenance)), results
 
 
 def _unique_for(tokenizer: TokenizerParameters, identify: IdentifyParameters) -> dict[str, str]:
     """Note which unique IDs a training in epochs ends with, where it does."""
-    unique = tokenizer.kind == "rq_vae" and tokenizer.rq_vae.unique_epochs and identify.strategy == "reassign"
+    unique = (
+        tokenizer.kind == "rq_vae"
+        and tokenizer.rq_vae.unique_epochs
+        and identify.strategy == "reassign"
+    )
     return _unique_ids(identify) if unique else {}
 
 
 def _refined_for(fitted: Tokenizer, identify: IdentifyParameters) -> dict[str, str]:
-    """Note which unique IDs the codebooks were refined for, if they were; such a tokenizer serves any strategy."""
-    return _unique_ids(identify) if any(row.get("step") == "unique" for row in fitted.history) else {}
+    """Note which unique IDs the codebooks were refined for, if they were.
+
+    Such a tokenizer serves any strategy.
+    """
+    return (
+        _unique_ids(identify) if any(row.get("step") == "unique" for row in fitted.history) else {}
+    )
 
 
 def _unique_ids(identify: IdentifyParameters) -> dict[str, str]:
@@ -69,9 +100,14 @@ def _unique_ids(identify: IdentifyParameters) -> dict[str, str]:
 
 
 def foretell(
-    embeddings: Embeddings, tokenizer: TokenizerParameters, identify: IdentifyParameters, advice: AdviceParameters
+    embeddings: Embeddings,
+    tokenizer: TokenizerParameters,
+    identify: IdentifyParameters,
+    advice: AdviceParameters,
 ) -> dict[str, Any]:
-    """Say, and return as JSON-like values, how full the ID space will be, who will share codes, and which sizes would do."""
+    """Say, and return as JSON-like values, how full the ID space will be, who will share codes, and
+    which sizes would do.
+    """
     from semantic_ids.forecast import forecast
     from semantic_ids.forecast.pilot import pilot_codes
 
@@ -83,8 +119,14 @@ def foretell(
         preprocess=tokenizer.preprocess.model_dump(),
         device=tokenizer.device,
     )
-    found, unique = forecast(codes, pilot_sizes, tokenizer.codebook_sizes, len(embeddings)), identify.strategy == "reassign"
-    logger.log(logging.WARNING if found.is_tight(unique=unique) else logging.INFO, found.in_words(unique=unique))
+    found, unique = (
+        forecast(codes, pilot_sizes, tokenizer.codebook_sizes, len(embeddings)),
+        identify.strategy == "reassign",
+    )
+    logger.log(
+        logging.WARNING if found.is_tight(unique=unique) else logging.INFO,
+        found.in_words(unique=unique),
+    )
     return found.to_json()
 
 
@@ -96,7 +138,10 @@ def fit(
     monitor_rows: np.ndarray | None,
     checkpoints: Checkpoints | None = None,
 ) -> Tokenizer:
-    """Fit a tokenizer on some rows (all if None), watching others. For what it raises see `tokenizers.fit_tokenizer`."""
+    """Fit a tokenizer on some rows (all if None), watching others.
+
+    For what it raises see `tokenizers.fit_tokenizer`.
+    """
     from semantic_ids.identifiers import unique_codes
     from semantic_ids.tokenizers import fit_tokenizer
 
@@ -110,13 +155,21 @@ def fit(
         options=parameters.options,
         rows=rows,
         monitor_rows=monitor_rows,
-        assign=partial(unique_codes, candidates=identify.candidates) if identify.strategy == "reassign" else None,
+        assign=(
+            partial(unique_codes, candidates=identify.candidates)
+            if identify.strategy == "reassign"
+            else None
+        ),
         checkpoints=checkpoints,
     )
 
 
-def checkpoints_of(parameters: TokenizerParameters, place: CheckpointPlace, inputs: Mapping[str, str]) -> Checkpoints | None:
-    """Return where a training keeps its state; None for one that keeps none. The device is of no account.
+def checkpoints_of(
+    parameters: TokenizerParameters, place: CheckpointPlace, inputs: Mapping[str, str]
+) -> Checkpoints | None:
+    """Return where a training keeps its state; None for one that keeps none.
+
+    The device is of no account.
 
     Raises:
         BadInput: There is no checkpoint where one was named, or it is of another training.
@@ -129,7 +182,9 @@ def checkpoints_of(parameters: TokenizerParameters, place: CheckpointPlace, inpu
     used = {name: value for name, value in flatten(parameters.in_use()) if name != "device"}
     named = given.resume not in ("auto", "never")
     resume = str(place.root / Path(given.resume).expanduser()) if named else given.resume
-    kept = Checkpoints(place.folder, {**inputs, **used}, every=given.every, keep=given.keep, resume=resume)
+    kept = Checkpoints(
+        place.folder, {**inputs, **used}, every=given.every, keep=given.keep, resume=resume
+    )
     if named:
         kept.check()
     return kept
@@ -142,11 +197,16 @@ def _require_directions(embeddings: Embeddings, parameters: TokenizerParameters)
             f"{embeddings.zero_rows:,} zero vectors cannot be brought to unit length",
             where="tokenizer.preprocess.normalize",
             expected="vectors with a direction",
-            do="run the pipeline 'ingest' again with the same parameters and --params=ingest.on_invalid=drop",
+            do=(
+                "run the pipeline 'ingest' again with the same parameters and"
+                " --params=ingest.on_invalid=drop"
+            ),
         )
 
 
-def training_results(fitted: Tokenizer, embeddings: Embeddings, parameters: TokenizerParameters) -> dict[str, Any]:
+def training_results(
+    fitted: Tokenizer, embeddings: Embeddings, parameters: TokenizerParameters
+) -> dict[str, Any]:
     """Return statistics, sizes and times of the training, as JSON-like values."""
     last = {name: value for name, value in fitted.history[-1].items() if value is not None}
     return {
@@ -157,7 +217,10 @@ def training_results(fitted: Tokenizer, embeddings: Embeddings, parameters: Toke
         "items": len(embeddings),
         "dimensions": embeddings.dim,
         "fit_on": parameters.fit_on,
-        "training": {**fitted.report, "items_per_second": fitted.report["rows"] / max(fitted.report["seconds"], 1e-9)},
+        "training": {
+            **fitted.report,
+            "items_per_second": fitted.report["rows"] / max(fitted.report["seconds"], 1e-9),
+        },
         "last_step": last,
         "versions": _versions(),
         "provenance": fitted.provenance.to_json() if fitted.provenance else None,
@@ -177,6 +240,8 @@ def _versions() -> dict[str, str]:
 
 
 def _filled(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give every row every column, None where it has no value, in the order in which columns first appear."""
+    """Give every row every column, None where it has no value, in the order in which columns first
+    appear.
+    """
     names = dict.fromkeys(name for row in history for name in row)
     return [{name: row.get(name) for name in names} for row in history]

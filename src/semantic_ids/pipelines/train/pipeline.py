@@ -13,7 +13,15 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 train,
-                inputs=["embeddings", "split", "params:tokenizer", "params:identify", "params:evaluate", "params:advice", "checkpoints"],
+                inputs=[
+                    "embeddings",
+                    "split",
+                    "params:tokenizer",
+                    "params:identify",
+                    "params:evaluate",
+                    "params:advice",
+                    "checkpoints",
+                ],
                 outputs=["tokenizer", "training_history", "training_results"],
                 name="train",
             )

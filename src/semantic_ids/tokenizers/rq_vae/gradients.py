@@ -1,7 +1,9 @@
-"""How a gradient gets past the choice of a code: what the decoder is given, as a function that can be differentiated.
+"""How a gradient gets past the choice of a code.
 
-A chosen code is constant in its neighbourhood, so its true gradient is zero. Each function here has the value of the codes, or a soft
-mixture of them, and a gradient that is of use to the encoder.
+What the decoder is given, as a function that can be differentiated.
+
+A chosen code is constant in its neighbourhood, so its true gradient is zero. Each function here has
+the value of the codes, or a soft mixture of them, and a gradient that is of use to the encoder.
 """
 
 from __future__ import annotations
@@ -18,17 +20,21 @@ LEAST_BETWEEN = 1e-3
 def straight_through(z: Tensor, quantized: Tensor) -> Tensor:
     """Return the quantised vectors with the gradient of z: (m, d), (m, d) → (m, d).
 
-    Y. Bengio, N. Léonard and A. Courville, arXiv:1308.3432; A. van den Oord, O. Vinyals and K. Kavukcuoglu, arXiv:1711.00937.
+    Y. Bengio, N. Léonard and A. Courville, arXiv:1308.3432; A. van den Oord, O. Vinyals and K.
+    Kavukcuoglu, arXiv:1711.00937.
     """
     return z + (quantized - z).detach()
 
 
 def rotate(z: Tensor, quantized: Tensor) -> Tensor:
-    """Return the quantised vectors as z rotated and scaled, so that gradients turn with them: (m, d), (m, d) → (m, d).
+    """Return the quantised vectors as z rotated and scaled, so that gradients turn with them.
 
-    The rotation is the one that leads the direction of z to that of the quantised vector within the plane of the two, and counts as a
-    constant (C. Fifty et al., "Restructuring vector quantization with the rotation trick", arXiv:2410.06424). Where z has no direction, or
-    the opposite one, there is no such plane: the gradient goes straight through.
+    (m, d), (m, d) → (m, d).
+
+    The rotation is the one that leads the direction of z to that of the quantised vector within the
+    plane of the two, and counts as a constant (C. Fifty et al., "Restructuring vector quantization
+    with the rotation trick", arXiv:2410.06424). Where z has no direction, or the opposite one,
+    there is no such plane: the gradient goes straight through.
     """
     with torch.no_grad():
         length, wanted = (torch.linalg.vector_norm(v, dim=1, keepdim=True) for v in (z, quantized))
@@ -38,17 +44,27 @@ def rotate(z: Tensor, quantized: Tensor) -> Tensor:
         turns = (length > LEAST_NORM) & (wanted > LEAST_NORM) & (between_length > LEAST_BETWEEN)
         between = between / between_length.clamp(min=LEAST_BETWEEN)
         stretch = wanted / length.clamp(min=LEAST_NORM)
-    turned = (z - 2 * (z * between).sum(1, keepdim=True) * between + 2 * (z * here).sum(1, keepdim=True) * there) * stretch
-    return straight_through(torch.where(turns, turned, z), quantized)  # the value without a rounding error
+    turned = (
+        z
+        - 2 * (z * between).sum(1, keepdim=True) * between
+        + 2 * (z * here).sum(1, keepdim=True) * there
+    ) * stretch
+    return straight_through(
+        torch.where(turns, turned, z), quantized
+    )  # the value without a rounding error
 
 
 def soft_choice(errors: Tensor, noise: Tensor, temperature: float) -> Tensor:
-    """Return weights that are a draw of one code, softened: (m, K), (m, K) → (m, K), each row sums to 1.
+    """Return weights that are a draw of one code, softened.
 
-    Gumbel-softmax (E. Jang, S. Gu and B. Poole, arXiv:1611.01144; C. Maddison, A. Mnih and Y. Teh, arXiv:1611.00712).
+    (m, K), (m, K) → (m, K), each row sums to 1.
+
+    Gumbel-softmax (E. Jang, S. Gu and B. Poole, arXiv:1611.01144; C. Maddison, A. Mnih and Y. Teh,
+    arXiv:1611.00712).
 
     Args:
-        errors: Squared error with each code, in units of the mean error of the nearest: see `relative_errors`.
+        errors: Squared error with each code, in units of the mean error of the nearest: see
+            `relative_errors`.
         noise: Gumbel noise; zeros for no draw.
         temperature: Towards 0 the weights become those of a single code.
     """
@@ -56,11 +72,14 @@ def soft_choice(errors: Tensor, noise: Tensor, temperature: float) -> Tensor:
 
 
 def relative_errors(points: Tensor, codebook: Tensor) -> Tensor:
-    """Return the squared error of points with each code, over the mean squared error with the nearest: (m, d), (K, d) → (m, K).
+    """Return the squared error of points with each code, over the mean squared error with the
+    nearest: (m, d), (K, d) → (m, K).
 
     So a temperature means the same for all data and all levels. The unit counts as a constant.
     """
-    errors = (points * points).sum(1, keepdim=True) + torch.addmm((codebook * codebook).sum(1), points, codebook.T, alpha=-2)
+    errors = (points * points).sum(1, keepdim=True) + torch.addmm(
+        (codebook * codebook).sum(1), points, codebook.T, alpha=-2
+    )
     unit = errors.detach().amin(1).clamp(min=0).mean() if len(points) else errors.new_ones(())
     return errors / unit.clamp(min=1e-12)
 

@@ -1,4 +1,6 @@
-"""RQ-VAE: an autoencoder around a residual quantiser (Rajput et al., "Recommender systems with generative retrieval", arXiv:2305.05065).
+"""RQ-VAE: an autoencoder around a residual quantiser.
+
+Rajput et al., "Recommender systems with generative retrieval", arXiv:2305.05065.
 
 x → encoder → z → residual codes → ẑ → decoder → x̂
 """
@@ -85,7 +87,11 @@ class RQVAEOptions:
 
     def __post_init__(self) -> None:
         if self.gradient == "gumbel" and (self.sampling > 0 or self.sinkhorn is not None):
-            other = f"sampling {self.sampling:g}" if self.sampling > 0 else f"sinkhorn {self.sinkhorn:g}"
+            other = (
+                f"sampling {self.sampling:g}"
+                if self.sampling > 0
+                else f"sinkhorn {self.sinkhorn:g}"
+            )
             raise BadInput(
                 f"gradient gumbel and {other}: Gumbel-softmax draws its codes itself",
                 where="tokenizer.rq_vae",
@@ -100,7 +106,10 @@ class RQVAEOptions:
 
     @property
     def encodes(self) -> bool:
-        """Whether there is an encoder: a residual one that does not learn would lead every vector to itself."""
+        """Whether there is an encoder.
+
+        A residual one that does not learn would lead every vector to itself.
+        """
         return self.architecture != "residual" or self.encoder_rate > 0
 
     def latent_width(self, width: int) -> int:
@@ -119,7 +128,9 @@ class RQVAE(ResidualTokenizer):
         """Width of the beam that `encode` follows."""
         return self.options.beam_size
 
-    def _fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None) -> ResidualQuantizer:
+    def _fit(
+        self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None
+    ) -> ResidualQuantizer:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(self.seed)
@@ -137,28 +148,44 @@ class RQVAE(ResidualTokenizer):
             trainer.fit(vectors, rows, monitor_rows)
         self.network.eval()
         self.history, self.report = trainer.history, trainer.report
-        return ResidualQuantizer([codebook.detach().clone() for codebook in self.network.quantizer.codebooks])
+        return ResidualQuantizer(
+            [codebook.detach().clone() for codebook in self.network.quantizer.codebooks]
+        )
 
     def _start(self) -> Start:
-        """Return what makes codebooks for latent vectors: plain k-means level by level, or all that `rq_kmeans` does."""
+        """Return what makes codebooks for latent vectors.
+
+        Plain k-means level by level, or all that `rq_kmeans` does.
+        """
         if self.options.init == "kmeans":
             generator = torch.Generator().manual_seed(self.seed)
             rows = max(self.options.init_rows, LEAST_INIT_ROWS_A_CODE * max(self.codebook_sizes))
-            return Start(rows, lambda z: residual_kmeans(z, self.codebook_sizes, lambda rest, size: kmeans(rest, size, generator)))
+            return Start(
+                rows,
+                lambda z: residual_kmeans(
+                    z, self.codebook_sizes, lambda rest, size: kmeans(rest, size, generator)
+                ),
+            )
         tokenizer = self._over_latents()
         rows = max(self.codebook_sizes) * tokenizer.options.max_points_per_centroid
         return Start(rows, lambda z: tokenizer.fit(z.cpu().numpy()).quantizer.codebooks)
 
     def _over_latents(self) -> RQKMeans:
         """Return an rq_kmeans for latent vectors."""
-        options = replace(RQKMeansOptions(**(self.options.start or {})), beam_size=self.options.beam_size, balance=None)
+        options = replace(
+            RQKMeansOptions(**(self.options.start or {})),
+            beam_size=self.options.beam_size,
+            balance=None,
+        )
         return RQKMeans(self.codebook_sizes, self.seed, self.device.type, AS_IT_IS, vars(options))
 
     def _unique(self, assign: Assign | None) -> Unique | None:
         """Return what gives latent vectors unique codes."""
         if assign is None:
             return None
-        return lambda z, quantizer, codes: self._over_latents().made_unique(z, quantizer, codes, assign)
+        return lambda z, quantizer, codes: self._over_latents().made_unique(
+            z, quantizer, codes, assign
+        )
 
     def _to_latent(self, x: Tensor) -> Tensor:
         return self.network.encoder(x)
@@ -168,11 +195,19 @@ class RQVAE(ResidualTokenizer):
 
     def _weights(self) -> dict[str, Tensor]:
         state = self.network.state_dict()
-        return {name: tensor for name, tensor in state.items() if name.startswith(("encoder.", "decoder."))}
+        return {
+            name: tensor
+            for name, tensor in state.items()
+            if name.startswith(("encoder.", "decoder."))
+        }
 
     def _load_weights(self, weights: dict[str, Tensor]) -> None:
         self.network = Network(self.width, self.codebook_sizes, self.options).to(self.device).eval()
-        own = {name: tensor for name, tensor in weights.items() if name.startswith(("encoder.", "decoder."))}
+        own = {
+            name: tensor
+            for name, tensor in weights.items()
+            if name.startswith(("encoder.", "decoder."))
+        }
         self.network.load_state_dict(own, strict=False)
 
     def to(self, device: str) -> Self:

@@ -1,4 +1,7 @@
-"""What an epoch came to: over all the rows watched, and over the catalogue; nothing is a mean of batches."""
+"""What an epoch came to: over all the rows watched, and over the catalogue.
+
+Nothing is a mean of batches.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from semantic_ids.tokenizers.rq_vae.networks import Passed
 
 
 class Validation:
-    """Sums over chunks of prepared vectors (m, W), in float64, which all processes add up in the end.
+    """Sums over chunks of prepared vectors.
+
+    (m, W), in float64, which all processes add up in the end.
 
     Args:
         width: Width W.
@@ -30,12 +35,22 @@ class Validation:
         """Take a chunk in."""
         decoded, quantized = passed.decoded, passed.quantized
         cosine = torch.nn.functional.cosine_similarity(decoded, x)
-        parts = [((decoded - x) ** 2), quantized.commitment, quantized.codebook, x * x, cosine, torch.ones_like(cosine)]
+        parts = [
+            ((decoded - x) ** 2),
+            quantized.commitment,
+            quantized.codebook,
+            x * x,
+            cosine,
+            torch.ones_like(cosine),
+        ]
         self.sums += torch.stack([part.sum(dtype=torch.float64) for part in parts])
         self.total += x.sum(0, dtype=torch.float64)
 
     def row(self) -> dict[str, float]:
-        """Return the columns that a validation adds to the history; distances and losses are means over the items."""
+        """Return the columns that a validation adds to the history.
+
+        Distances and losses are means over the items.
+        """
         distributed.add_up(self.sums, self.total)
         error, commitment, codebook, squares, cosine, count = self.sums.cpu().tolist()
         spread = squares - float(self.total @ self.total) / count
@@ -49,14 +64,20 @@ class Validation:
 
 
 def catalogue_row(codes: np.ndarray, sizes: Sequence[int]) -> dict[str, Any]:
-    """Return the columns that a look at the catalogue adds to the history: codes (n, L) of its items, or of a fixed sample of them.
+    """Return the columns that a look at the catalogue adds to the history.
 
-    `unique_rate` is different codes / items, `collision_rate` the share of items that share their codes. For each level: `usage` (share of
-    the codes that are used), `dead` (codes that are not) and `perplexity` (2 to the entropy of their use: by how many codes, evenly used,
-    the same would be said).
+    Codes (n, L) of its items, or of a fixed sample of them.
+
+    `unique_rate` is different codes / items, `collision_rate` the share of items that share their
+    codes. For each level: `usage` (share of the codes that are used), `dead` (codes that are not)
+    and `perplexity` (2 to the entropy of their use: by how many codes, evenly used, the same would
+    be said).
     """
     counts = np.unique(keys(codes, sizes), return_counts=True)[1]
-    row: dict[str, Any] = {"unique_rate": len(counts) / len(codes), "collision_rate": float(counts[counts > 1].sum() / len(codes))}
+    row: dict[str, Any] = {
+        "unique_rate": len(counts) / len(codes),
+        "collision_rate": float(counts[counts > 1].sum() / len(codes)),
+    }
     for level, size in enumerate(sizes, start=1):
         uses = np.bincount(codes[:, level - 1], minlength=size)
         share = uses[uses > 0] / len(codes)

@@ -1,4 +1,7 @@
-"""Encoder and decoder of an RQ-VAE, and the whole of it: x → encoder → z → codes → ẑ → decoder → x̂."""
+"""Encoder and decoder of an RQ-VAE, and the whole of it.
+
+X → encoder → z → codes → ẑ → decoder → x̂.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,9 @@ class Network(nn.Module):
         """Whether encoder and decoder may compute in bfloat16."""
 
     def forward(self, x: Tensor, codes: Tensor | None = None) -> Passed:
-        """Lead prepared vectors through all of it: (m, W). The quantiser always computes in float32.
+        """Lead prepared vectors through all of it: (m, W).
+
+        The quantiser always computes in float32.
 
         Args:
             x: The vectors.
@@ -83,7 +88,10 @@ class Residual(nn.Module):
 
 
 def mlp(widths: Sequence[int], options: RQVAEOptions) -> nn.Sequential:
-    """Linear layers of the given widths; after each but the last: layer norm and dropout where they are wanted, and an activation."""
+    """Linear layers of the given widths.
+
+    After each but the last: layer norm and dropout where they are wanted, and an activation.
+    """
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers.append(nn.Linear(before, after, bias=options.bias))

@@ -1,8 +1,9 @@
 """The residual quantiser of an RQ-VAE: L codebooks that learn along with the network.
 
-EMA codebooks: A. van den Oord, O. Vinyals and K. Kavukcuoglu, "Neural discrete representation learning", arXiv:1711.00937, appendix A.
-Codes that are hardly used are set onto badly reconstructed items, as in P. Dhariwal et al., "Jukebox", arXiv:2005.00341. Masked levels:
-R. He et al., "PLUM", arXiv:2510.07784.
+EMA codebooks: A. van den Oord, O. Vinyals and K. Kavukcuoglu, "Neural discrete representation
+learning", arXiv:1711.00937, appendix A. Codes that are hardly used are set onto badly reconstructed
+items, as in P. Dhariwal et al., "Jukebox", arXiv:2005.00341. Masked levels: R. He et al., "PLUM",
+arXiv:2510.07784.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from semantic_ids.learning import distributed
 from semantic_ids.quantization.kmeans import nearest, totals, uses
 from semantic_ids.quantization.refinement import encode
 from semantic_ids.quantization.residual import ResidualQuantizer
-from semantic_ids.tokenizers.rq_vae.gradients import gumbel_noise, relative_errors, rotate, soft_choice, straight_through
+from semantic_ids.tokenizers.rq_vae.gradients import (
+    gumbel_noise,
+    relative_errors,
+    rotate,
+    soft_choice,
+    straight_through,
+)
 from semantic_ids.tokenizers.rq_vae.sinkhorn import balanced_choice
 
 if TYPE_CHECKING:
@@ -43,9 +50,11 @@ class Quantized:
     """What the quantiser made of a batch.
 
     Attributes:
-        value: Shape (m, d): what the decoder gets: the quantised vectors, with the gradient that the options ask for.
+        value: Shape (m, d): what the decoder gets: the quantised vectors, with the gradient that
+            the options ask for.
         codes: Shape (m, L), int64.
-        commitment: Shape (m,): how far the latent vectors are from their codes, with a gradient for the encoder.
+        commitment: Shape (m,): how far the latent vectors are from their codes, with a gradient for
+            the encoder.
         codebook: Shape (m,): the same with a gradient for the codebooks.
     """
 
@@ -78,7 +87,9 @@ class LearntQuantizer(nn.Module):
         self.options = options
         self.averaged = options.quantizer == "ema"
         learns = options.quantizer in ("gradient", "end_to_end")
-        self.codebooks = nn.ParameterList([nn.Parameter(torch.zeros(k, dim), requires_grad=learns) for k in sizes])
+        self.codebooks = nn.ParameterList(
+            [nn.Parameter(torch.zeros(k, dim), requires_grad=learns) for k in sizes]
+        )
         for level, k in enumerate(sizes):
             self.register_buffer(f"uses_{level}", torch.zeros(k))
             if self.averaged:
@@ -91,13 +102,20 @@ class LearntQuantizer(nn.Module):
         self.resets = 0
 
     @torch.no_grad()
-    def start(self, z: Tensor, batch_rows: float, make: Callable[[Tensor], Sequence[Tensor]]) -> None:
-        """Start at codebooks made for latent vectors (n, d); the averages begin as if there had been batches of so many rows."""
+    def start(
+        self, z: Tensor, batch_rows: float, make: Callable[[Tensor], Sequence[Tensor]]
+    ) -> None:
+        """Start at codebooks made for latent vectors (n, d).
+
+        The averages begin as if there had been batches of so many rows.
+        """
         if distributed.number() == 0:
             for codebook, made in zip(self.codebooks, make(z), strict=True):
                 codebook.copy_(made)
         distributed.from_first(*(codebook.data for codebook in self.codebooks))
-        for level, (codebook, code) in enumerate(zip(self.codebooks, self.codes(z).unbind(1), strict=True)):
+        for level, (codebook, code) in enumerate(
+            zip(self.codebooks, self.codes(z).unbind(1), strict=True)
+        ):
             self._uses(level).copy_(uses(code, len(codebook)) * (batch_rows / len(z)))
             if self.averaged:
                 self._sums(level).copy_(codebook * self._uses(level)[:, None])
@@ -105,10 +123,18 @@ class LearntQuantizer(nn.Module):
         self.started = True
 
     def forward(self, z: Tensor, codes: Tensor | None = None) -> Quantized:
-        """Quantise (m, d), with codes (m, L) where they are given; while training, averages and codes that are hardly used move a step."""
+        """Quantise (m, d), with codes (m, L) where they are given.
+
+        While training, averages and codes that are hardly used move a step.
+        """
         if not self.started:
             nothing = z.new_zeros(len(z))
-            return Quantized(z, torch.zeros((len(z), len(self.codebooks)), dtype=torch.int64, device=z.device), nothing, nothing)
+            return Quantized(
+                z,
+                torch.zeros((len(z), len(self.codebooks)), dtype=torch.int64, device=z.device),
+                nothing,
+                nothing,
+            )
         if codes is None and self.training and self.options.gradient == "gumbel":
             value, codes = self._mixed(z)
             vectors = self._vectors(codes)
@@ -121,7 +147,7 @@ class LearntQuantizer(nn.Module):
             self._follow(z.detach(), codes)
         return Quantized(value, codes, commitment, codebook)
 
-    # ---- which codes --------------------------------------------------------------------------------------------------------------
+    # ---- which codes -----------------------------------------------------------------------------
 
     def tables(self) -> ResidualQuantizer:
         """Return the codebooks as they are, with the tables of their products."""
@@ -133,14 +159,19 @@ class LearntQuantizer(nn.Module):
 
     @torch.no_grad()
     def _chosen(self, z: Tensor) -> Tensor:
-        """Choose codes as `encode` will; while training they may be drawn, and those of the last level shared out evenly."""
+        """Choose codes as `encode` will.
+
+        While training they may be drawn, and those of the last level shared out evenly.
+        """
         if self.training and self.options.sampling > 0:
             codes = self._drawn(z)
         else:
             codes = self.codes(z)
         if self.training and self.options.sinkhorn is not None and len(z):
             errors = self.tables().last_level_costs(z, codes[:, :-1])
-            codes[:, -1] = balanced_choice(errors, self.options.sinkhorn, self.options.sinkhorn_iterations)
+            codes[:, -1] = balanced_choice(
+                errors, self.options.sinkhorn, self.options.sinkhorn_iterations
+            )
         return codes
 
     def _drawn(self, z: Tensor) -> Tensor:
@@ -152,7 +183,7 @@ class LearntQuantizer(nn.Module):
             rest = rest - codebook[codes[-1]]
         return torch.stack(codes, 1)
 
-    # ---- what the decoder gets ----------------------------------------------------------------------------------------------------
+    # ---- what the decoder gets -------------------------------------------------------------------
 
     def _mixed(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Mix codes level by level with weights that can be differentiated."""
@@ -170,52 +201,78 @@ class LearntQuantizer(nn.Module):
         return total, torch.stack(codes, 1)
 
     def _passed(self, z: Tensor, found: Sequence[Tensor]) -> Tensor:
-        """Give the codes' vectors a gradient for the encoder, and one for the codebooks where they learn from the reconstruction."""
+        """Give the codes' vectors a gradient for the encoder, and one for the codebooks where they
+        learn from the reconstruction.
+        """
         if self.training and self.options.masking > 0:
             kept = self._mask(z)
             found = [vector * kept[:, level, None] for level, vector in enumerate(found)]
         vectors = sum(found, torch.zeros_like(z))
         pass_on = rotate if self.options.gradient == "rotation" else straight_through
         value = pass_on(z, vectors.detach())
-        return value + (vectors - vectors.detach()) if self.options.quantizer == "end_to_end" else value
+        return (
+            value + (vectors - vectors.detach())
+            if self.options.quantizer == "end_to_end"
+            else value
+        )
 
     def _vectors(self, codes: Tensor) -> list[Tensor]:
-        """Look the codes' vectors up: (m, L) → L of (m, d). As `embedding`, whose gradient is reproducible on a GPU."""
-        return [nn.functional.embedding(code, book) for code, book in zip(codes.unbind(1), self.codebooks, strict=True)]
+        """Look the codes' vectors up: (m, L) → L of (m, d).
+
+        As `embedding`, whose gradient is reproducible on a GPU.
+        """
+        return [
+            nn.functional.embedding(code, book)
+            for code, book in zip(codes.unbind(1), self.codebooks, strict=True)
+        ]
 
     def _mask(self, z: Tensor) -> Tensor:
-        """Draw which levels of each item count, (m, L) of 0 and 1: all, or with the probability `masking` only the first few."""
+        """Draw which levels of each item count, (m, L) of 0 and 1.
+
+        All, or with the probability `masking` only the first few.
+        """
         levels = len(self.codebooks)
         if not self.training or self.options.masking == 0 or levels == 1:
             return z.new_ones((len(z), levels))
         draws = torch.rand((2, len(z)), generator=self.generator, device=z.device)
-        kept = torch.where(draws[0] < self.options.masking, 1 + (draws[1] * (levels - 1)).long(), levels)
+        kept = torch.where(
+            draws[0] < self.options.masking, 1 + (draws[1] * (levels - 1)).long(), levels
+        )
         return (torch.arange(levels, device=z.device) < kept[:, None]).to(z.dtype)
 
     def _distances(self, z: Tensor, found: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Squared distance of vectors and codes twice, with a gradient for the encoder and for the codebooks: two of (m,).
+        """Squared distance of vectors and codes twice, with a gradient for the encoder and for the
+        codebooks: two of (m,).
 
-        Where codebooks are `joint`, between the vector and the sum of its codes; else summed over the levels, of what the levels before
-        have left over.
+        Where codebooks are `joint`, between the vector and the sum of its codes; else summed over
+        the levels, of what the levels before have left over.
         """
         frozen = z.detach()
         if self.options.joint:
             vectors = sum(found, torch.zeros_like(z))
             return ((z - vectors.detach()) ** 2).sum(1), ((frozen - vectors) ** 2).sum(1)
-        commitment, codebook, before = z.new_zeros(len(z)), z.new_zeros(len(z)), torch.zeros_like(frozen)
+        commitment, codebook, before = (
+            z.new_zeros(len(z)),
+            z.new_zeros(len(z)),
+            torch.zeros_like(frozen),
+        )
         for vectors in found:
             codebook = codebook + ((frozen - before - vectors) ** 2).sum(1)
             before = before + vectors.detach()
             commitment = commitment + ((z - before) ** 2).sum(1)
         return commitment, codebook
 
-    # ---- how codebooks move beside their gradients -----------------------------------------------------------------------------------
+    # ---- how codebooks move beside their gradients -----------------------------------------------
 
     @torch.no_grad()
     def _follow(self, z: Tensor, codes: Tensor) -> None:
-        """Update averages and codebooks with one batch, and set codes that are hardly used onto other places."""
+        """Update averages and codebooks with one batch, and set codes that are hardly used onto
+        other places.
+        """
         rows = distributed.total(len(z), z.device)
-        decay = self.options.decay ** (1 / self.options.accumulate)  # a batch comes in so many parts
+        decay = self.options.decay ** (
+            1 / self.options.accumulate
+        )  # a batch comes in so many parts
         for level, target in self._targets(z, codes):
             codebook, used = self.codebooks[level], self._uses(level)
             counts = uses(codes[:, level], len(codebook))
@@ -225,12 +282,19 @@ class LearntQuantizer(nn.Module):
                 added = totals(target, codes[:, level], len(codebook))[0]
                 distributed.add_up(added)
                 self._sums(level).mul_(decay).add_(added, alpha=1 - decay)
-                smoothed = (used + self.options.smoothing) / (used.sum() + self.options.smoothing * len(used)) * used.sum()
+                smoothed = (
+                    (used + self.options.smoothing)
+                    / (used.sum() + self.options.smoothing * len(used))
+                    * used.sum()
+                )
                 codebook.copy_(self._sums(level) / smoothed.clamp(min=1e-12)[:, None])
             self._reset(level, target, codes[:, level], rows / len(codebook))
 
     def _targets(self, z: Tensor, codes: Tensor) -> Iterable[tuple[int, Tensor]]:
-        """Yield each level and what its codes are to stand for: what the levels before leave over, or, `joint`, all other levels."""
+        """Yield each level and what its codes are to stand for.
+
+        What the levels before leave over, or, `joint`, all other levels.
+        """
         vectors = [book.detach()[codes[:, level]] for level, book in enumerate(self.codebooks)]
         rest = z - sum(vectors) if self.options.joint else z
         for level, vector in enumerate(vectors):
@@ -239,7 +303,10 @@ class LearntQuantizer(nn.Module):
                 rest = rest - vector
 
     def _reset(self, level: int, target: Tensor, codes: Tensor, fair: float) -> None:
-        """Set hardly used codes onto those of all processes' rows that are worst represented; `fair`: a code's part of the batch."""
+        """Set hardly used codes onto those of all processes' rows that are worst represented.
+
+        `fair`: a code's part of the batch.
+        """
         codebook = self.codebooks[level]
         unused = torch.nonzero(self._uses(level) < self.options.reset_below * fair).flatten()
         if not len(unused):
@@ -266,7 +333,9 @@ def _notice_start(module: nn.Module, _: object) -> None:
     module.started = bool(module.initialized)  # type: ignore[assignment]
 
 
-def residual_kmeans(z: Tensor, sizes: Sequence[int], cluster: Callable[[Tensor, int], Tensor]) -> list[Tensor]:
+def residual_kmeans(
+    z: Tensor, sizes: Sequence[int], cluster: Callable[[Tensor, int], Tensor]
+) -> list[Tensor]:
     """Cluster level by level what the levels before left over: (n, d) → codebooks (K_l, d)."""
     rest, codebooks = z, []
     for size in sizes:

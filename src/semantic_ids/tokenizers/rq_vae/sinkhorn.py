@@ -9,8 +9,9 @@ from torch import Tensor
 def balanced_choice(errors: Tensor, epsilon: float, iterations: int) -> Tensor:
     """Choose codes so that each gets about as many items: (m, K) → (m,) int64.
 
-    An entropic optimal transport with even margins (R. Sinkhorn and P. Knopp, Pacific Journal of Mathematics 21(2), 1967; M. Cuturi,
-    NeurIPS 2013), of which every item takes its largest share. For the last level, as B. Zheng et al. do (LC-Rec, arXiv:2311.09049).
+    An entropic optimal transport with even margins (R. Sinkhorn and P. Knopp, Pacific Journal of
+    Mathematics 21(2), 1967; M. Cuturi, NeurIPS 2013), of which every item takes its largest share.
+    For the last level, as B. Zheng et al. do (LC-Rec, arXiv:2311.09049).
 
     Args:
         errors: Squared error of each item with each code.

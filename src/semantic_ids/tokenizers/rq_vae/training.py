@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ORDER, DRAWS = 0, 1
-"""What a seed of an epoch is for: the order of the rows, the same in all processes, and all that each process draws."""
+"""What a seed of an epoch is for: the order of the rows, the same in all processes, and all that
+each process draws."""
 UNIQUE_BYTES = 512 << 20
 """Latent vectors up to this size are held to make their codes unique."""
 Unique = Callable[[Tensor, ResidualQuantizer, Tensor], Tensor]
-"""Makes codes unique: latent vectors (n, d), the codebooks, the vectors' codes (n, L) → unique codes (n, L)."""
+"""Makes codes unique: latent vectors (n, d), the codebooks, the vectors' codes (n, L) → unique
+codes (n, L)."""
 
 
 class Trainer:
@@ -53,7 +55,8 @@ class Trainer:
         checkpoints: Where the state is kept, if it is.
 
     Attributes:
-        history: One row an epoch; epoch 0 is the network before any step, where it has codebooks from the beginning.
+        history: One row an epoch; epoch 0 is the network before any step, where it has codebooks
+            from the beginning.
         report: Rows, seconds, epochs, the epoch that was kept.
     """
 
@@ -81,12 +84,15 @@ class Trainer:
         """Train on `rows` of the vectors (n, D), watching `monitor_rows` and the catalogue.
 
         Raises:
-            BadInput: The loss is no longer finite, a level has collapsed, or the checkpoint to go on from is of another training.
+            BadInput: The loss is no longer finite, a level has collapsed, or the checkpoint to go
+                on from is of another training.
         """
         distributed.join(self.device)
         self.share = slice(distributed.number(), None, distributed.count())
         self.rows, self.watched = self._rows(vectors, rows), self._rows(vectors, monitor_rows)
-        self.catalogue = self._rows(vectors, np.arange(min(len(vectors), self.options.catalogue_rows)), hold=False)
+        self.catalogue = self._rows(
+            vectors, np.arange(min(len(vectors), self.options.catalogue_rows)), hold=False
+        )
         self._train()
 
     def _rows(self, vectors: np.ndarray, rows: np.ndarray, *, hold: bool = True) -> Rows:
@@ -128,7 +134,10 @@ class Trainer:
             BadInput: It does not: there is no compiler, for one.
         """
         try:
-            for part, width in ((self.network.encoder, self.width), (self.network.decoder, self.network.latent)):
+            for part, width in (
+                (self.network.encoder, self.width),
+                (self.network.decoder, self.network.latent),
+            ):
                 part.compile()
                 part(torch.zeros((2, width), device=self.device))
         except Exception as error:
@@ -139,15 +148,21 @@ class Trainer:
                 do="take --params=tokenizer.rq_vae.compile=false",
             ) from error
 
-    # ---- the beginning and the end ------------------------------------------------------------------------------------------------
+    # ---- the beginning and the end ---------------------------------------------------------------
 
     @property
     def _first_quantised(self) -> int:
         """The epoch that begins with codebooks; without a quantiser there is none."""
-        return 0 if self.options.quantizer == "none" else 1 + min(self.options.plain_epochs, self.options.epochs - 1)
+        return (
+            0
+            if self.options.quantizer == "none"
+            else 1 + min(self.options.plain_epochs, self.options.epochs - 1)
+        )
 
     def _start(self, epoch: int) -> None:
-        """Start the codebooks; where the network has them from the beginning, look at it before the first step."""
+        """Start the codebooks; where the network has them from the beginning, look at it before the
+        first step.
+        """
         self._start_codebooks()
         if epoch == 1:
             self._note({"epoch": 0} | self._look(0), 0.0)
@@ -164,14 +179,24 @@ class Trainer:
             done += taken
             if done == count:
                 break
-        self.network.quantizer.start(latents, min(self.options.batch_rows, len(self.rows)) / self.options.accumulate, self.start.make)
+        self.network.quantizer.start(
+            latents,
+            min(self.options.batch_rows, len(self.rows)) / self.options.accumulate,
+            self.start.make,
+        )
 
     def _is_settled(self, epoch: int) -> bool:
         """Whether there was no better epoch for long, and at least one that could have been."""
         best, patience = self.selection.best, self.options.patience
-        if best is None or patience is None or epoch - best.epoch < max(patience, self.options.catalogue_every):
+        if (
+            best is None
+            or patience is None
+            or epoch - best.epoch < max(patience, self.options.catalogue_every)
+        ):
             return False
-        logger.info("no better than epoch %d for %d epochs: stopped", best.epoch, epoch - best.epoch)
+        logger.info(
+            "no better than epoch %d for %d epochs: stopped", best.epoch, epoch - best.epoch
+        )
         return True
 
     def _keep_best(self) -> None:
@@ -180,7 +205,7 @@ class Trainer:
         if not self.network.quantizer.started:
             self._start_codebooks()
 
-    # ---- an epoch ---------------------------------------------------------------------------------------------------------------------
+    # ---- an epoch --------------------------------------------------------------------------------
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
         """Train for one pass; losses are means over the items, taken while the weights move."""
@@ -195,10 +220,14 @@ class Trainer:
         windows = own_share(shuffled(len(self.rows), self.options.batch_rows, order), self.share)
         model, unique = self._model(), self._unique_codes() if self._is_for_unique(epoch) else None
         sums, rate = torch.zeros(3, dtype=torch.float64, device=self.device), 0.0
-        for number, (size, (batch, x)) in enumerate(zip(sizes.tolist(), self.rows.batches(windows), strict=True)):
+        for number, (size, (batch, x)) in enumerate(
+            zip(sizes.tolist(), self.rows.batches(windows), strict=True)
+        ):
             step = (epoch - 1) * len(sizes) + number
             rate = set_rates(self.optimizer, self.options, step, len(sizes))
-            self.network.quantizer.temperature = temperature(self.options, step, self.options.epochs * len(sizes))
+            self.network.quantizer.temperature = temperature(
+                self.options, step, self.options.epochs * len(sizes)
+            )
             codes = None if unique is None else unique[torch.from_numpy(batch).to(self.device)]
             sums += self._step(model, x, codes, size)
         distributed.add_up(sums)
@@ -206,7 +235,13 @@ class Trainer:
         seconds = time.perf_counter() - started
         row = {
             "epoch": epoch,
-            "step": "unique" if unique is not None else "train" if self.network.quantizer.started else "plain",
+            "step": (
+                "unique"
+                if unique is not None
+                else "train"
+                if self.network.quantizer.started
+                else "plain"
+            ),
             "learning_rate": rate,
             "loss": float(self._loss(reconstruction, commitment, codebook)),
             "reconstruction": reconstruction,
@@ -226,7 +261,9 @@ class Trainer:
         return row
 
     def _step(self, model: nn.Module, x: Tensor, codes: Tensor | None, size: int) -> Tensor:
-        """Take one step with this process's part of a batch of so many rows; return the sums of its three losses.
+        """Take one step with this process's part of a batch of so many rows.
+
+        Return the sums of its three losses.
 
         With codes, these are the ones that the rows are to have.
         """
@@ -236,20 +273,33 @@ class Trainer:
         given = [None] * parts if codes is None else codes.tensor_split(parts)
         for part, wanted in zip(x.tensor_split(parts), given, strict=True):
             passed = model(part, wanted)
-            losses = [self._reconstruction(part, passed), passed.quantized.commitment, passed.quantized.codebook]
+            losses = [
+                self._reconstruction(part, passed),
+                passed.quantized.commitment,
+                passed.quantized.codebook,
+            ]
             totals = [loss.sum() for loss in losses]
-            (self._loss(*totals) * (distributed.count() / size)).backward()  # processes take the mean of their gradients
+            (
+                self._loss(*totals) * (distributed.count() / size)
+            ).backward()  # processes take the mean of their gradients
             sums += torch.stack([total.detach().double() for total in totals])
         if self.options.clip is not None:
-            nn.utils.clip_grad_norm_([p for group in self.optimizer.param_groups for p in group["params"]], self.options.clip)
+            nn.utils.clip_grad_norm_(
+                [p for group in self.optimizer.param_groups for p in group["params"]],
+                self.options.clip,
+            )
         self.optimizer.step()
         return sums
 
     def _is_for_unique(self, epoch: int) -> bool:
-        """Whether this epoch is one of the last, in which rows have the codes of their unique IDs."""
+        """Whether this epoch is one of the last, in which rows have codes of unique IDs."""
         last = self.options.epochs - max(self._first_quantised, 1) + 1
         held = len(self.rows) * self.network.latent * 4 <= UNIQUE_BYTES
-        return self.unique is not None and held and epoch > self.options.epochs - min(self.options.unique_epochs, last)
+        return (
+            self.unique is not None
+            and held
+            and epoch > self.options.epochs - min(self.options.unique_epochs, last)
+        )
 
     @torch.no_grad()
     def _unique_codes(self) -> Tensor:
@@ -268,7 +318,11 @@ class Trainer:
 
     def _loss(self, reconstruction: Any, commitment: Any, codebook: Any) -> Any:
         """Weigh the losses. EMA codebooks follow averages: no loss of theirs counts."""
-        weight = self.options.codebook_weight if self.options.quantizer in ("gradient", "end_to_end") else 0.0
+        weight = (
+            self.options.codebook_weight
+            if self.options.quantizer in ("gradient", "end_to_end")
+            else 0.0
+        )
         return reconstruction + self.options.commitment * commitment + weight * codebook
 
     def _model(self) -> nn.Module:
@@ -284,20 +338,33 @@ class Trainer:
         )
 
     def _seed(self, epoch: int, purpose: int, process: int = 0) -> int:
-        return int(np.random.SeedSequence([self.seed, epoch, purpose, process]).generate_state(1)[0])
+        return int(
+            np.random.SeedSequence([self.seed, epoch, purpose, process]).generate_state(1)[0]
+        )
 
-    # ---- what it came to --------------------------------------------------------------------------------------------------------------
+    # ---- what it came to -------------------------------------------------------------------------
 
     @torch.no_grad()
     def _look(self, epoch: int) -> dict[str, Any]:
-        """Measure the network as it is: over the rows watched, and now and then over the catalogue."""
+        """Measure the network as it is.
+
+        Over the rows watched, and now and then over the catalogue.
+        """
         self.network.eval()
         validation = Validation(self.width, self.device)
         for x in self.watched.in_order(self.share):
             validation.add(x, self.network(x))
         found = validation.row()
-        squared_error, cosine_error = found.pop("validation_squared_error"), 1 - found["validation_cosine"]
-        row = {"validation_reconstruction": squared_error if self.options.reconstruction == "mse" else cosine_error, **found}
+        squared_error, cosine_error = (
+            found.pop("validation_squared_error"),
+            1 - found["validation_cosine"],
+        )
+        row = {
+            "validation_reconstruction": (
+                squared_error if self.options.reconstruction == "mse" else cosine_error
+            ),
+            **found,
+        }
         quantised = self.network.quantizer.started
         due = epoch % self.options.catalogue_every == 0 or epoch == self.options.epochs
         if quantised and due:
@@ -312,14 +379,29 @@ class Trainer:
         if epoch < self.options.burn_in and not final:
             return
         if "collision_rate" in row:
-            refuse_collapse({"epoch": epoch, **row}, self.sizes, len(self.catalogue), self.options.collapse_below)
-        if self._is_for_unique(epoch):  # an epoch before it was not taught what it is to be judged by
+            refuse_collapse(
+                {"epoch": epoch, **row},
+                self.sizes,
+                len(self.catalogue),
+                self.options.collapse_below,
+            )
+        if self._is_for_unique(
+            epoch
+        ):  # an epoch before it was not taught what it is to be judged by
             self.selection.restore([])
-        self.selection.offer(epoch, row["validation_reconstruction"], row.get("collision_rate", 0.0), self.network.state_dict())
+        self.selection.offer(
+            epoch,
+            row["validation_reconstruction"],
+            row.get("collision_rate", 0.0),
+            self.network.state_dict(),
+        )
 
     def _catalogue_codes(self) -> np.ndarray:
         """Codes of the items of the catalogue, (n, L): each process finds those of its chunks."""
-        found = [self.network.quantizer.codes(self.network.encoder(x).float()) for x in self.catalogue.in_order(self.share)]
+        found = [
+            self.network.quantizer.codes(self.network.encoder(x).float())
+            for x in self.catalogue.in_order(self.share)
+        ]
         empty = torch.zeros((0, len(self.sizes)), dtype=torch.int64, device=self.device)
         return distributed.gathered(torch.cat([empty, *found])).cpu().numpy()
 
@@ -329,13 +411,21 @@ class Trainer:
         logger.info(_line(row, self.options.epochs, seconds))
         tell("training", row, row["epoch"])
 
-    # ---- to go on where it was ----------------------------------------------------------------------------------------------------------
+    # ---- to go on where it was -------------------------------------------------------------------
 
     def _checkpoint(self, epoch: int, seconds: float) -> Checkpoint:
         optimizer, candidates = self.optimizer.state_dict(), self.selection.candidates
         tensors = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"optimizer/{i}/{name}": tensor for i, state in optimizer["state"].items() for name, tensor in state.items()}
-        tensors |= {f"candidate/{i}/{name}": tensor for i, held in enumerate(candidates) for name, tensor in held.state.items()}
+        tensors |= {
+            f"optimizer/{i}/{name}": tensor
+            for i, state in optimizer["state"].items()
+            for name, tensor in state.items()
+        }
+        tensors |= {
+            f"candidate/{i}/{name}": tensor
+            for i, held in enumerate(candidates)
+            for name, tensor in held.state.items()
+        }
         state = {
             "seconds": seconds,
             "history": self.history,
@@ -343,18 +433,29 @@ class Trainer:
             "param_groups": optimizer["param_groups"],
             "candidates": [{**asdict(held), "state": None} for held in candidates],
         }
-        return Checkpoint(epoch, {name: tensor.detach().cpu() for name, tensor in tensors.items()}, state)
+        return Checkpoint(
+            epoch, {name: tensor.detach().cpu() for name, tensor in tensors.items()}, state
+        )
 
     def _resume(self) -> tuple[int, float]:
-        """Go on from a checkpoint, if there is one; return the epoch that comes next, and the seconds that went before."""
+        """Go on from a checkpoint, if there is one.
+
+        Return the epoch that comes next, and the seconds that went before.
+        """
         found = self.checkpoints.latest() if self.checkpoints else None
         if found is None:
             return 1, 0.0
         self.network.load_state_dict(_below(found.tensors, "network/"))
-        states = {i: _below(found.tensors, f"optimizer/{i}/") for i in _numbers(found.tensors, "optimizer/")}
-        self.optimizer.load_state_dict({"state": states, "param_groups": found.state["param_groups"]})
+        states = {
+            i: _below(found.tensors, f"optimizer/{i}/")
+            for i in _numbers(found.tensors, "optimizer/")
+        }
+        self.optimizer.load_state_dict(
+            {"state": states, "param_groups": found.state["param_groups"]}
+        )
         candidates = [
-            Candidate(**{**held, "state": _below(found.tensors, f"candidate/{i}/")}) for i, held in enumerate(found.state["candidates"])
+            Candidate(**{**held, "state": _below(found.tensors, f"candidate/{i}/")})
+            for i, held in enumerate(found.state["candidates"])
         ]
         self.selection.restore(candidates)
         self.history, self.network.quantizer.resets = found.state["history"], found.state["resets"]
@@ -363,7 +464,11 @@ class Trainer:
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def _numbers(tensors: dict[str, Tensor], prefix: str) -> list[int]:
@@ -372,16 +477,32 @@ def _numbers(tensors: dict[str, Tensor], prefix: str) -> list[int]:
 
 def _computes_roughly(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16: with `auto` on a GPU that has it."""
-    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported())
+    return precision == "bfloat16" or (
+        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
 
 
 def _line(row: dict[str, Any], epochs: int, seconds: float) -> str:
-    parts = [f"validation relative MSE {row['validation_relative_mse']:.4f}", f"cosine {row['validation_cosine']:.4f}"]
+    parts = [
+        f"validation relative MSE {row['validation_relative_mse']:.4f}",
+        f"cosine {row['validation_cosine']:.4f}",
+    ]
     if "collision_rate" in row:
-        perplexity, dead = ([f"{value:.0f}" for name, value in row.items() if name.startswith(part)] for part in ("perplexity.", "dead."))
-        parts.append(f"colliding items {row['collision_rate']:.1%}, perplexity {' '.join(perplexity)}, dead codes {' '.join(dead)}")
+        perplexity, dead = (
+            [f"{value:.0f}" for name, value in row.items() if name.startswith(part)]
+            for part in ("perplexity.", "dead.")
+        )
+        parts.append(
+            f"colliding items {row['collision_rate']:.1%}, perplexity {' '.join(perplexity)}, dead"
+            f" codes {' '.join(dead)}"
+        )
     if row["epoch"] == 0:
         return f"before training: {', '.join(parts)}"
     left = (epochs - row["epoch"]) * seconds
-    parts = [f"loss {row['loss']:.4g}", *parts, f"{row['items_per_second']:,.0f} items/s", f"about {left:,.0f} s left"]
+    parts = [
+        f"loss {row['loss']:.4g}",
+        *parts,
+        f"{row['items_per_second']:,.0f} items/s",
+        f"about {left:,.0f} s left",
+    ]
     return f"epoch {row['epoch']}/{epochs}: {', '.join(parts)}"

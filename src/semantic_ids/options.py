@@ -1,0 +1,202 @@
+"""The one home of an option: a field of a frozen dataclass.
+
+Type, default, range and one sentence stand there, and nowhere else.
+
+    @dataclass(frozen=True)
+    class ScheduleOptions(Options):
+        group: ClassVar[str] = "tokenizer.rq_vae.schedule"
+
+        epochs: int = option(40, "Passes over the items fitted on, at most.", ge=1)
+        shape: Literal["cosine", "constant"] = option("cosine", "Learning rate after the warm-up.")
+
+Values are checked on construction, so Python users are told what users of a configuration are told.
+Parameter models, the docs' tables and the check of `conf/base` are derived from the same fields.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+from semantic_ids.errors import BadInput, nearest
+
+BOUNDS = {
+    "ge": ("at least", lambda value, bound: value >= bound),
+    "gt": ("above", lambda value, bound: value > bound),
+    "le": ("at most", lambda value, bound: value <= bound),
+    "lt": ("below", lambda value, bound: value < bound),
+}
+"""Name of a bound, as pydantic calls it → how it reads, and whether a value is within it."""
+
+
+def option(default: Any, meaning: str, **bounds: float) -> Any:
+    """Declare an option as the field of a dataclass.
+
+    Args:
+        default: Its default; for a group its class, whose defaults then hold.
+        meaning: One sentence (or a few) that says what it does.
+        **bounds: `ge`, `gt`, `le`, `lt`: the range of the number, or of each number of a tuple.
+    """
+    unknown = set(bounds) - set(BOUNDS)
+    if unknown:
+        raise TypeError(f"unknown bounds: {', '.join(sorted(unknown))}")
+    metadata = {"meaning": meaning, "bounds": bounds}
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Options:
+    """A group of options, checked when it is made.
+
+    Attributes:
+        group: Dotted name of the group in the configuration: what errors name.
+
+    Raises:
+        BadInput: A value of another type or out of its range, or a combination that has no meaning.
+    """
+
+    group: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        hints = types_of(type(self))
+        for known in fields(self):
+            value = _read(getattr(self, known.name), hints[known.name])
+            object.__setattr__(self, known.name, value)
+            _check(self.group, known, hints[known.name], value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise `BadInput` for values that do not go together."""
+
+    @classmethod
+    def of(cls, values: Any = None) -> Self:
+        """Make the group of a mapping, which may hold mappings for its groups.
+
+        Raises:
+            BadInput: An option that is not known, or a value that is refused.
+        """
+        if isinstance(values, cls):
+            return values
+        known = [found.name for found in fields(cls)]
+        if values is not None and not isinstance(values, Mapping):
+            raise BadInput(f"{values!r}", where=cls.group or cls.__name__, expected="a group")
+        for name in values or {}:
+            if name not in known:
+                raise BadInput(
+                    f"unknown option '{name}'{nearest(name, known)}",
+                    where=cls.group or cls.__name__,
+                    expected=f"one of {', '.join(known)}",
+                )
+        return cls(**dict(values or {}))  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as JSON-like data, groups within groups."""
+        found = {known.name: getattr(self, known.name) for known in fields(self)}
+        return {
+            name: value.to_dict()
+            if isinstance(value, Options)
+            else (list(value) if isinstance(value, tuple) else value)
+            for name, value in found.items()
+        }
+
+
+def types_of(kind: type) -> dict[str, Any]:
+    """Return the type of each option of a group."""
+    return get_type_hints(kind)
+
+
+def flat(kind: type[Options], prefix: str = "") -> Iterator[tuple[str, Field[Any], Any]]:
+    """Yield dotted name, field and type of every option of a group and of the groups in it."""
+    for known in fields(kind):
+        hint = types_of(kind)[known.name]
+        if is_group(hint):
+            yield from flat(hint, f"{prefix}{known.name}.")
+        else:
+            yield f"{prefix}{known.name}", known, hint
+
+
+def is_group(hint: Any) -> bool:
+    """Whether a type is a group of options."""
+    return isinstance(hint, type) and is_dataclass(hint) and issubclass(hint, Options)
+
+
+def words(hint: Any) -> str:
+    """Say what a type takes: `a whole number`, `one of a, b`, `a number or null`."""
+    origin = get_origin(hint)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    if origin in (Union, types.UnionType):
+        return " or ".join("null" if part is type(None) else words(part) for part in get_args(hint))
+    if origin is tuple:
+        return (
+            "whole numbers"
+            if get_args(hint)[0] is int
+            else f"several of {words(get_args(hint)[0])}"
+        )
+    simple = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return simple.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _read(value: Any, hint: Any) -> Any:
+    """Take a list for a tuple, a mapping for a group, an int for a float, numpy's for Python's."""
+    if is_group(hint):
+        return hint.of(value)
+    if hasattr(value, "item") and not getattr(value, "ndim", 0):
+        value = value.item()
+    takes = _parts(hint)
+    if any(get_origin(part) is tuple for part in takes) and isinstance(value, (list, tuple)):
+        return tuple(item.item() if hasattr(item, "item") else item for item in value)
+    if (
+        float in takes
+        and int not in takes
+        and isinstance(value, int)
+        and not isinstance(value, bool)
+    ):
+        return float(value)
+    return value
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _check(group: str, known: Field[Any], hint: Any, value: Any) -> None:
+    bounds = known.metadata.get("bounds", {})
+    if is_group(hint) or (
+        any(_is(value, part) for part in _parts(hint)) and _within(value, bounds)
+    ):
+        return
+    limits = " and ".join(f"{BOUNDS[name][0]} {bound:g}" for name, bound in bounds.items())
+    raise BadInput(
+        f"'{known.name}' is {value!r}",
+        where=f"{group}.{known.name}" if group else known.name,
+        expected=" ".join(part for part in (words(hint), limits) if part),
+    )
+
+
+def _is(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type; true and false are no numbers, and a number is finite."""
+    origin = get_origin(hint)
+    if origin is Literal:
+        return any(value == known and type(value) is type(known) for known in get_args(hint))
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is(item, get_args(hint)[0]) for item in value)
+    if hint is type(None):
+        return value is None
+    if hint is float:
+        return isinstance(value, float) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return hint is Any or (isinstance(hint, type) and isinstance(value, hint))
+
+
+def _within(value: Any, bounds: Mapping[str, float]) -> bool:
+    numbers = value if isinstance(value, tuple) else () if value is None else (value,)
+    return all(
+        BOUNDS[name][1](number, bound) for name, bound in bounds.items() for number in numbers
+    )
