@@ -5,13 +5,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from semantic_ids.artifacts import Provenance
+
+
+@dataclass(frozen=True)
+class LinearDecoder:
+    """A decoder that is a sum: x̂ = mean + axes · Σ_l codebook_l[code_l].
+
+    Attributes:
+        normalizes: Whether x̂ is brought to unit length after that, and vectors before.
+        mean: Shape (D,), float32.
+        axes: Shape (D, W), orthonormal columns; None for W = D without a rotation.
+        codebooks: L arrays (K_l, W), float32, in units of the input.
+    """
+
+    normalizes: bool
+    mean: np.ndarray
+    axes: np.ndarray | None
+    codebooks: Sequence[np.ndarray]
 
 
 class Tokenizer(Protocol):
@@ -53,6 +71,9 @@ class Tokenizer(Protocol):
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Return the vectors that codes stand for: (m, L) → (m, D) float32."""
+
+    def linear_decoder(self) -> LinearDecoder | None:
+        """Return `decode` as a sum of vectors, None where it is none."""
 
     def distortion(self, vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Return the squared error of each vector with its codes, in the space that is quantised.

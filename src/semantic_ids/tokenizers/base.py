@@ -25,7 +25,7 @@ from semantic_ids.artifacts import Provenance
 from semantic_ids.codes import check_sizes
 from semantic_ids.compute.devices import full_precision, resolve
 from semantic_ids.compute.streaming import Work, transform_rows
-from semantic_ids.contract import Assign
+from semantic_ids.contract import Assign, LinearDecoder
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.quantization.residual import ResidualQuantizer
@@ -198,6 +198,10 @@ class ResidualTokenizer(ABC):
 
         self._each(work, codes, vectors, dtype=torch.int64)
         return vectors
+
+    def linear_decoder(self) -> LinearDecoder | None:
+        """Return `decode` as a sum of vectors, None where it is none."""
+        return None
 
     def distortion(self, vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Return the squared error of each vector with its codes, in the space that is quantised.

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from semantic_ids.arrays import chunks
 from semantic_ids.compute.streaming import held
-from semantic_ids.contract import Assign
+from semantic_ids.contract import Assign, LinearDecoder
 from semantic_ids.progress import Progress
 from semantic_ids.quantization.balance import (
     FOLLOWED_ROUNDS,
@@ -98,6 +98,22 @@ class RQKMeans(ResidualTokenizer):
         one factor.
         """
         return not self.normalizes and not self.preprocess_options.rotates(self.dim)
+
+    def linear_decoder(self) -> LinearDecoder:
+        """Return `decode` as a sum of vectors."""
+        prepared = self.preprocessing
+        units = prepared.scale * (
+            1.0 if prepared.whitening is None else prepared.whitening.cpu().numpy()
+        )
+        return LinearDecoder(
+            self.normalizes,
+            prepared.mean.cpu().numpy(),
+            None if prepared.axes is None else prepared.axes.cpu().numpy(),
+            [
+                (c.cpu().numpy().astype(np.float64) * units).astype(np.float32)
+                for c in self.quantizer.codebooks
+            ],
+        )
 
     def _fit(
         self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None
