@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TORCH = "torch==2.13.0"
 EXTRAS = "dev,docs,jupyter,bench,faiss"
-"""All but `gpu`: faiss-gpu and faiss-cpu give the same module, so one environment has one of them."""
+"""All but `gpu`, whose faiss-gpu gives the same module as faiss-cpu."""
 HEADER = f"""\
 # The whole environment, pinned: a constraints file for `pip install -c requirements.lock -e .` on
 # Python 3.11 to 3.13.
