@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 
+from semantic_ids.app.config_loader import ProjectConfigLoader
 from semantic_ids.app.hooks import HOOKS  # noqa: F401 - read by Kedro
 from semantic_ids.app.resolvers import RESOLVERS
 
+CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

@@ -9,12 +9,14 @@ from kedro.utils import find_kedro_project
 NO_LABELS = "none"
 
 
-def project_root() -> str:
-    """Return the project's folder, from anywhere below it.
+def project_root(start: Path | None = None) -> str:
+    """Return the folder of the project that a path lies in, the working directory if None.
 
-    Where there is no project (a packaged run), the working directory.
+    Where there is no project (a packaged run, a configuration that is kept elsewhere), the working
+    directory.
     """
-    return (find_kedro_project(Path.cwd()) or Path.cwd()).as_posix()
+    found = find_kedro_project(start.resolve()) if start else None
+    return (found or find_kedro_project(Path.cwd()) or Path.cwd()).as_posix()
 
 
 def labels_of(items: str, embeddings: str, sample_embeddings: str, sample_items: str) -> str:
@@ -27,4 +29,5 @@ def labels_of(items: str, embeddings: str, sample_embeddings: str, sample_items:
     return sample_items if embeddings == sample_embeddings else NO_LABELS
 
 
-RESOLVERS = {"project_root": project_root, "labels_of": labels_of}
+RESOLVERS = {"labels_of": labels_of}
+"""Those that do not depend on where the configuration lies: see `config_loader`."""
