@@ -1,0 +1,39 @@
+"""Stages, each measured in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from benchmarks.stages import STAGES, Used, least, measure, table
+
+from semantic_ids.pipeline_registry import register_pipelines
+
+
+def test_every_stage_is_a_node_of_the_pipeline_and_every_node_a_stage():
+    nodes = {node.name for node in register_pipelines()["tokenize"].nodes}
+    assert set(STAGES.values()) == nodes
+
+
+def test_a_process_is_charged_for_what_it_used(tmp_path):
+    busy = "import time\nx = bytearray(200_000_000)\nwhile time.process_time() < 0.5: pass"
+    used, idle = (
+        measure([sys.executable, "-c", code], tmp_path)
+        for code in (busy, "import time; time.sleep(0.5)")
+    )
+    assert used.cpu >= 0.5 > idle.cpu and min(used.wall, idle.wall) >= 0.5
+    assert used.peak >= 200_000_000 > idle.peak
+    assert used.less(used) == Used(0.0, 0.0, used.peak)
+
+
+def test_a_process_that_fails_ends_the_measurement(tmp_path):
+    with pytest.raises(SystemExit, match="exit code 3"):
+        measure([sys.executable, "-c", "raise SystemExit(3)"], tmp_path)
+
+
+def test_the_least_of_all_rounds_is_compared():
+    now = least([{"train": Used(3.0, 2.0, 10)}, {"train": Used(2.0, 4.0, 20)}])
+    assert now == {"train": Used(2.0, 2.0, 20)}
+    lines = table(now, {"train": Used(4.0, 4.0, 5 * 10**9)}).splitlines()
+    assert lines[2] == "| train | 2.0 | 2.0 | 0.00 | 4.0 | 0.50 | 5.00 |"
+    assert lines[3].startswith("| all | 2.0 |")
