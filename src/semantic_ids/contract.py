@@ -70,7 +70,10 @@ class Tokenizer(Protocol):
         """
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Return the vectors that codes stand for: (m, L) → (m, D) float32."""
+        """Return the vectors that codes or their prefixes stand for.
+
+        (m, p) → (m, D) float32, p ≤ L.
+        """
 
     def linear_decoder(self) -> LinearDecoder | None:
         """Return `decode` as a sum of vectors, None where it is none."""
@@ -113,7 +116,7 @@ class Tokenizer(Protocol):
         """
 
     def save(self, directory: str | Path) -> None:
-        """Write config.json and model.safetensors into an existing, empty directory."""
+        """Write the folder that `load_tokenizer` reads, its provenance included."""
 
 
 Assign = Callable[[np.ndarray, Tokenizer, np.ndarray], np.ndarray]

@@ -20,7 +20,7 @@ from semantic_ids.quantization.balance import (
     settle,
 )
 from semantic_ids.tokenizers import load_tokenizer
-from semantic_ids.tokenizers.registry import MODEL_FILE
+from semantic_ids.tokenizers.format import MODEL_FILE
 
 SMALL = (4, 3, 5)
 WIDE = {"beam_size": 12}  # as many as SMALL has prefixes: the beam search is exhaustive

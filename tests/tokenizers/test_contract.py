@@ -98,6 +98,25 @@ def test_decode_reconstructs_better_than_the_mean(tokenizer, vectors):
     assert ((vectors - decoded) ** 2).sum() < 0.6 * ((vectors - vectors.mean(0)) ** 2).sum()
 
 
+@pytest.mark.parametrize("p", [0, 1, 2])
+def test_a_prefix_decodes_to_what_its_codes_say(tokenizer, vectors, p):
+    """The sum of the codes' vectors, mapped back; less is known with each code left out."""
+    codes = tokenizer.encode(vectors)
+    decoded = tokenizer.decode(codes[:, :p])
+    z = torch.from_numpy(
+        sum(
+            (tokenizer.quantizer.codebooks[level].numpy()[codes[:, level]] for level in range(p)),
+            start=np.zeros((700, tokenizer.quantizer.codebooks[0].shape[1]), np.float32),
+        )
+    )
+    with torch.inference_mode():
+        expected = tokenizer.preprocessing.undo(tokenizer._from_latent(z)).numpy()
+    np.testing.assert_allclose(decoded, expected, rtol=1e-4, atol=1e-4)
+    if tokenizer.kind == "rq_kmeans":
+        errors = [((vectors - tokenizer.decode(codes[:, :q])) ** 2).sum() for q in range(4)]
+        assert errors == sorted(errors, reverse=True)
+
+
 def test_level_costs_are_squared_errors(tokenizer, vectors):
     x, prefixes = vectors[:50], tokenizer.encode(vectors[50:100])[:, :-1]
     costs = tokenizer.level_costs(x, prefixes)

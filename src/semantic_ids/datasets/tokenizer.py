@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING
 
 from kedro_datasets._typing import JSONPreview
 
-from semantic_ids.artifacts import Provenance
-from semantic_ids.atomic import atomic_folder
 from semantic_ids.datasets.artifact import ArtifactDataset
+from semantic_ids.tokenizers.format import MANIFEST_FILE
 
 if TYPE_CHECKING:
     from semantic_ids.contract import Tokenizer
-
-MANIFEST_FILE = "manifest.json"
 
 
 class TokenizerDataset(ArtifactDataset["Tokenizer", "Tokenizer"]):
@@ -27,23 +24,16 @@ class TokenizerDataset(ArtifactDataset["Tokenizer", "Tokenizer"]):
         """Read the tokenizer and its provenance."""
         from semantic_ids.tokenizers import load_tokenizer
 
-        tokenizer = load_tokenizer(self.found(), device="cpu")
-        try:
-            tokenizer.provenance = Provenance.from_json(
-                json.loads((self._filepath / MANIFEST_FILE).read_text(encoding="utf-8"))
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise self.damaged(f"its {MANIFEST_FILE} is missing or damaged ({error})") from error
+        tokenizer = load_tokenizer(self.found())
+        if tokenizer.provenance is None:
+            raise self.damaged(f"its {MANIFEST_FILE} is missing")
         return tokenizer
 
     def save(self, data: Tokenizer) -> None:
         """Write a new generation of the folder and swap it in."""
         if data.provenance is None:
             raise ValueError("a tokenizer is saved with its provenance")
-        with atomic_folder(self._filepath) as temporary:
-            data.save(temporary)
-            manifest = json.dumps(data.provenance.to_json(), indent=2, sort_keys=True)
-            (temporary / MANIFEST_FILE).write_text(manifest + "\n", encoding="utf-8")
+        data.save(self._filepath)
 
     def preview(self) -> JSONPreview:
         """Return its configuration and where it comes from."""

@@ -8,7 +8,6 @@ A kind says how a prepared vector becomes the latent vector that is quantised an
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -17,8 +16,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from semantic_ids.artifacts import Provenance
@@ -29,10 +26,9 @@ from semantic_ids.contract import Assign, LinearDecoder
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.quantization.residual import ResidualQuantizer
+from semantic_ids.tokenizers import format as on_disk
 from semantic_ids.tokenizers.preprocessing import Preprocessing, PreprocessOptions
-from semantic_ids.tokenizers.registry import CONFIG_FILE, MODEL_FILE
 
-FORMAT = 1
 PREPROCESS_ROWS = 1 << 18
 """Mean and scale are those of the first rows by item hash, at most so many: more would only take
 longer to read."""
@@ -133,7 +129,7 @@ class ResidualTokenizer(ABC):
     def config(self) -> dict[str, Any]:
         """What config.json holds: all that is needed beside the weights."""
         return {
-            "format": FORMAT,
+            "format": on_disk.FORMAT,
             "kind": self.kind,
             "dim": self.dim,
             "codebook_sizes": list(self.codebook_sizes),
@@ -187,8 +183,13 @@ class ResidualTokenizer(ABC):
         return codes
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Return the vectors that codes stand for: (m, L) → (m, D) float32."""
-        codes = self._checked_codes(codes, len(self.codebook_sizes))
+        """Return the vectors that codes or their prefixes stand for.
+
+        (m, p) → (m, D) float32, p ≤ L.
+        """
+        codes = np.asarray(codes)
+        given = codes.shape[1] if codes.ndim == 2 else 0
+        codes = self._checked_codes(codes, min(given, len(self.codebook_sizes)))
         vectors = np.empty((len(codes), self.dim), dtype=np.float32)
 
         def work(chosen: Tensor, _: slice) -> list[Tensor]:
@@ -278,11 +279,52 @@ class ResidualTokenizer(ABC):
         return self
 
     def save(self, directory: str | Path) -> None:
-        """Write config.json and model.safetensors into an existing directory."""
+        """Write the folder that `load_tokenizer` reads, whole or not at all.
+
+        See `tokenizers.format` for what is in it. A tokenizer that is there is replaced.
+
+        Raises:
+            BadInput: It is not fitted, the folder holds other files, or it cannot be written.
+        """
+        self._require_fitted()
+        on_disk.write(directory, self.config, self._tensors(), self.provenance)
+
+    @classmethod
+    def load(cls, directory: str | Path, config: dict[str, Any], device: str = "cpu") -> Self:
+        """Load what `save` wrote; `config` is the content of config.json."""
+        try:
+            weights = on_disk.read_tensors(directory, config)
+            tokenizer = cls._from_config(config, device)
+            tokenizer.dim = int(config["dim"])
+            tokenizer._restore(weights)
+        except (KeyError, RuntimeError) as error:
+            raise BadInput(
+                f"the tokenizer cannot be read: {error!r}",
+                where=str(directory),
+                do="save it again, or run the pipeline 'train' again",
+            ) from error
+        tokenizer.provenance = on_disk.read_provenance(directory)
+        return tokenizer
+
+    @classmethod
+    def _from_config(cls, config: dict[str, Any], device: str) -> Self:
+        """Make one that is not fitted, of what config.json holds."""
+        return cls(
+            config["codebook_sizes"],
+            config["seed"],
+            device,
+            config["preprocess"],
+            config["options"],
+        )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return everything that was learned, by name."""
+        named = {"codebook": self.quantizer.codebooks, "price": self.quantizer.prices}
         tensors = {
-            f"codebook.{level}": c for level, c in enumerate(self.quantizer.codebooks, start=1)
+            f"{name}.{level}": tensor
+            for name, levels in named.items()
+            for level, tensor in enumerate(levels, start=1)
         }
-        tensors |= {f"price.{level}": p for level, p in enumerate(self.quantizer.prices, start=1)}
         tensors |= {
             "preprocess.mean": self.preprocessing.mean,
             "preprocess.scale": torch.tensor([self.preprocessing.scale], dtype=torch.float64),
@@ -292,37 +334,7 @@ class ResidualTokenizer(ABC):
                 "preprocess.axes": self.preprocessing.axes,
                 "preprocess.whitening": self.preprocessing.whitening,
             }
-        tensors |= self._weights()
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            Path(directory) / MODEL_FILE,
-        )
-        (Path(directory) / CONFIG_FILE).write_text(
-            json.dumps(self.config, indent=2) + "\n", encoding="utf-8"
-        )
-
-    @classmethod
-    def load(cls, directory: str | Path, config: dict[str, Any], device: str = "auto") -> Self:
-        """Load what `save` wrote; `config` is the content of config.json."""
-        where = str(Path(directory) / MODEL_FILE)
-        try:
-            weights = load_file(where)
-            tokenizer = cls(
-                config["codebook_sizes"],
-                config["seed"],
-                device,
-                config["preprocess"],
-                config["options"],
-            )
-            tokenizer.dim = int(config["dim"])
-            tokenizer._restore(weights)
-        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise BadInput(
-                f"the tokenizer cannot be read: {error}",
-                where=where,
-                do="run the pipeline 'train' again",
-            ) from error
-        return tokenizer
+        return tensors | self._weights()
 
     def _restore(self, weights: dict[str, Tensor]) -> None:
         mean, scale = weights["preprocess.mean"], float(weights["preprocess.scale"][0])
@@ -364,7 +376,16 @@ class ResidualTokenizer(ABC):
         """Bring codes to the device, filled up to `LEAST_ROWS` rows."""
         return _filled(torch.from_numpy(codes.astype(np.int64))).to(self.device, non_blocking=True)
 
+    def _require_fitted(self) -> None:
+        if not self.dim:
+            raise BadInput(
+                "the tokenizer is not fitted",
+                where=type(self).__name__,
+                do="call `fit(vectors)` first, or load a fitted one with `load_tokenizer(folder)`",
+            )
+
     def _checked(self, vectors: np.ndarray) -> np.ndarray:
+        self._require_fitted()
         vectors = np.asanyarray(vectors)
         if vectors.ndim != 2 or vectors.shape[1] != self.dim:
             raise BadInput(
@@ -375,6 +396,7 @@ class ResidualTokenizer(ABC):
         return vectors
 
     def _checked_codes(self, codes: np.ndarray, width: int) -> np.ndarray:
+        self._require_fitted()
         codes = np.asarray(codes)
         sizes = np.array(self.codebook_sizes[:width])
         if (

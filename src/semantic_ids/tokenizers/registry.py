@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from semantic_ids.contract import Assign
 from semantic_ids.errors import BadInput, nearest
+from semantic_ids.tokenizers.format import read_config
 
 if TYPE_CHECKING:
     from semantic_ids.learning.checkpoints import Checkpoints
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 KINDS = {"rq_kmeans": ("rq_kmeans", "RQKMeans"), "rq_vae": ("rq_vae", "RQVAE")}
 """Kind → module and class."""
-
-CONFIG_FILE, MODEL_FILE = "config.json", "model.safetensors"
 
 
 def tokenizer_class(kind: str) -> type[ResidualTokenizer]:
@@ -83,28 +81,16 @@ def fit_tokenizer(
     )
 
 
-def load_tokenizer(directory: str | Path, device: str = "auto") -> ResidualTokenizer:
+def load_tokenizer(directory: str | Path, device: str = "cpu") -> ResidualTokenizer:
     """Load a tokenizer from the folder it was saved in.
 
     Args:
-        directory: Folder with config.json and model.safetensors.
-        device: `auto`, `cpu` or `cuda`.
+        directory: Folder that `save` wrote: see `tokenizers.format`.
+        device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
 
     Raises:
-        BadInput: The folder or one of its files is missing or cannot be read.
+        BadInput: The folder or one of its files is missing, cannot be read, or is of a newer
+            format.
     """
-    config_file = Path(directory) / CONFIG_FILE
-    try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(
-            "there is no tokenizer",
-            where=str(directory),
-            expected=f"a folder with {CONFIG_FILE} and {MODEL_FILE}",
-            do="run the pipeline 'train'",
-        ) from error
-    except ValueError as error:
-        raise BadInput(
-            f"not JSON: {error}", where=str(config_file), do="run the pipeline 'train' again"
-        ) from error
+    config = read_config(directory)
     return tokenizer_class(config.get("kind", "")).load(directory, config, device)

@@ -881,7 +881,7 @@ tokenizer = fit_tokenizer(
     options={options!r},
     checkpoints=Checkpoints(sys.argv[2], {{"x": 1}}, every=2),
 )
-tokenizer.save(Path(sys.argv[2]).parent)
+tokenizer.save(Path(sys.argv[2]).parent / "tokenizer")
 """
 
 
@@ -911,9 +911,11 @@ def test_a_training_that_was_killed_and_started_again_ends_with_the_same_bytes(
             time.sleep(0.02)
         assert process.poll() is None, "it ended before it could be killed"
         process.send_signal(signal.SIGKILL)
-    assert not (folders["killed"].parent / "model.safetensors").exists()
+    assert not (folders["killed"].parent / "tokenizer").exists()
     assert list(folders["killed"].glob("*/epoch-*"))
     for name in folders:
         subprocess.run(command(name, "quickly"), env=environment, check=True)
-    model = [(folder.parent / "model.safetensors").read_bytes() for folder in folders.values()]
+    model = [
+        (folder.parent / "tokenizer/model.safetensors").read_bytes() for folder in folders.values()
+    ]
     assert model[0] == model[1]
