@@ -65,6 +65,7 @@ STAGE_OF = {
     "codes": "identify",
     "semantic_ids": "identify",
     "semantic_id_mappings": "export",
+    "faiss_index": "export",
     "metrics": "evaluate",
 }
 """Which pipeline makes which artifact."""

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from semantic_ids.export.options import ExportOptions
+
 
 def _list_from_text(value: Any) -> Any:
     """Read the command line's spelling of a list: `256x256x256`, or a single number."""
@@ -584,6 +586,12 @@ class IdentifyParameters(Group):
     )
 
 
+class ExportParameters(Group):
+    """What other systems read, beside the mapping from item ids to IDs."""
+
+    faiss: bool = Field(description=ExportOptions.__dataclass_fields__["faiss"].metadata["meaning"])
+
+
 class EvaluateParameters(Group):
     """How good codes and IDs are."""
 
@@ -653,6 +661,7 @@ class Parameters(Group):
     advice: AdviceParameters
     tokenizer: TokenizerParameters
     identify: IdentifyParameters
+    export: ExportParameters
     evaluate: EvaluateParameters
     tracking: TrackingParameters
     logs: LogParameters

@@ -133,6 +133,16 @@ def test_new_vectors_added_by_faiss_get_our_codes(vectors, queries):
         assert (codes == tokenizer.encode(queries)).all(axis=1).mean() > 0.98
 
 
+def test_the_same_ids_make_the_same_bytes(vectors):
+    tokenizer = fitted("rq_kmeans", vectors, sizes=(9, 5, 17), preprocess={"dimensions": 9})
+    ids = catalogue(tokenizer, vectors, strategy="none")
+    first, again = (
+        faiss.serialize_index(faiss_index(ids, tokenizer, Provenance("faiss_index")).index)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, again)
+
+
 def test_an_item_takes_seven_bytes_at_three_codebooks_of_256():
     vectors = clustered(1000, 8)
     tokenizer = fitted("rq_kmeans", vectors, sizes=(256, 256, 256), options={"anneal_rounds": 0})

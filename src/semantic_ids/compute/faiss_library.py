@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
@@ -45,6 +46,7 @@ def require_faiss(where: str) -> None:
         )
 
 
+@cache
 def load_faiss(where: str) -> Any:
     """Import FAISS; see `require_faiss`."""
     require_faiss(where)

@@ -12,6 +12,7 @@ _MODULE_OF = {
     "CheckpointsDataset": "checkpoints",
     "CodesDataset": "codes",
     "EmbeddingsDataset": "embeddings",
+    "FaissIndexDataset": "faiss_index",
     "FigureDataset": "figure",
     "JsonDataset": "json",
     "LabelsDataset": "labels",

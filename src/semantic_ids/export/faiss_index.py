@@ -50,6 +50,10 @@ class FaissIndex:
     item_ids: pa.Array | None
     provenance: Provenance
 
+    def ids_in_words(self) -> str:
+        """Say what a search returns."""
+        return "item ids" if self.item_ids is None else "row numbers, and item ids beside it"
+
 
 def faiss_index(ids: Codes, tokenizer: Tokenizer, provenance: Provenance) -> FaissIndex:
     """Index items by what their IDs decode to, a suffix left out.

@@ -5,6 +5,8 @@ Needs nothing but torch, on CPU or GPU, and no more memory than the points take.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,10 @@ from semantic_ids.quantization.residual import least
 
 GROWTH_STEPS = 10
 """Steps in which the progressive start goes from one dimension to all."""
+
+
+Cluster = Callable[[Tensor, int, torch.Generator, int, Tensor | None], Tensor]
+"""A k-means: points (n, d), K, generator, iterations, start (K, d) or None → (K, d)."""
 
 
 def kmeans(
@@ -84,7 +90,13 @@ def spread_points(points: Tensor, size: int, generator: torch.Generator) -> Tens
     return points[torch.tensor(chosen).to(points.device)].clone()
 
 
-def progressive(points: Tensor, size: int, generator: torch.Generator, iterations: int) -> Tensor:
+def progressive(
+    points: Tensor,
+    size: int,
+    generator: torch.Generator,
+    iterations: int,
+    cluster: Cluster = kmeans,
+) -> Tensor:
     """k-means in more and more dimensions, each time from the centroids found before.
 
     (n, d) → (K, d).
@@ -102,7 +114,7 @@ def progressive(points: Tensor, size: int, generator: torch.Generator, iteration
         start = None
         if centroids.shape[1]:
             start = torch.nn.functional.pad(centroids, (0, width - centroids.shape[1]))
-        centroids = kmeans(part, size, generator, iterations, start)
+        centroids = cluster(part, size, generator, iterations, start)
     return centroids
 
 

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import get_type_hints
 
+import faiss
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
+from semantic_ids import load_tokenizer
 from semantic_ids.artifacts import Codes, Provenance
+from semantic_ids.errors import BadInput
 from semantic_ids.export.mappings import Mappings
-from semantic_ids.pipelines.export.nodes import export
+from semantic_ids.parameters import ExportParameters
+from semantic_ids.pipelines.export.nodes import export, export_faiss
 
 
 def test_export_pairs_ids_with_codes():
@@ -28,3 +35,31 @@ def test_export_pairs_ids_with_codes():
 
 def test_types_of_the_node_resolve():
     assert get_type_hints(export) == {"semantic_ids": Codes, "return": Mappings}
+
+
+def test_no_index_where_none_is_wanted_and_types_resolve():
+    ids = Codes(pa.array([1]), np.zeros((1, 2), np.int32), (4, 4), 2, Provenance("semantic_ids"))
+    tokenizer = SimpleNamespace(provenance=Provenance("tokenizer", content="x"))
+    made = export_faiss(ids, tokenizer, ExportParameters(faiss=False))
+    assert made.index is None and set(made.provenance.inputs) == {"semantic_ids", "tokenizer"}
+    assert get_type_hints(export_faiss)["export"] is ExportParameters
+
+
+def test_an_index_of_ids_and_a_tokenizer_of_two_runs_is_refused():
+    ids = Codes(pa.array([1]), np.zeros((1, 2), np.int32), (4, 4), 2, Provenance("semantic_ids"))
+    tokenizer = SimpleNamespace(provenance=Provenance("tokenizer", content="x"))
+    with pytest.raises(BadInput, match="artifacts of two runs are mixed"):
+        export_faiss(ids, tokenizer, ExportParameters(faiss=True))
+
+
+def test_the_pipeline_writes_an_index_that_faiss_searches(run, tmp_path):
+    run("tokenize", params={"export.faiss": True, "identify.strategy": "none"})
+    index = faiss.read_index(str(tmp_path / "data/07_model_output/semantic_ids.faiss"))
+    table = pq.read_table(tmp_path / "data/07_model_output/semantic_ids.parquet")
+    codes = np.array(table["codes"].to_pylist())
+    tokenizer = load_tokenizer(tmp_path / "data/06_models/tokenizer", device="cpu")
+    decoded = tokenizer.decode(codes)
+    distances, found = index.search(decoded[:50], 1)
+    assert index.ntotal == len(codes) and np.abs(distances).max() < 1e-3
+    row_of = {item: row for row, item in enumerate(table["item_id"].to_pylist())}
+    np.testing.assert_array_equal(codes[[row_of[item] for item in found[:, 0]]], codes[:50])

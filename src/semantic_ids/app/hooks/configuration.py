@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
+from semantic_ids.app.hooks.libraries import require_faiss_if_wanted
 from semantic_ids.app.hooks.parameters import check_parameters
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.parameters import RUNTIME_PATHS, Parameters
@@ -19,6 +20,7 @@ from semantic_ids.parameters import RUNTIME_PATHS, Parameters
 if TYPE_CHECKING:
     from kedro.config import AbstractConfigLoader
     from kedro.framework.context import KedroContext
+    from kedro.pipeline import Pipeline
 
 
 class ConfigurationHooks:
@@ -51,12 +53,13 @@ class ConfigurationHooks:
         self.context = context
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Refuse runners that run nodes side by side.
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Refuse runners that run nodes side by side, and what cannot end well.
 
-        `kedro run` has refused them before; this is for Python and notebooks.
+        `kedro run` has refused such runners before; this is for Python and notebooks.
         """
         refuse_parallel(run_params["runner"])
+        require_faiss_if_wanted(self.parameters, {node.name for node in pipeline.nodes})
 
     @hook_impl
     def before_node_run(self, is_async: bool) -> None:

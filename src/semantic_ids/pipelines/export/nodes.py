@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from semantic_ids.artifacts import Codes, Provenance
+import logging
+
+from semantic_ids.artifacts import Codes, Provenance, require_made_from
+from semantic_ids.contract import Tokenizer
+from semantic_ids.export.faiss_index import FaissIndex, faiss_index
 from semantic_ids.export.mappings import Mappings
+from semantic_ids.parameters import ExportParameters
+
+logger = logging.getLogger(__name__)
 
 
 def export(semantic_ids: Codes) -> Mappings:
@@ -12,3 +19,19 @@ def export(semantic_ids: Codes) -> Mappings:
         "semantic_id_mappings", inputs={"semantic_ids": semantic_ids.provenance.fingerprint}
     )
     return Mappings(semantic_ids.item_ids, semantic_ids.codes, provenance)
+
+
+def export_faiss(semantic_ids: Codes, tokenizer: Tokenizer, export: ExportParameters) -> FaissIndex:
+    """Index the items by what their IDs decode to, where that is wanted."""
+    made = tokenizer.provenance or Provenance("tokenizer")
+    inputs = {
+        "semantic_ids": semantic_ids.provenance.fingerprint,
+        "tokenizer": made.fingerprint,
+    }
+    provenance = Provenance("faiss_index", inputs)
+    if not export.faiss:
+        return FaissIndex(None, None, provenance)
+    require_made_from(semantic_ids.provenance, tokenizer=made)
+    index = faiss_index(semantic_ids, tokenizer, provenance)
+    logger.info("FAISS index of %s items, with %s", f"{len(semantic_ids):,}", index.ids_in_words())
+    return index

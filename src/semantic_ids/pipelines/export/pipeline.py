@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from semantic_ids.pipelines.export.nodes import export
+from semantic_ids.pipelines.export.nodes import export, export_faiss
 
 
 def create_pipeline() -> Pipeline:
     """Build the stage."""
     return Pipeline(
-        [Node(export, inputs="semantic_ids", outputs="semantic_id_mappings", name="export")]
+        [
+            Node(export, inputs="semantic_ids", outputs="semantic_id_mappings", name="export"),
+            Node(
+                export_faiss,
+                inputs=["semantic_ids", "tokenizer", "params:export"],
+                outputs="faiss_index",
+                name="export_faiss",
+            ),
+        ]
     )

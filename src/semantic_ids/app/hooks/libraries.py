@@ -1,0 +1,25 @@
+"""Libraries that not every run needs: asked for before any work, not in the middle of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from semantic_ids.compute.faiss_library import require_faiss
+from semantic_ids.export.faiss_index import OPTION, not_linear
+from semantic_ids.parameters import Parameters
+
+
+def require_faiss_if_wanted(parameters: Parameters, nodes: Collection[str]) -> None:
+    """Refuse what FAISS could not do in the end.
+
+    Args:
+        parameters: Those of the run.
+        nodes: Names of the nodes that will run.
+
+    Raises:
+        BadInput: FAISS is wanted and not installed, or an index of a tokenizer that it cannot hold.
+    """
+    if "export_faiss" in nodes and parameters.export.faiss:
+        if parameters.tokenizer.kind != "rq_kmeans":
+            raise not_linear(parameters.tokenizer.kind)
+        require_faiss(OPTION)

@@ -1,0 +1,50 @@
+"""What a run needs of FAISS is asked for before it begins."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from tests.test_docs import table_script
+
+from semantic_ids.app.hooks.libraries import require_faiss_if_wanted
+from semantic_ids.compute import faiss_library
+from semantic_ids.errors import BadInput
+from semantic_ids.parameters import Parameters
+
+NODES = {"train", "export", "export_faiss"}
+
+
+def parameters(**changed) -> Parameters:
+    """Those of conf/base but for dotted names, with `__` for the dots."""
+    values = copy.deepcopy(table_script().base_values())
+    for name, value in changed.items():
+        *groups, last = name.split("__")
+        target = values
+        for group in groups:
+            target = target[group]
+        target[last] = value
+    return Parameters.model_validate(values)
+
+
+@pytest.fixture
+def no_faiss(monkeypatch):
+    monkeypatch.setattr(faiss_library, "find_spec", lambda name: None)
+    monkeypatch.setattr(faiss_library, "installed", lambda: [])
+
+
+def test_nothing_is_asked_of_a_run_that_does_not_want_it(no_faiss):
+    require_faiss_if_wanted(parameters(), NODES)
+    require_faiss_if_wanted(parameters(export__faiss=True), {"ingest", "export"})
+
+
+def test_an_index_needs_it(no_faiss):
+    with pytest.raises(BadInput, match=r"export.faiss: FAISS is not installed"):
+        require_faiss_if_wanted(parameters(export__faiss=True), NODES)
+
+
+def test_an_index_of_a_network_is_refused():
+    wanted = parameters(export__faiss=True, tokenizer__kind="rq_vae")
+    with pytest.raises(BadInput, match="a tokenizer of kind rq_vae decodes by a network"):
+        require_faiss_if_wanted(wanted, NODES)
+    require_faiss_if_wanted(wanted, {"train"})
