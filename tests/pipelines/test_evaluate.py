@@ -123,12 +123,16 @@ def test_what_was_held_out_is_read_from_the_tokenizer(artifacts, monkeypatch):
 
 def test_a_twin_tells_what_new_items_will_see(artifacts):
     from semantic_ids.metrics.reconstruction import relative_mse
-    from semantic_ids.pipelines.train.nodes import fit
+    from semantic_ids.pipelines.fitting import fit_options
+    from semantic_ids.workflows.fitting import fit
 
     metrics, _ = evaluate(artifacts, parameters=EVALUATE.model_copy(update={"twin": True}))
     rows = artifacts["split"].validation_rows
     twin = fit(
-        artifacts["embeddings"], PARAMETERS, IDENTIFY, artifacts["split"].rows("train"), rows
+        artifacts["embeddings"].vectors,
+        fit_options(PARAMETERS, IDENTIFY),
+        rows=artifacts["split"].rows("train"),
+        monitor_rows=rows,
     )
     expected = relative_mse(artifacts["embeddings"].vectors, twin, rows)
     assert (

@@ -6,6 +6,11 @@ item hash: "first by item hash" and "first row" are one and the same.
 
 from __future__ import annotations
 
-from semantic_ids.identifiers.deduplication import Deduplicated, deduplicate, unique_codes
+from semantic_ids.identifiers.deduplication import (
+    Deduplicated,
+    Strategy,
+    deduplicate,
+    unique_codes,
+)
 
-__all__ = ["Deduplicated", "deduplicate", "unique_codes"]
+__all__ = ["Deduplicated", "Strategy", "deduplicate", "unique_codes"]

@@ -17,7 +17,9 @@ from semantic_ids.artifacts import (
 from semantic_ids.contract import Tokenizer
 from semantic_ids.errors import BadInput
 from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, TokenizerParameters
+from semantic_ids.pipelines.fitting import fit_options
 from semantic_ids.pipelines.labels import labels_of
+from semantic_ids.workflows.measuring import twin_error
 
 
 def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
@@ -53,8 +55,11 @@ def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
         queries=evaluate.queries,
     )
     if evaluate.twin and fit_on == "all" and len(split.validation_rows):
-        measured["reconstruction.relative_mse_validation"] = _twin_relative_mse(
-            embeddings, split, tokenizer_parameters, identify
+        measured["reconstruction.relative_mse_validation"] = twin_error(
+            embeddings.vectors,
+            fit_options(tokenizer_parameters, identify),
+            rows=split.rows("train"),
+            held_out=split.validation_rows,
         )
     made = {
         f"provenance.{p.artifact}": p.fingerprint
@@ -77,21 +82,6 @@ def _require_one_run(
         codes=codes.provenance,
     )
     return made_of
-
-
-def _twin_relative_mse(
-    embeddings: Embeddings,
-    split: Split,
-    parameters: TokenizerParameters,
-    identify: IdentifyParameters,
-) -> float:
-    """Fit a second tokenizer on the train split alone, and measure it on the items held out."""
-    from semantic_ids.metrics.reconstruction import relative_mse
-    from semantic_ids.pipelines.train.nodes import fit
-
-    held_out = split.validation_rows
-    twin = fit(embeddings, parameters, identify, rows=split.rows("train"), monitor_rows=held_out)
-    return relative_mse(embeddings.vectors, twin, held_out)
 
 
 def _require_one_evaluation(

@@ -8,6 +8,7 @@ import numpy as np
 
 from semantic_ids.artifacts import Embeddings, Provenance, Split
 from semantic_ids.parameters import SampleParameters
+from semantic_ids.workflows.fitting import held_out
 
 logger = logging.getLogger(__name__)
 
@@ -15,11 +16,9 @@ logger = logging.getLogger(__name__)
 def split(embeddings: Embeddings, sample: SampleParameters) -> Split:
     """Hold a share of the items out, and mark the tuning subset.
 
-    The side of an item follows from its vector alone, so items with equal vectors are on the same
-    side, and more items never move the ones there are. The tuning subset is the first items by item
-    hash, which is the order of the rows.
+    The tuning subset is the first items by item hash, which is the order of the rows.
     """
-    validation = embeddings.vector_hashes < np.uint64(sample.validation_share * 2.0**64)
+    validation = held_out(embeddings.vector_hashes, sample.validation_share)
     tuning = np.arange(len(embeddings)) < sample.tuning_items
     provenance = Provenance(
         "split", {"embeddings": embeddings.provenance.fingerprint}, sample.model_dump()

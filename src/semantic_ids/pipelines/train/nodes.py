@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,9 @@ from semantic_ids.parameters import (
     TokenizerParameters,
     flatten,
 )
+from semantic_ids.pipelines.fitting import fit_options
 from semantic_ids.pipelines.train.cost import tell_cost
+from semantic_ids.workflows.fitting import fit
 
 if TYPE_CHECKING:
     from semantic_ids.learning.checkpoints import Checkpoints
@@ -56,7 +57,11 @@ def train(
         tell_cost(embeddings, split, tokenizer, identify, evaluate, forecast) if forecast else None
     )
     fitted = fit(
-        embeddings, tokenizer, identify, split.rows(tokenizer.fit_on), split.validation_rows, kept
+        embeddings.vectors,
+        fit_options(tokenizer, identify),
+        rows=split.rows(tokenizer.fit_on),
+        monitor_rows=split.validation_rows,
+        checkpoints=kept,
     )
     inputs |= _refined_for(fitted, identify)
     fitted.provenance = Provenance("tokenizer", inputs, tokenizer.in_use())
@@ -128,40 +133,6 @@ def foretell(
         found.in_words(unique=unique),
     )
     return found.to_json()
-
-
-def fit(
-    embeddings: Embeddings,
-    parameters: TokenizerParameters,
-    identify: IdentifyParameters,
-    rows: np.ndarray | None,
-    monitor_rows: np.ndarray | None,
-    checkpoints: Checkpoints | None = None,
-) -> Tokenizer:
-    """Fit a tokenizer on some rows (all if None), watching others.
-
-    For what it raises see `tokenizers.fit_tokenizer`.
-    """
-    from semantic_ids.identifiers import unique_codes
-    from semantic_ids.tokenizers import fit_tokenizer
-
-    return fit_tokenizer(
-        embeddings.vectors,
-        kind=parameters.kind,
-        codebook_sizes=parameters.codebook_sizes,
-        seed=parameters.seed,
-        device=parameters.device,
-        preprocess=parameters.preprocess.model_dump(),
-        options=parameters.options,
-        rows=rows,
-        monitor_rows=monitor_rows,
-        assign=(
-            partial(unique_codes, candidates=identify.candidates)
-            if identify.strategy == "reassign"
-            else None
-        ),
-        checkpoints=checkpoints,
-    )
 
 
 def checkpoints_of(

@@ -1,0 +1,98 @@
+"""Vectors → a fitted tokenizer, whose codebooks are refined for the IDs that are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from semantic_ids.contract import Assign, Tokenizer
+    from semantic_ids.identifiers import Strategy
+    from semantic_ids.learning.checkpoints import Checkpoints
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a tokenizer is to be, and which IDs it is for.
+
+    Attributes:
+        kind: `rq_kmeans` or `rq_vae`.
+        codebook_sizes: Size of each level's codebook.
+        seed: Seed of everything random.
+        device: `auto`, `cpu` or `cuda`.
+        preprocess: Options of the preprocessing.
+        options: Options of the kind.
+        strategy: How IDs are made unique; with `reassign` the codebooks are refined for it.
+        candidates: How many other prefixes an item of an overfull prefix is offered at a time.
+    """
+
+    kind: str = "rq_kmeans"
+    codebook_sizes: Sequence[int] = (256, 256, 256)
+    seed: int = 42
+    device: str = "auto"
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    strategy: Strategy = "reassign"
+    candidates: int = 8
+
+    @property
+    def assign(self) -> Assign | None:
+        """What makes codes unique in the end; None where nothing does or a suffix will."""
+        from semantic_ids.identifiers import unique_codes
+
+        return (
+            partial(unique_codes, candidates=self.candidates)
+            if self.strategy == "reassign"
+            else None
+        )
+
+
+def fit(
+    vectors: np.ndarray,
+    options: FitOptions,
+    *,
+    rows: np.ndarray | None = None,
+    monitor_rows: np.ndarray | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> Tokenizer:
+    """Fit a tokenizer.
+
+    Args:
+        vectors: Shape (n, D), an array or a memory map, rows in the order of the item hash.
+        options: What it is to be.
+        rows: Ascending row numbers to fit on; every row if None.
+        monitor_rows: Rows that rq_vae watches; those fitted on if None or empty.
+        checkpoints: Where rq_vae keeps its state while it trains.
+
+    Raises:
+        BadInput: See `tokenizers.fit_tokenizer`.
+    """
+    from semantic_ids.tokenizers import fit_tokenizer
+
+    fitted: Any = fit_tokenizer(
+        vectors,
+        kind=options.kind,
+        codebook_sizes=options.codebook_sizes,
+        seed=options.seed,
+        device=options.device,
+        preprocess=dict(options.preprocess),
+        options=dict(options.options),
+        rows=rows,
+        monitor_rows=monitor_rows,
+        assign=options.assign,
+        checkpoints=checkpoints,
+    )
+    return fitted
+
+
+def held_out(vector_hashes: np.ndarray, share: float) -> np.ndarray:
+    """Choose the items that are held out for validation: (n,) uint64 → (n,) bool.
+
+    The side of an item follows from its vector alone, so items with equal vectors are on the same
+    side, and more items never move the ones there are.
+    """
+    return vector_hashes < np.uint64(share * 2.0**64)
