@@ -38,10 +38,8 @@ class Tokenizer(Protocol):
     n, m are numbers of items, D dimensions, L levels, K_l the size of level l's codebook.
     """
 
-    kind: str
     codebook_sizes: tuple[int, ...]
     dim: int
-    config: dict[str, Any]
     history: list[dict[str, Any]]
     """One row an epoch (rq_vae) or a round of the fit (rq_kmeans)."""
     report: dict[str, Any]
@@ -49,6 +47,14 @@ class Tokenizer(Protocol):
 
     provenance: Provenance | None
     """What it was made from, where a pipeline made it."""
+
+    @property
+    def kind(self) -> str:
+        """`rq_kmeans` or `rq_vae`."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What config.json holds."""
 
     def to(self, device: str) -> Tokenizer:
         """Move to `auto`, `cpu` or `cuda` and return itself."""

@@ -22,7 +22,7 @@ class TokenizerDataset(ArtifactDataset["Tokenizer", "Tokenizer"]):
 
     def load(self) -> Tokenizer:
         """Read the tokenizer and its provenance."""
-        from semantic_ids.tokenizers import load_tokenizer
+        from semantic_ids.workflows.estimators import load_tokenizer
 
         tokenizer = load_tokenizer(self.found())
         if tokenizer.provenance is None:

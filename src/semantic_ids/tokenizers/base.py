@@ -24,6 +24,7 @@ from semantic_ids.compute.devices import full_precision, resolve
 from semantic_ids.compute.streaming import Work, transform_rows
 from semantic_ids.contract import Assign, LinearDecoder
 from semantic_ids.errors import BadInput, nearest
+from semantic_ids.hashing import fingerprint
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers import format as on_disk
@@ -140,6 +141,12 @@ class ResidualTokenizer(ABC):
                 for name, value in asdict(self.options).items()
             },
         }
+
+    @property
+    def content(self) -> str:
+        """16 hex digits that stand for the configuration and everything learned."""
+        tensors = {name: t.detach().cpu().numpy() for name, t in sorted(self._tensors().items())}
+        return fingerprint(self.config, *(part for named in tensors.items() for part in named))
 
     def fit(
         self,

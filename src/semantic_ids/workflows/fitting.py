@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.hashing import vector_hash
+
 if TYPE_CHECKING:
     from semantic_ids.contract import Assign, Tokenizer
     from semantic_ids.identifiers import Strategy
@@ -96,3 +99,15 @@ def held_out(vector_hashes: np.ndarray, share: float) -> np.ndarray:
     side, and more items never move the ones there are.
     """
     return vector_hashes < np.uint64(share * 2.0**64)
+
+
+def hashes_of(vectors: np.ndarray) -> np.ndarray:
+    """Hash each vector, chunk by chunk: (n, D) → (n,) uint64.
+
+    As it is stored, or as float32 where that is neither float32 nor float16.
+    """
+    kept = vectors.dtype if vectors.dtype in (np.float16, np.float32) else np.dtype(np.float32)
+    hashes = np.empty(len(vectors), dtype=np.uint64)
+    for rows in chunks(len(vectors)):
+        hashes[rows] = vector_hash(read_rows(vectors, rows, kept))
+    return hashes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semantic_ids.workflows.fitting import FitOptions, fit
+from semantic_ids.workflows.fitting import FitOptions, fit, hashes_of
 
 if TYPE_CHECKING:
     from semantic_ids.contract import Tokenizer
@@ -109,12 +109,11 @@ def measure(
     For the arguments see `metrics.evaluate`; rows are in the order of the item hash.
     """
     from semantic_ids.artifacts import Codes, Embeddings, Provenance
-    from semantic_ids.hashing import vector_hash
     from semantic_ids.metrics import evaluate
 
     nobody, made = np.arange(len(vectors)), Provenance("in memory")
     zero = 0  # no metric depends on how many vectors are zero
-    embeddings = Embeddings(vectors, nobody, _hashes(vectors, vector_hash), zero, made)
+    embeddings = Embeddings(vectors, nobody, hashes_of(vectors), zero, made)
     levels = len(tokenizer.codebook_sizes)
     return evaluate(
         embeddings,
@@ -135,14 +134,3 @@ def twin_error(
 
     twin = fit(vectors, options, rows=rows, monitor_rows=held_out)
     return relative_mse(vectors, twin, held_out)
-
-
-def _hashes(vectors: np.ndarray, vector_hash: Any) -> np.ndarray:
-    """Hash each row, chunk by chunk, as it is stored or, where it is no float, as float32."""
-    from semantic_ids.arrays import chunks, read_rows
-
-    kept = vectors.dtype if vectors.dtype in (np.float16, np.float32) else np.float32
-    hashes = np.empty(len(vectors), dtype=np.uint64)
-    for rows in chunks(len(vectors)):
-        hashes[rows] = vector_hash(read_rows(vectors, rows, kept))
-    return hashes

@@ -17,6 +17,7 @@ from semantic_ids.artifacts import (
 )
 from semantic_ids.codes import check_sizes
 from semantic_ids.contract import Tokenizer
+from semantic_ids.errors import BadInput
 from semantic_ids.metrics.duplicates import Duplicates, equal_vectors
 from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
 from semantic_ids.progress import Progress
@@ -31,9 +32,7 @@ def encode(
     embeddings: Embeddings, tokenizer: Tokenizer, tokenizer_parameters: TokenizerParameters
 ) -> Codes:
     """Give every item the codes of its vector, chunk by chunk."""
-    made = _provenance(tokenizer)
-    require_made_from(made, embeddings=embeddings.provenance)
-    require_made_with(made, "tokenizer", tokenizer_parameters.in_use())
+    made = _accepted(tokenizer, embeddings, tokenizer_parameters)
     sizes = tuple(tokenizer.codebook_sizes)
     tokenizer = tokenizer.to(tokenizer_parameters.device)
     codes = np.empty((len(embeddings), len(sizes)), dtype=np.int32)
@@ -55,9 +54,7 @@ def deduplicate(
     identify: IdentifyParameters,
 ) -> Codes:
     """Turn the codes into semantic IDs, and say what it cost."""
-    made = _provenance(tokenizer)
-    require_made_from(made, embeddings=embeddings.provenance)
-    require_made_with(made, "tokenizer", tokenizer_parameters.in_use())
+    made = _accepted(tokenizer, embeddings, tokenizer_parameters)
     require_made_from(codes.provenance, embeddings=embeddings.provenance, tokenizer=made)
     check_sizes(len(codes), codes.sizes, unique=identify.strategy == "reassign")
     if identify.strategy != "none":
@@ -100,12 +97,39 @@ def report_duplicates(embeddings: Embeddings, room: int | None) -> None:
         )
 
 
-def _provenance(tokenizer: Tokenizer) -> Provenance:
-    """Return what the tokenizer was made from.
+def _accepted(
+    tokenizer: Tokenizer, embeddings: Embeddings, parameters: TokenizerParameters
+) -> Provenance:
+    """Return what the tokenizer was made from, refusing one of another run.
 
-    One that no pipeline made is made from nothing at hand.
+    One that was fitted and saved in Python says nothing of inputs and parameters, and is taken as
+    it is; one that says nothing at all was made from nothing at hand.
     """
-    return tokenizer.provenance or Provenance("tokenizer")
+    made = tokenizer.provenance or Provenance("tokenizer")
+    if made.content and not made.inputs:
+        logger.info(
+            "the tokenizer (%s, %s) was saved in Python: it is taken as it is, and the parameters"
+            " tokenizer.* other than the device are ignored",
+            tokenizer.kind,
+            "x".join(map(str, tokenizer.codebook_sizes)),
+        )
+        _require_width(tokenizer, embeddings)
+        return made
+    require_made_from(made, embeddings=embeddings.provenance)
+    require_made_with(made, "tokenizer", parameters.in_use())
+    return made
+
+
+def _require_width(tokenizer: Tokenizer, embeddings: Embeddings) -> None:
+    """Refuse a tokenizer of vectors of another width."""
+    if tokenizer.dim != embeddings.dim:
+        raise BadInput(
+            f"the tokenizer takes vectors of {tokenizer.dim:,} dimensions, the embeddings have"
+            f" {embeddings.dim:,}",
+            where="artifacts 'tokenizer' and 'embeddings'",
+            expected="the same number of dimensions",
+            do="fit a tokenizer on these embeddings, or give those that it was fitted on",
+        )
 
 
 def _cost(strategy: str, result: identifiers.Deduplicated) -> str:
