@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from semantic_ids.artifacts import Codes, Embeddings, Provenance
+from semantic_ids.contract import LinearDecoder
 from semantic_ids.hashing import vector_hash
 
 
@@ -49,6 +50,9 @@ class NumpyTokenizer:
             np.zeros((len(codes), self.dim), np.float32),
         )
         return x / np.linalg.norm(x, axis=1, keepdims=True) if self.normalizes else x
+
+    def linear_decoder(self):
+        return LinearDecoder(self.normalizes, np.zeros(self.dim, np.float32), None, self.codebooks)
 
     def distortion(self, vectors, codes):
         rest = self._prepared(vectors)

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semantic_ids.metrics.nearest import nearest
+from semantic_ids.contract import LinearDecoder
+from semantic_ids.metrics.nearest import (
+    FLOAT32_BOUND,
+    CodeSums,
+    Directions,
+    SumsOfCodes,
+    Vectors,
+    nearest,
+)
 
 
 def brute(queries, candidates, k):
@@ -22,16 +30,75 @@ def brute(queries, candidates, k):
     return np.array(found)
 
 
-def blocks(x, size):
-    return (partial(np.copy, x[start : start + size]) for start in range(0, len(x), size))
+def blocks(queries, x, size, fast=False):
+    import torch
+
+    unit = Directions.of(queries).unit
+    directions = Directions(unit, unit.to(torch.bfloat16) if fast else None)
+    return (
+        partial(Vectors, directions, x[start : start + size].copy())
+        for start in range(0, len(x), size)
+    )
 
 
+def sums(queries, codes, decoder, decode, size):
+    tables = SumsOfCodes(queries, decoder)
+    return (
+        partial(CodeSums, tables, codes[start : start + size], decode)
+        for start in range(0, len(codes), size)
+    )
+
+
+@pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("size", [1, 5, 64, 1000])
 @pytest.mark.parametrize("k", [1, 11])
-def test_against_a_double_loop(size, k):
+def test_against_a_double_loop(size, k, fast):
     rng = np.random.default_rng(size)
     x = rng.standard_normal((300, 17)).astype(np.float32)
-    assert (nearest(x[:40], blocks(x, size), k)[0] == brute(x[:40], x, k)).all()
+    found = nearest(x[:40], blocks(x[:40], x, size, fast), k)[0]
+    assert (found == brute(x[:40], x, k)).all()
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_scores_are_within_their_bounds(fast):
+    """Of rows whose values differ in size by a factor of a million, too."""
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((400, 96)) * 10.0 ** rng.uniform(-3, 3, 96)).astype(np.float32)
+    block = next(blocks(x[:100], x, 400, fast))()
+    scores, bounds = block.scores()
+    unit = x.astype(float) / np.linalg.norm(x.astype(float), axis=1, keepdims=True)
+    errors = np.abs(scores.double().numpy() - unit[:100] @ unit.T)
+    assert (errors <= bounds.numpy()).all()
+    assert errors.max() > bounds.max() / 1000  # it is a bound of this, and not just any number
+    pairs = rng.integers(0, 100, 5000), rng.integers(0, 400, 5000)
+    closer = block.closer(*pairs)
+    if not fast:
+        assert closer is None
+    else:
+        assert np.abs(closer - (unit[:100] @ unit.T)[pairs]).max() < FLOAT32_BOUND
+        assert block.closer(np.arange(100), np.arange(100)) is None  # exact ones are cheaper
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e4])
+@pytest.mark.parametrize("size", [3, 100])
+def test_sums_of_codes_against_a_double_loop(size, offset, rotated):
+    """With a common offset as well, with sums that cancel, and with the mean itself."""
+    rng = np.random.default_rng(1)
+    codebooks = [rng.standard_normal((k, 6)).astype(np.float32) for k in (5, 4)]
+    codebooks[1][:2] = -codebooks[0][:2]
+    axes = np.linalg.qr(rng.standard_normal((6, 6)))[0].astype(np.float32) if rotated else None
+    decoder = LinearDecoder(False, np.full(6, offset, np.float32), axes, codebooks)
+
+    def decode(codes):
+        z = codebooks[0][codes[:, 0]] + codebooks[1][codes[:, 1]]
+        return (z if axes is None else z @ axes.T) + decoder.mean
+
+    codes = np.stack(np.meshgrid(np.arange(5), np.arange(4)), -1).reshape(-1, 2)
+    x = decode(codes)
+    assert offset or not x.any(axis=1).all()
+    found, _ = nearest(x[:9], sums(x[:9], codes, decoder, decode, size), 7)
+    assert (found == brute(x[:9], x, 7)).all()
 
 
 @settings(max_examples=60, deadline=None)
@@ -43,18 +110,19 @@ def test_ties_go_to_the_first_whatever_the_blocks(n, k, size, seed):
     """
     rng = np.random.default_rng(seed)
     x = (rng.choice([-1, 1], (n, 4)) * rng.choice([0, 1, 2, 8], (n, 1))).astype(np.float32)
-    found, scores = nearest(x[:5], blocks(x, size), k)
+    found, scores = nearest(x[:5], blocks(x[:5], x, size), k)
     kept = min(k, n)
     assert (found[:, :kept] == brute(x[:5], x, k)).all()
     assert (found[:, kept:] == -1).all() and np.isneginf(scores[:, kept:]).all()
 
 
-def test_float32_rounding_decides_nothing():
+@pytest.mark.parametrize("fast", [False, True])
+def test_rounding_decides_nothing(fast):
     """Candidates whose cosines differ by less than float32 holds are still in the right order."""
     rng = np.random.default_rng(0)
     query = rng.standard_normal((1, 64)).astype(np.float32)
     x = (query + 1e-4 * rng.standard_normal((500, 64))).astype(np.float32)
-    assert (nearest(query, blocks(x, 50), 11)[0] == brute(query, x, 11)).all()
+    assert (nearest(query, blocks(query, x, 50, fast), 11)[0] == brute(query, x, 11)).all()
 
 
 @pytest.mark.parametrize("scale", [1e-18, 1e18])
@@ -63,4 +131,5 @@ def test_lengths_do_not_matter(scale):
     longer = (x * np.float32(scale) * np.linspace(1, 3, 100, dtype=np.float32)[:, None]).astype(
         np.float32
     )
-    assert (nearest(longer[:10], blocks(longer, 30), 5)[0] == brute(x[:10], x, 5)).all()
+    found = nearest(longer[:10], blocks(longer[:10], longer, 30), 5)[0]
+    assert (found == brute(x[:10], x, 5)).all()

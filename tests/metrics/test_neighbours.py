@@ -34,11 +34,14 @@ def measured(embeddings, tokenizer, codes, queries):
 @pytest.mark.parametrize("chunk", [8192, 5])
 @pytest.mark.parametrize("queries", [1, 20, 90, 1000])
 @pytest.mark.parametrize("normalizes", [False, True])
+@pytest.mark.parametrize("linear", [False, True])
 def test_against_brute_force_with_duplicates_and_zero_vectors(
-    make_catalogue, monkeypatch, chunk, queries, normalizes
+    make_catalogue, monkeypatch, chunk, queries, normalizes, linear
 ):
-    monkeypatch.setattr(neighbours, "CHUNK_ROWS", chunk)
+    monkeypatch.setattr(neighbours, "ROWS", chunk)
     embeddings, tokenizer, codes, _ = make_catalogue(seed=2, sizes=(3, 3), normalizes=normalizes)
+    if not linear:
+        tokenizer.linear_decoder = lambda: None
     expected = brute_recall(embeddings.vectors, tokenizer.decode(codes.codes), queries, 10)
     assert measured(embeddings, tokenizer, codes, queries) == pytest.approx(expected, abs=1e-12)
 

@@ -7,10 +7,18 @@ from functools import partial
 
 import numpy as np
 
-from semantic_ids.arrays import CHUNK_ROWS, chunks, read_rows
+from semantic_ids.arrays import chunks, read_rows
 from semantic_ids.contract import Tokenizer
 from semantic_ids.metrics.distinct import Groups
-from semantic_ids.metrics.nearest import nearest
+from semantic_ids.metrics.nearest import (
+    Candidates,
+    CodeSums,
+    Directions,
+    SumsOfCodes,
+    Vectors,
+    nearest,
+)
+from semantic_ids.metrics.rows import ROWS
 from semantic_ids.progress import Progress
 
 NEIGHBOURS = 10
@@ -47,33 +55,60 @@ def recall(
     if k < 1:
         return None
     asked = np.arange(min(queries, len(vectors)))
-    originals = _blocks(
-        "evaluate: nearest originals", same_vector, lambda rows: read_rows(vectors, rows)
+    before = nearest_items(
+        *_originals(read_rows(vectors, asked), vectors, same_vector), same_vector, k
     )
-    decoded = _blocks(
-        "evaluate: nearest decoded", same_codes, lambda rows: tokenizer.decode(codes[rows])
+    after = nearest_items(
+        *_decoded(tokenizer.decode(codes[asked]), tokenizer, codes, same_codes), same_codes, k
     )
-    before = nearest_items(read_rows(vectors, asked), originals, same_vector, k)
-    after = nearest_items(tokenizer.decode(codes[asked]), decoded, same_codes, k)
     return float(
         np.mean([len(np.intersect1d(b, a)) for b, a in zip(before, after, strict=True)]) / k
     )
 
 
+Asked = tuple[np.ndarray, Iterator[Callable[[], Candidates]]]
+"""Vectors of the queries, and what reads the candidates."""
+
+
+def _originals(queries: np.ndarray, vectors: np.ndarray, same: Groups) -> Asked:
+    """Candidates are the first item of each vector."""
+    unit = Directions.of(queries)
+
+    def read(part: slice) -> Candidates:
+        return Vectors(unit, read_rows(vectors, same.first[part]))
+
+    return queries, _blocks("evaluate: nearest originals", len(same), read)
+
+
+def _decoded(queries: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, same: Groups) -> Asked:
+    """Candidates are the first item of each code, decoded only where it must be."""
+    decoder = tokenizer.linear_decoder()
+    if decoder is not None:
+        sums = SumsOfCodes(queries, decoder)
+    else:
+        unit = Directions.of(queries)
+
+    def read(part: slice) -> Candidates:
+        found = codes[same.first[part]]
+        if decoder is not None:
+            return CodeSums(sums, found, tokenizer.decode)
+        return Vectors(unit, tokenizer.decode(found))
+
+    return queries, _blocks("evaluate: nearest decoded", len(same), read)
+
+
 def _blocks(
-    label: str, same: Groups, read: Callable[[np.ndarray], np.ndarray]
-) -> Iterator[Callable[[], np.ndarray]]:
-    """Yield functions that read one vector of each group, in the order of the groups, as float32
-    blocks (m, D).
-    """
-    with Progress(label, total=len(same)) as progress:
-        for part in chunks(len(same), CHUNK_ROWS):
-            yield partial(read, same.first[part])
+    label: str, count: int, read: Callable[[slice], Candidates]
+) -> Iterator[Callable[[], Candidates]]:
+    """Yield functions that read the candidates, some at a time and in order."""
+    with Progress(label, total=count) as progress:
+        for part in chunks(count, ROWS):
+            yield partial(read, part)
             progress.advance(part.stop - part.start)
 
 
 def nearest_items(
-    queries: np.ndarray, blocks: Iterator[Callable[[], np.ndarray]], same: Groups, k: int
+    queries: np.ndarray, blocks: Iterator[Callable[[], Candidates]], same: Groups, k: int
 ) -> np.ndarray:
     """Find the k items nearest to each of the first items, by (cosine, row), itself left out.
 
@@ -82,7 +117,7 @@ def nearest_items(
 
     Args:
         queries: Shape (q, D): vectors of rows 0 … q − 1.
-        blocks: Functions that return the groups' vectors.
+        blocks: Functions that read a candidate for each group, in their order.
         same: Items of equal vectors.
         k: How many, at most n − 1.
 
