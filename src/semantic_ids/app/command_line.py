@@ -1,0 +1,88 @@
+"""`kedro run` of this project.
+
+Kedro's own, with the same options, that ends in one line where the user can mend what is wrong.
+
+Exit codes: 0 done, 1 bad input or a defect (a defect shows its traceback), 2 malformed command
+line, 130 Ctrl-C, 143 SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import LOGGING
+
+from semantic_ids.app.explain import explain
+from semantic_ids.app.hooks.configuration import refuse_parallel
+from semantic_ids.app.resolvers import project_root
+
+
+class RunCommand(click.Command):
+    """A command whose options are Kedro's.
+
+    Whatever goes wrong while they are read is a usage error, exit code 2.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options."""
+        try:
+            return super().parse_args(ctx, args)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            raise click.UsageError(
+                f"the options cannot be read: {' '.join(str(error).split())}", ctx
+            ) from error
+
+
+@click.group(name="semantic_ids")
+def cli() -> None:
+    """Commands of this project that replace Kedro's own."""
+
+
+@cli.command(cls=RunCommand, params=kedro_run.params)
+def run(**options: Any) -> dict[str, Any]:
+    """Run a pipeline, by default the whole of it: parquet in, semantic IDs out."""
+    _configure_logging()
+    try:
+        refuse_parallel(
+            str(options["runner"]),
+            options["is_async"] or bool(options["runner_params"].get("is_async")),
+        )
+        return kedro_run.callback(**_in_new_spelling(options))
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        raise SystemExit(130) from None
+    except Exception as error:
+        message = None if isinstance(error, click.ClickException) else explain(error)
+        if message is None:
+            raise
+        raise click.ClickException(message) from error
+
+
+def _in_new_spelling(options: dict[str, Any]) -> dict[str, Any]:
+    """Turn `--pipeline X` into `--pipelines X`, of which Kedro would warn that it is the older
+    spelling.
+    """
+    if options["pipeline"] and not options["pipelines"]:
+        return options | {"pipeline": None, "pipelines": [options["pipeline"]]}
+    return options
+
+
+def _configure_logging() -> None:
+    """Read `conf/logging.yml` from anywhere below the project.
+
+    Kedro finds it from the project's own folder only.
+    """
+    file = Path(project_root()) / "conf" / "logging.yml"
+    if (
+        "KEDRO_LOGGING_CONFIG" not in os.environ
+        and file.is_file()
+        and file.parent.parent != Path.cwd()
+    ):
+        LOGGING.configure(yaml.safe_load(file.read_text()))
