@@ -11,11 +11,11 @@ from click.testing import CliRunner, Result
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.io import DatasetError
+from tests.probe import Project
 
 from semantic_ids.app.explain import explain
 from semantic_ids.cli import cli, run
 from semantic_ids.errors import BadInput
-from tests.probe import Project
 
 UNTRACKED = "tracking.enabled=false"
 
