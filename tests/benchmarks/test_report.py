@@ -113,7 +113,7 @@ def test_what_was_not_measured_is_a_dash():
     ]
     text = render(about(held_out=False), rows)
     assert cells(text, "| Ours | **0")[3] == NONE
-    assert "fitted a second time, so" in text
+    assert "fitted a second time: there are no figures" in text
 
 
 @pytest.mark.parametrize("quick", [False, True])
