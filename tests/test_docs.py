@@ -170,9 +170,11 @@ def test_parameter_table_covers_every_parameter():
     assert script.MARK in (ROOT / "docs/parameters.md").read_text()
 
 
-@pytest.mark.slow
-def test_documentation_builds_and_fetches_nothing(tmp_path):
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The folder of the documentation, built."""
     pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
+    folder = tmp_path_factory.mktemp("site")
     command = [
         sys.executable,
         "-m",
@@ -181,14 +183,19 @@ def test_documentation_builds_and_fetches_nothing(tmp_path):
         "--strict",
         "--quiet",
         "--site-dir",
-        str(tmp_path),
+        str(folder),
     ]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stdout + built.stderr
-    assert "tokenizer.rq_vae.patience" in (tmp_path / "parameters.html").read_text()
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_documentation_builds_and_fetches_nothing(built):
+    assert "tokenizer.rq_vae" in (built / "parameters.html").read_text()
     fetched = [
         found
-        for page in tmp_path.glob("*.html")
+        for page in built.glob("*.html")
         for found in re.findall(r'(?:src|<link[^>]*href)="https?://[^"]*"', page.read_text())
     ]
     assert not fetched
@@ -200,21 +207,35 @@ def fitted(tmp_path, monkeypatch) -> Path:
     from semantic_ids.tokenizers import fit_tokenizer
 
     folder = tmp_path / "data/06_models/tokenizer"
-    folder.mkdir(parents=True)
     vectors = np.random.default_rng(0).normal(size=(256, 8)).astype(np.float32)
     fit_tokenizer(vectors, kind="rq_kmeans", codebook_sizes=[4, 4], device="cpu").save(folder)
     monkeypatch.chdir(tmp_path)
     return folder
 
 
-@pytest.mark.parametrize(
-    "snippet",
-    [*blocks(ROOT / "README.md", "python"), *blocks(ROOT / "docs/python-api.md", "python")[:2]],
-)
-def test_snippets_run(fitted, snippet):
+def test_the_snippet_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = blocks(ROOT / "README.md", "python")
     names: dict[str, Any] = {}
     exec(compile(snippet, "snippet", "exec"), names)
-    if "codes" in names:
-        assert names["codes"].shape == (3, 2) and names["decoded"].shape == (3, 8)
-    else:
-        assert names["tokenizer"].encode(names["vectors"]).shape == (4096, 3)
+    assert names["codes"].shape == (3, 3) and names["metrics"]["ids.unique_rate"] == 1
+
+
+def test_snippets_of_the_python_page_run(fitted):
+    whole, sklearn, on_disk, *rest = blocks(ROOT / "docs/python-api.md", "python")
+    for snippet, shape in ((whole, (3, 3)), (sklearn, (4096, 3)), (on_disk, (3, 2))):
+        names: dict[str, Any] = {}
+        exec(compile(snippet, "snippet", "exec"), names)
+        assert names["codes"].shape == shape
+        if snippet is whole:
+            assert names["table"]["semantic_id"].is_unique and len(names["table"]) == 4096
+            assert names["metrics"]["ids.unique_rate"] == 1 and names["decoded"].shape == (3, 32)
+    assert len(rest) == 2  # they need what a run has written, and a project
+
+
+@pytest.mark.slow
+def test_the_reference_shows_every_public_name(built):
+    import semantic_ids
+
+    page = (built / "api.html").read_text()
+    assert all(f'id="semantic_ids.{name}"' in page for name in semantic_ids.__all__)

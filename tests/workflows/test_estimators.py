@@ -49,6 +49,8 @@ def test_options_reach_the_tokenizer_and_wrong_ones_are_refused():
     assert given.normalizes and given.options.beam_size == 2
     with pytest.raises(BadInput, match="RQKMeans: unknown option 'beam'; the nearest is 'beam_siz"):
         RQKMeans(beam=3)
+    with pytest.raises(BadInput, match="validation_share: 1; expected at least 0 and below 1"):
+        RQVAE(validation_share=1)
     for seed in (None, 1.5, True):
         with pytest.raises(BadInput, match="random_state"):
             RQKMeans(random_state=seed)
@@ -77,7 +79,7 @@ def test_it_says_what_differs_from_the_defaults(tokenizer):
     assert repr(tokenizer) == (
         "RQKMeans(codebook_sizes=(6, 5, 32), device='cpu', iterations=1, anneal_rounds=3)"
     )
-    assert repr(RQVAE([256, 256, 256], device="auto", preprocess={})) == "RQVAE(preprocess={})"
+    assert repr(RQVAE([256, 256, 256], device="auto", preprocess={})) == "RQVAE()"
 
 
 def test_a_step_of_a_pipeline(vectors, tokenizer):

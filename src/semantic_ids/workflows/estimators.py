@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -26,15 +26,8 @@ from semantic_ids.tokenizers.registry import tokenizer_class
 from semantic_ids.workflows.fitting import FitOptions, hashes_of, held_out
 from semantic_ids.workflows.inputs import as_codes, as_vectors, hash_order, in_order, items_of
 
-SHARED: dict[str, Any] = {
-    "codebook_sizes": (256, 256, 256),
-    "random_state": 42,
-    "device": "auto",
-    "preprocess": None,
-    "strategy": "reassign",
-    "candidates": 8,
-}
-"""Parameters of every kind with their defaults; those of a kind come from its options."""
+if TYPE_CHECKING:
+    from semantic_ids.identifiers import Strategy
 
 
 class Estimator(ResidualTokenizer):
@@ -44,53 +37,63 @@ class Estimator(ResidualTokenizer):
     of this object.
     """
 
-    own: ClassVar[dict[str, Any]] = {}
-    """Parameters that only this kind has and that are no option of the tokenizer."""
-
     def __init_subclass__(cls, **given: Any) -> None:
         """Give the class a signature that names every option of the kind."""
         super().__init_subclass__(**given)
         if hasattr(cls, "options_class"):
             kinds = inspect.Parameter
+            place = {"codebook_sizes": kinds.POSITIONAL_OR_KEYWORD}
             named = [
-                kinds(
-                    name,
-                    kinds.POSITIONAL_OR_KEYWORD if name == "codebook_sizes" else kinds.KEYWORD_ONLY,
-                    default=default,
-                )
+                kinds(name, place.get(name, kinds.KEYWORD_ONLY), default=default)
                 for name, default in cls._defaults().items()
             ]
             cls.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
 
-    def __init__(self, codebook_sizes: Sequence[int] = (256, 256, 256), **given: Any) -> None:
+    def __init__(
+        self,
+        codebook_sizes: Sequence[int] = (256, 256, 256),
+        *,
+        random_state: int = 42,
+        device: str = "auto",
+        preprocess: Any = None,
+        strategy: Strategy = "reassign",
+        candidates: int = 8,
+        **options: Any,
+    ) -> None:
         known = self._defaults()
-        for name in given:
+        for name in options:
             if name not in known:
                 raise BadInput(
                     f"unknown option '{name}'{nearest(name, known)}",
                     where=type(self).__name__,
                     expected=f"one of {', '.join(known)}",
                 )
-        self._given = {"codebook_sizes": codebook_sizes, **given}
-        values = known | self._given
-        super().__init__(
-            codebook_sizes,
-            _whole("random_state", values["random_state"]),
-            values["device"],
-            _plain(values["preprocess"]),
-            {name: given[name] for name in given if name not in SHARED and name not in self.own},
-        )
-        self._ids_wanted = FitOptions(strategy=values["strategy"], candidates=values["candidates"])
+        self._given = {
+            "codebook_sizes": codebook_sizes,
+            "random_state": random_state,
+            "device": device,
+            "preprocess": preprocess,
+            "strategy": strategy,
+            "candidates": candidates,
+            **options,
+        }
+        seed = _whole("random_state", random_state)
+        super().__init__(codebook_sizes, seed, device, _plain(preprocess), options)
+        self._ids_wanted = FitOptions(strategy=strategy, candidates=candidates)
 
     # ---- parameters ------------------------------------------------------------------------------
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:
-        """Return every parameter with its default."""
+        """Return every parameter with its default: those of `__init__`, then those of the kind."""
+        named = inspect.signature(cls.__init__).parameters.values()
         options = cls.options_class()
         return {
-            **SHARED,
-            **cls.own,
+            **{
+                given.name: given.default
+                for given in named
+                if given.name not in ("self", "options")
+            },
             **{known.name: getattr(options, known.name) for known in fields(cls.options_class)},
         }
 
@@ -128,8 +131,13 @@ class Estimator(ResidualTokenizer):
 
     def __repr__(self) -> str:
         """Write the parameters that differ from their defaults."""
-        usual = self._defaults() | {"preprocess": _plain(PreprocessOptions())}
-        said = [f"{k}={v!r}" for k, v in self._given.items() if not _same(v, usual[k])]
+        usual = self._defaults() | {"preprocess": PreprocessOptions()}
+        groups = self._groups()
+        said = [
+            f"{name}={value!r}"
+            for name, value in self._given.items()
+            if not _same(groups.get(name, value), usual[name])
+        ]
         return f"{type(self).__name__}({', '.join(said)})"
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -235,17 +243,104 @@ class Estimator(ResidualTokenizer):
 
 
 class RQKMeans(Estimator, rq_kmeans.RQKMeans):
-    """Residual k-means."""
+    """Residual k-means: level l clusters what levels 1 … l−1 left over; then all are refined.
+
+    Args:
+        codebook_sizes: Size of each level's codebook.
+        random_state: Seed of everything random, a whole number.
+        device: `auto`, `cpu` or `cuda`.
+        preprocess: What happens to vectors first: a mapping of `normalize`, `center`, `scale`,
+            `dimensions` and `whiten`.
+        strategy: How IDs will be made unique. With `reassign` the codebooks are refined for it, as
+            in the pipeline; with `suffix` or `none` they are not.
+        candidates: How many other prefixes an item of an overfull prefix is offered at a time.
+        **options: Every option of the group `tokenizer.rq_kmeans`, by its name there.
+
+    Raises:
+        BadInput: An option is not known, or its value is refused.
+
+    Examples:
+        >>> import numpy as np
+        >>> from semantic_ids import RQKMeans
+        >>> x = np.random.default_rng(0).normal(size=(1000, 8)).astype("float32")
+        >>> tokenizer = RQKMeans(codebook_sizes=(8, 8, 32), random_state=42, device="cpu").fit(x)
+        >>> codes = tokenizer.encode(x)
+        >>> codes.shape, codes.dtype
+        ((1000, 3), dtype('int32'))
+        >>> tokenizer.encode(x[0]).tolist() == codes[0].tolist()  # one vector, one row of codes
+        True
+        >>> tokenizer.decode(codes[:, :2]).shape  # what the first two codes say
+        (1000, 8)
+        >>> tokenizer.get_params()["beam_size"]
+        5
+        >>> RQKMeans(codebook_size=(8, 8))
+        Traceback (most recent call last):
+        ...
+        semantic_ids.errors.BadInput: RQKMeans: unknown option 'codebook_size'; the nearest is \
+'codebook_sizes'; expected one of codebook_sizes, random_state, ...
+    """
 
 
 class RQVAE(Estimator, rq_vae.RQVAE):
-    """An autoencoder around a residual quantiser."""
+    """An autoencoder around a residual quantiser (Rajput et al., arXiv:2305.05065).
 
-    own: ClassVar[dict[str, Any]] = {"validation_share": 0.1}
+    Args:
+        codebook_sizes: Size of each level's codebook.
+        random_state: Seed of everything random, a whole number.
+        device: `auto`, `cpu` or `cuda`.
+        preprocess: What happens to vectors first: a mapping of `normalize`, `center`, `scale`,
+            `dimensions` and `whiten`.
+        strategy: How IDs will be made unique. With `reassign` the training ends with epochs for it,
+            as in the pipeline; with `suffix` or `none` it does not.
+        candidates: How many other prefixes an item of an overfull prefix is offered at a time.
+        validation_share: Share of the items that are watched while all are fitted on, chosen by
+            the hashes of their vectors as the pipeline `sample` chooses them.
+        **options: Every option of the group `tokenizer.rq_vae`, by its name there; groups in it are
+            mappings.
+
+    Raises:
+        BadInput: An option is not known, or its value is refused.
+
+    Examples:
+        >>> import numpy as np
+        >>> from semantic_ids import RQVAE
+        >>> x = np.random.default_rng(0).normal(size=(500, 8)).astype("float32")
+        >>> tokenizer = RQVAE(codebook_sizes=(4, 8, 32), device="cpu").fit(x)
+        >>> tokenizer.transform(x).shape
+        (500, 3)
+    """
+
+    def __init__(
+        self,
+        codebook_sizes: Sequence[int] = (256, 256, 256),
+        *,
+        random_state: int = 42,
+        device: str = "auto",
+        preprocess: Any = None,
+        strategy: Strategy = "reassign",
+        candidates: int = 8,
+        validation_share: float = 0.1,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            codebook_sizes,
+            random_state=random_state,
+            device=device,
+            preprocess=preprocess,
+            strategy=strategy,
+            candidates=candidates,
+            **options,
+        )
+        if not 0 <= validation_share < 1:
+            raise BadInput(
+                f"{validation_share!r}",
+                where="validation_share",
+                expected="at least 0 and below 1",
+            )
+        self._given["validation_share"] = validation_share
 
     def _watched(self, vectors: np.ndarray) -> np.ndarray | None:
-        share = (self._defaults() | self._given)["validation_share"]
-        return np.flatnonzero(held_out(hashes_of(vectors), share))
+        return np.flatnonzero(held_out(hashes_of(vectors), self._given["validation_share"]))
 
 
 CLASSES: dict[str, type[Estimator]] = {cls.kind: cls for cls in (RQKMeans, RQVAE)}
@@ -261,6 +356,17 @@ def load_tokenizer(directory: str | Path, device: str = "cpu") -> Estimator:
     Raises:
         BadInput: The folder or one of its files is missing, cannot be read, or is of a newer
             format.
+
+    Examples:
+        >>> import numpy as np, tempfile
+        >>> from semantic_ids import RQKMeans, load_tokenizer
+        >>> x = np.random.default_rng(0).normal(size=(300, 8)).astype("float32")
+        >>> folder = f"{tempfile.mkdtemp()}/my_tokenizer"
+        >>> RQKMeans(codebook_sizes=(4, 8, 16), device="cpu").fit(x).save(folder)
+        >>> load_tokenizer(folder)
+        RQKMeans(codebook_sizes=(4, 8, 16), device='cpu')
+        >>> load_tokenizer(folder).encode(x[:5]).shape
+        (5, 3)
     """
     config = read_config(directory)
     kind = tokenizer_class(config.get("kind", "")).kind
@@ -277,12 +383,10 @@ def _plain(group: Any) -> dict[str, Any]:
 
 
 def _same(value: Any, usual: Any) -> bool:
-    """Whether a parameter has its default, given as a list or a tuple, a group or a mapping."""
-    if value is None or isinstance(value, (str, bool)):
-        return value == usual
-    if isinstance(value, Mapping) or is_dataclass(value):
+    """Whether a parameter has its default, be it given as a list, a tuple or an array."""
+    if is_dataclass(value) or isinstance(value, Mapping):
         return usual is not None and _plain(value) == _plain(usual)
-    return np.array_equal(value, usual)
+    return np.array_equal(np.asarray(value, dtype=object), np.asarray(usual, dtype=object))
 
 
 def _whole(name: str, value: Any) -> int:

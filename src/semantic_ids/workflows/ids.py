@@ -98,6 +98,21 @@ def unique_ids(
 
     Raises:
         BadInput: Vectors or ids that cannot be taken, or more items than codes.
+
+    Examples:
+        >>> import numpy as np
+        >>> from semantic_ids import RQKMeans, unique_ids
+        >>> x = np.random.default_rng(0).normal(size=(400, 8)).astype("float32")
+        >>> item_ids = [f"item {i}" for i in range(400)]
+        >>> tokenizer = RQKMeans(codebook_sizes=(8, 8, 16), device="cpu").fit(x, item_ids=item_ids)
+        >>> ids = unique_ids(tokenizer, x, item_ids)
+        >>> len(np.unique(ids.codes, axis=0))
+        400
+        >>> table = ids.to_pandas()
+        >>> table.columns.tolist()
+        ['item_id', 'codes', 'semantic_id']
+        >>> ids.tokens[0].startswith("<a_"), ids.to_dict()["item 0"] == ids.codes[0].tolist()
+        (True, True)
     """
     from semantic_ids.identifiers import deduplicate
 
@@ -144,6 +159,17 @@ def evaluate(
 
     Raises:
         BadInput: The IDs are of another tokenizer or of other items.
+
+    Examples:
+        >>> import numpy as np
+        >>> from semantic_ids import RQKMeans, evaluate, unique_ids
+        >>> x = np.random.default_rng(0).normal(size=(400, 8)).astype("float32")
+        >>> tokenizer = RQKMeans(codebook_sizes=(8, 8, 16), device="cpu").fit(x)
+        >>> metrics = evaluate(tokenizer, x, unique_ids(tokenizer, x))
+        >>> metrics["ids.unique_rate"]
+        1.0
+        >>> 0 < metrics["reconstruction.relative_mse"] < 0.5
+        True
     """
     from semantic_ids.workflows.measuring import measure
 

@@ -46,6 +46,17 @@ def read_items(
 
     Raises:
         BadInput: A file, a column or a row is not what it should be.
+
+    Examples:
+        >>> import tempfile
+        >>> import pandas as pd
+        >>> from semantic_ids import read_items
+        >>> path = f"{tempfile.mkdtemp()}/items.parquet"
+        >>> table = pd.DataFrame({"sku": ["a", "b"], "vector": [[1.0, 2.0], [3.0, 4.0]]})
+        >>> table.to_parquet(path)
+        >>> items = read_items(path, id_column="sku", vector_column="vector")
+        >>> sorted(items.item_ids), items.vectors.shape
+        (['a', 'b'], (2, 2))
     """
     from semantic_ids.ingestion.check import IngestOptions
     from semantic_ids.ingestion.source import ParquetSource
