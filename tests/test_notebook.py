@@ -1,4 +1,4 @@
-"""The notebook runs on what a run has written, and is committed without outputs."""
+"""The notebooks run, and are committed without outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = ROOT / "notebooks/explore_semantic_ids.ipynb"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -26,26 +26,38 @@ def artifacts(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.slow
-def test_notebook_runs(artifacts, monkeypatch):
+def printed(name: str) -> str:
+    """Run a notebook in its folder and return what its cells print."""
     from nbclient import NotebookClient
 
-    monkeypatch.setenv("SEMANTIC_IDS_DATA_ROOT", str(artifacts))
-    monkeypatch.setenv("KEDRO_ENV", "test")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
     NotebookClient(
         notebook,
         timeout=120,
         kernel_name="python3",
-        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+        resources={"metadata": {"path": str(ROOT / "notebooks")}},
     ).execute()
-    printed = "".join(
+    return "".join(
         output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
     )
-    assert "2,000 items, 2,000 different IDs" in printed
 
 
-def test_notebook_is_committed_without_outputs():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+@pytest.mark.slow
+def test_the_notebook_of_a_run_runs(artifacts, monkeypatch):
+    monkeypatch.setenv("SEMANTIC_IDS_DATA_ROOT", str(artifacts))
+    monkeypatch.setenv("KEDRO_ENV", "test")
+    assert "2,000 items, 2,000 different IDs" in printed("explore_semantic_ids.ipynb")
+
+
+@pytest.mark.slow
+def test_the_notebook_of_the_python_api_runs():
+    text = printed("python_api.ipynb")
+    assert "9,403 items, 9,403 different IDs" in text
+    assert "RQKMeans(codebook_sizes=(64, 64, 64), device='cpu', anneal_rounds=20)" in text
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_committed_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code and all(not cell.outputs and cell.execution_count is None for cell in code)

@@ -168,8 +168,9 @@ class Estimator(ResidualTokenizer):
         """Fit on vectors, with the refinement for unique IDs that the pipeline has.
 
         Args:
-            x: n vectors: an array or memory map (n, D), a torch tensor, a column of lists, or the
-                path of a parquet file with the columns `ItemID` and `embedding`.
+            x: n vectors: an array or memory map (n, D), a torch tensor, a column of lists, what
+                `read_items` returns, or the path of a parquet file with the columns `ItemID` and
+                `embedding`.
             y: Ignored; scikit-learn passes it.
             item_ids: n ids. With them the items are taken in the order of their hash, as the
                 pipeline takes them, and the result is that of the pipeline, whatever the order of
