@@ -180,10 +180,7 @@ class Ours(System):
 
         An rq_vae watches a few of the rows that it is fitted on, and no others.
         """
-        from semantic_ids.identifiers import unique_codes
-        from semantic_ids.tokenizers import fit_tokenizer
-
-        assign = partial(unique_codes, candidates=base_values("identify")["candidates"])
+        from semantic_ids.workflows.fitting import FitOptions, fit
 
         preprocess = {
             name.removeprefix("preprocess."): value
@@ -196,17 +193,17 @@ class Ours(System):
             if not name.startswith("preprocess.")
         }
         options |= {"start": base_values("tokenizer")["rq_kmeans"]} if self.kind == "rq_vae" else {}
-        tokenizer = fit_tokenizer(
-            vectors,
+        wanted = FitOptions(
             kind=self.kind,
             codebook_sizes=codebook_sizes,
             seed=seed,
             device="cpu",
             preprocess=preprocess,
             options=options,
-            monitor_rows=np.arange(min(len(vectors), WATCHED_ROWS)),
-            assign=assign,
+            candidates=base_values("identify")["candidates"],
         )
+        watched = np.arange(min(len(vectors), WATCHED_ROWS))
+        tokenizer: Any = fit(vectors, wanted, monitor_rows=watched)
         return Fitted(
             tokenizer.encode, lambda: tokenizer, tokenizer.decode, tokenizer.report.get("epochs")
         )
