@@ -14,7 +14,6 @@ from tests.test_arrays import resident_kb
 from tests.tokenizers.pretend import GPU, LateLane, pretend_gpu
 
 from semantic_ids.arrays import chunks, map_rows
-from semantic_ids.compute.devices import full_precision
 from semantic_ids.compute.streaming import BUFFERS, sent_ahead, streamed, transform_rows
 from semantic_ids.compute.threads import GPU_ROWS, WORKER_ROWS, chunk_rows
 
@@ -212,20 +211,3 @@ def test_chunks_on_a_gpu_are_large_but_for_wide_tables():
     sizes = [chunk_rows(GPU, width) for width in (1, 768, 4096, 1 << 20, 1 << 30)]
     assert sizes[0] == GPU_ROWS and sizes == sorted(sizes, reverse=True) and sizes[-1] == 1
     assert {chunk_rows(CPU, width) for width in (1, 1 << 30)} == {WORKER_ROWS}
-
-
-@pytest.mark.parametrize("around", ["high", "highest"])
-def test_products_on_a_gpu_are_in_full_precision_whatever_is_set(around):
-    before = torch.get_float32_matmul_precision()
-    try:
-        torch.set_float32_matmul_precision(around)
-        with full_precision(torch.device("cuda")):
-            assert torch.backends.cuda.matmul.fp32_precision == "ieee"
-        assert (
-            torch.get_float32_matmul_precision() == around
-            and torch.backends.cuda.matmul.allow_tf32 == (around == "high")
-        )
-        with full_precision(CPU):
-            assert torch.get_float32_matmul_precision() == around
-    finally:
-        torch.set_float32_matmul_precision(before)

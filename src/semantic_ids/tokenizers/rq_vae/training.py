@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semantic_ids.compute.devices import has_bfloat16
 from semantic_ids.errors import BadInput
 from semantic_ids.learning import distributed
 from semantic_ids.learning.batches import Prepare, Rows, batch_sizes, own_share, shuffled
@@ -477,9 +478,7 @@ def _numbers(tensors: dict[str, Tensor], prefix: str) -> list[int]:
 
 def _computes_roughly(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16: with `auto` on a GPU that has it."""
-    return precision == "bfloat16" or (
-        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
+    return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
 
 
 def _line(row: dict[str, Any], epochs: int, seconds: float) -> str:
