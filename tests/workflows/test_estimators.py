@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+import warnings
 from dataclasses import fields
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils import estimator_checks
 from sklearn.utils.validation import check_is_fitted
 
 import semantic_ids
@@ -165,3 +167,23 @@ def test_the_package_is_imported_without_torch_and_knows_its_names():
     assert all(getattr(semantic_ids, name) for name in semantic_ids.__all__)
     with pytest.raises(AttributeError, match="RQKmeans"):
         semantic_ids.RQKmeans  # noqa: B018
+
+
+CHECKS = """
+check_estimator_cloneable check_estimator_repr check_valid_tag_types check_estimator_tags_renamed
+check_parameters_default_constructible check_get_params_invariance check_set_params
+check_fit_score_takes_y check_estimators_overwrite_params check_estimators_fit_returns_self
+check_dict_unchanged check_fit_idempotent check_fit_check_is_fitted check_n_features_in
+check_pipeline_consistency check_transformer_general check_transformer_data_not_an_array
+check_transformers_unfitted check_methods_sample_order_invariance check_readonly_memmap_input
+check_methods_subset_invariance check_fit1d check_estimators_pickle
+"""
+
+
+@pytest.mark.parametrize("check", CHECKS.split())
+def test_checks_of_scikit_learn(check):
+    """Those left out ask for scikit-learn's own words, or refuse one vector alone."""
+    small = RQKMeans((2, 3), device="cpu", anneal_rounds=1, strategy="none")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        getattr(estimator_checks, check)("RQKMeans", small)

@@ -64,8 +64,8 @@ def test_one_vector_stays_one():
     [
         ([[1, 2, 3], [4, 5]], r"row 1: a row of shape \(2,\); expected 3 numbers"),
         (pd.Series([[1, 2], None]), "row 1: nothing; expected 2 numbers"),
-        (np.array(["a", "b"]), "expected numbers of shape"),
-        (np.ones((2, 3, 4)), r"shape \(2, 3, 4\); expected numbers of shape"),
+        (np.array(["a", "b"]), "expected real numbers of shape"),
+        (np.ones((2, 3, 4)), r"shape \(2, 3, 4\); expected real numbers of shape"),
         (np.array([1 + 2j]), "an array of complex128"),
     ],
 )

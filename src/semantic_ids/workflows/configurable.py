@@ -69,6 +69,8 @@ class Configurable(ResidualTokenizer):
             "candidates": candidates,
             **options,
         }
+        if not isinstance(device, str):
+            raise BadInput(f"{device!r}", where="device", expected="auto, cpu or cuda")
         seed = _whole("random_state", random_state)
         super().__init__(codebook_sizes, seed, device, _plain(preprocess), options)
         self._ids_wanted = FitOptions(strategy=strategy, candidates=candidates)
@@ -135,6 +137,13 @@ class Configurable(ResidualTokenizer):
     def __sklearn_is_fitted__(self) -> bool:
         """Tell scikit-learn whether `fit` was called."""
         return bool(self.dim)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of dimensions of the vectors fitted on, under scikit-learn's name."""
+        if not self.dim:
+            raise AttributeError(f"{type(self).__name__} is not fitted")
+        return self.dim
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn, which asks, what this is: a transformer without a target."""

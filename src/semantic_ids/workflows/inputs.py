@@ -83,11 +83,11 @@ def as_vectors(x: Any) -> np.ndarray:
     array = _as_array(x)
     if array.dtype == object:
         array = _stacked(array)
-    if array.dtype.kind not in "fiub" or array.ndim not in (1, 2):
+    if array.dtype.kind not in "fiub" or array.ndim not in (1, 2) or not array.shape[-1]:
         raise BadInput(
             f"an array of {array.dtype} with the shape {array.shape}",
             where="vectors",
-            expected="numbers of shape (n, D), or (D,) for one vector",
+            expected="real numbers of shape (n, D), or (D,) for one vector",
         )
     return array if array.dtype in KEPT else array.astype(np.float32)
 
@@ -205,6 +205,8 @@ def _as_array(x: Any) -> np.ndarray:
         x = x.to_pylist()
     elif hasattr(x, "to_numpy"):
         return x.to_numpy()
+    elif hasattr(x, "__array__"):
+        return np.asarray(x)
     x = list(x)
     try:
         return np.asarray(x)
