@@ -169,6 +169,21 @@ def test_the_package_is_imported_without_torch_and_knows_its_names():
         semantic_ids.RQKmeans  # noqa: B018
 
 
+def test_a_training_goes_on_from_its_checkpoints(vectors, tmp_path, caplog):
+    """Epochs that were made are not made again; other vectors have checkpoints of their own."""
+    options = {"hidden": [8], "epochs": 12, "unique_epochs": 0, "init": "kmeans", "device": "cpu"}
+    whole = RQVAE(SIZES, **options).fit(vectors, checkpoints=tmp_path)
+    with caplog.at_level("INFO", "semantic_ids"):
+        again = RQVAE(SIZES, **options).fit(vectors, checkpoints=tmp_path)
+    assert "going on from the checkpoint of epoch 10" in caplog.text
+    assert again.content == whole.content
+    RQVAE(SIZES, **options).fit(vectors[1:], checkpoints=tmp_path)
+    RQVAE(SIZES, **options | {"epochs": 11}).fit(vectors, checkpoints=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    with pytest.raises(BadInput, match="checkpoints: 'here'; expected none: only an RQVAE"):
+        RQKMeans(SIZES, **QUICK).fit(vectors, checkpoints="here")
+
+
 CHECKS = """
 check_estimator_cloneable check_estimator_repr check_valid_tag_types check_estimator_tags_renamed
 check_parameters_default_constructible check_get_params_invariance check_set_params

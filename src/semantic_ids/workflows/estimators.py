@@ -11,6 +11,7 @@ import numpy as np
 from semantic_ids.artifacts import Provenance
 from semantic_ids.codes import check_sizes
 from semantic_ids.errors import BadInput
+from semantic_ids.hashing import fingerprint
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.tokenizers import rq_kmeans, rq_vae
 from semantic_ids.tokenizers.format import read_config
@@ -32,7 +33,7 @@ class Estimator(Configurable):
         y: Any = None,
         *,
         item_ids: Any = None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: str | Path | None = None,
     ) -> Self:
         """Fit on vectors, with the refinement for unique IDs that the pipeline has.
 
@@ -44,7 +45,8 @@ class Estimator(Configurable):
             item_ids: n ids. With them the items are taken in the order of their hash, as the
                 pipeline takes them, and the result is that of the pipeline, whatever the order of
                 `x`; without them in the order of `x`.
-            checkpoints: Where rq_vae keeps its state while it trains.
+            checkpoints: Folder where an RQVAE keeps its state while it trains: the same call goes
+                on from there if it was stopped.
 
         Raises:
             BadInput: Vectors or ids that cannot be taken, fewer items than codes, and what
@@ -58,7 +60,7 @@ class Estimator(Configurable):
             vectors,
             monitor_rows=self._watched(vectors),
             assign=self._ids_wanted.assign,
-            checkpoints=checkpoints,
+            checkpoints=None if checkpoints is None else self._kept(vectors, checkpoints),
         )
         self.provenance = Provenance("tokenizer", content=self.content)
         return self
@@ -100,6 +102,14 @@ class Estimator(Configurable):
     def _watched(self, vectors: np.ndarray) -> np.ndarray | None:
         """Return the rows that a training in epochs watches."""
         return None
+
+    def _kept(self, vectors: np.ndarray, folder: str | Path) -> Checkpoints:
+        """Return where a training in epochs keeps its state."""
+        raise BadInput(
+            f"{str(folder)!r}",
+            where="checkpoints",
+            expected="none: only an RQVAE trains in epochs",
+        )
 
     @classmethod
     def _from_config(cls, config: dict[str, Any], device: str) -> Self:
@@ -211,6 +221,11 @@ class RQVAE(Estimator, rq_vae.RQVAE):
 
     def _watched(self, vectors: np.ndarray) -> np.ndarray | None:
         return np.flatnonzero(held_out(hashes_of(vectors), self._given["validation_share"]))
+
+    def _kept(self, vectors: np.ndarray, folder: str | Path) -> Checkpoints:
+        used = ("strategy", "candidates", "validation_share")
+        made_from = {**self.config, **{name: self._given[name] for name in used}, "dim": None}
+        return Checkpoints(folder, {**made_from, "vectors": fingerprint(hashes_of(vectors))})
 
 
 CLASSES: dict[str, type[Estimator]] = {cls.kind: cls for cls in (RQKMeans, RQVAE)}
