@@ -222,6 +222,26 @@ def test_artifacts_of_two_runs_do_not_mix(run, tmp_path, again, then, stage):
     assert "artifacts of two runs are mixed" in message and f"'{stage}' again" in message
 
 
+def test_codes_of_other_weights_are_refused_though_the_parameters_are_the_same(
+    run, tmp_path, monkeypatch
+):
+    """As on another device, or with another version of torch: the weights are not the same."""
+    from semantic_ids.tokenizers.rq_kmeans import RQKMeans
+
+    run("tokenize")
+    fit = RQKMeans._fit
+
+    def otherwise(self, *given, **more):
+        quantizer = fit(self, *given, **more)
+        quantizer.codebooks[0][0] += 1e-3
+        return quantizer
+
+    monkeypatch.setattr(RQKMeans, "_fit", otherwise)
+    run("train")
+    message = bad_input(run, "evaluate")
+    assert "'codes' was made from tokenizer" in message and "'identify' again" in message
+
+
 @pytest.mark.parametrize(
     ("then", "changed", "stage"),
     [

@@ -28,8 +28,8 @@ class Provenance:
         artifact: Its name in the catalog.
         inputs: Name of each input → fingerprint of that input.
         parameters: The parameters that made it, JSON-like.
-        content: Fingerprint of the content, where it does not follow from inputs and parameters
-            (the embeddings).
+        content: Fingerprint of the content. It does not follow from inputs and parameters: the same
+            ones give other weights on another device or with another version of a library.
     """
 
     artifact: str
@@ -56,6 +56,22 @@ class Provenance:
     def from_json(cls, values: dict[str, Any]) -> Provenance:
         """Undo `to_json`."""
         return cls(values["artifact"], values["inputs"], values["parameters"], values["content"])
+
+
+def require_content(made: Provenance, found: str) -> None:
+    """Raise `BadInput` where the content of an artifact is not the one that its provenance names.
+
+    Args:
+        made: What the artifact says of itself.
+        found: Fingerprint of the content that was read.
+    """
+    if made.content != found:
+        raise BadInput(
+            f"its content is {found}, but it says that it is {made.content or 'not known'}",
+            where=f"artifact '{made.artifact}'",
+            expected="a file that was not changed since it was written, by this version",
+            do=f"run the pipeline '{STAGE_OF[made.artifact]}' again (and those after it)",
+        )
 
 
 STAGE_OF = {

@@ -56,6 +56,10 @@ class Tokenizer(Protocol):
     def config(self) -> dict[str, Any]:
         """What config.json holds."""
 
+    @property
+    def content(self) -> str:
+        """16 hex digits that stand for the configuration and everything learned."""
+
     def to(self, device: str) -> Tokenizer:
         """Move to `auto`, `cpu` or `cuda` and return itself."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +19,16 @@ from semantic_ids import datasets
 from semantic_ids.artifacts import Codes, Provenance, Split
 from semantic_ids.errors import BadInput
 from semantic_ids.export.mappings import Mappings
+from semantic_ids.hashing import fingerprint
 from semantic_ids.tokenizers import fit_tokenizer
 from tests.conftest import clustered
 
 MADE = Provenance("codes", {"embeddings": "aa", "tokenizer": "bb"}, {"strategy": "none"})
+
+
+def made(content):
+    """What an artifact of this content says of itself."""
+    return replace(MADE, content=content)
 
 
 def cause(function, *args):
@@ -34,7 +41,8 @@ def cause(function, *args):
 def some_codes(n=10, string_ids=False, levels=3):
     rng = np.random.default_rng(0)
     ids = pa.array([f"item-{i}" for i in range(n)]) if string_ids else pa.array(np.arange(n) * 3)
-    return Codes(ids, rng.integers(0, 4, (n, 3)).astype(np.int32), (4, 4, 4), levels, MADE)
+    codes = rng.integers(0, 4, (n, 3)).astype(np.int32)
+    return Codes(ids, codes, (4, 4, 4), levels, made(fingerprint(codes)))
 
 
 @pytest.mark.parametrize("string_ids", [False, True])
@@ -80,7 +88,7 @@ def test_the_split_comes_back(tmp_path):
         np.array([True, False, False]),
         np.array([True, True, False]),
         pa.array(["a", "b", "c"]),
-        MADE,
+        made(fingerprint(np.array([True, False, False]), np.array([True, True, False]))),
     )
     dataset = datasets.SplitDataset(filepath=str(tmp_path / "split.parquet"))
     dataset.save(saved)
@@ -90,7 +98,7 @@ def test_the_split_comes_back(tmp_path):
         True,
         False,
     ]
-    assert loaded.item_ids.equals(saved.item_ids) and loaded.provenance == MADE
+    assert loaded.item_ids.equals(saved.item_ids) and loaded.provenance == saved.provenance
     assert (
         loaded.rows("all") is None
         and loaded.rows("train").tolist() == [1, 2]
@@ -104,7 +112,7 @@ def test_a_tokenizer_comes_back_with_its_provenance(tmp_path):
     dataset = datasets.TokenizerDataset(filepath=str(tmp_path / "tokenizer"))
     with pytest.raises(DatasetError, match="provenance"):
         dataset.save(tokenizer)
-    tokenizer.provenance = MADE
+    tokenizer.provenance = made(tokenizer.content)
     dataset.save(tokenizer)
     assert sorted(p.name for p in (tmp_path / "tokenizer").iterdir()) == [
         "config.json",
@@ -113,9 +121,35 @@ def test_a_tokenizer_comes_back_with_its_provenance(tmp_path):
     ]
     loaded = dataset.load()
     np.testing.assert_array_equal(loaded.encode(x), tokenizer.encode(x))
-    assert loaded.provenance == MADE
+    assert loaded.provenance == tokenizer.provenance
     (tmp_path / "tokenizer" / "manifest.json").unlink()
     assert "manifest.json" in str(cause(dataset.load))
+
+
+def test_weights_that_are_not_those_of_the_manifest_are_refused(tmp_path):
+    """Weights copied from another training of the same parameters, say."""
+    place = tmp_path / "tokenizer"
+    dataset = datasets.TokenizerDataset(filepath=str(place))
+    kept = b""
+    for seed in (1, 2):
+        tokenizer = fit_tokenizer(clustered(300, 6, seed), codebook_sizes=(4, 4), device="cpu")
+        tokenizer.provenance = replace(made(tokenizer.content), artifact="tokenizer")
+        dataset.save(tokenizer)
+        kept, other = (place / "model.safetensors").read_bytes(), kept
+    (place / "model.safetensors").write_bytes(other)
+    said = str(cause(dataset.load))
+    assert "'tokenizer': its content is" in said and "'train' again" in said
+
+
+def test_codes_and_splits_that_were_changed_are_refused(tmp_path):
+    saved = replace(some_codes(), provenance=made("0" * 16))
+    dataset = datasets.CodesDataset(filepath=str(tmp_path / "codes.parquet"))
+    dataset.save(saved)
+    assert "its content is" in str(cause(dataset.load))
+    split = Split(np.array([True]), np.array([True]), pa.array(["a"]), made(""))
+    dataset = datasets.SplitDataset(filepath=str(tmp_path / "split.parquet"))
+    dataset.save(split)
+    assert "it says that it is not known" in str(cause(dataset.load))
 
 
 def test_mappings_are_plain_json_with_a_manifest_beside_them(tmp_path):

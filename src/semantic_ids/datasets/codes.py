@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from kedro_datasets._typing import TablePreview
 
-from semantic_ids.artifacts import Codes
+from semantic_ids.artifacts import Codes, require_content
 from semantic_ids.atomic import atomic_file
 from semantic_ids.datasets.artifact import ArtifactDataset
 from semantic_ids.datasets.previews import parquet_head, table_preview
 from semantic_ids.datasets.table import provenance_of, read_parquet, with_provenance
+from semantic_ids.hashing import fingerprint
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,6 +53,7 @@ class CodesDataset(ArtifactDataset[Codes, Codes]):
             .to_numpy()
             .reshape(len(table), len(layout["sizes"]))
         )
+        require_content(provenance, fingerprint(codes))
         return Codes(
             table["item_id"].combine_chunks(),
             codes,

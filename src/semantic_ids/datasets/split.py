@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from kedro_datasets._typing import TablePreview
 
-from semantic_ids.artifacts import Split
+from semantic_ids.artifacts import Split, require_content
 from semantic_ids.atomic import atomic_file
 from semantic_ids.datasets.artifact import ArtifactDataset
 from semantic_ids.datasets.previews import parquet_head, table_preview
 from semantic_ids.datasets.table import provenance_of, read_parquet, with_provenance
+from semantic_ids.hashing import fingerprint
 
 
 class SplitDataset(ArtifactDataset[Split, Split]):
@@ -17,12 +18,10 @@ class SplitDataset(ArtifactDataset[Split, Split]):
     def load(self) -> Split:
         """Read the split."""
         table = read_parquet(self)
-        return Split(
-            validation=table["validation"].to_numpy(),
-            tuning=table["tuning"].to_numpy(),
-            item_ids=table["item_id"].combine_chunks(),
-            provenance=provenance_of(self, table),
-        )
+        validation, tuning = (table[name].to_numpy() for name in ("validation", "tuning"))
+        provenance = provenance_of(self, table)
+        require_content(provenance, fingerprint(validation, tuning))
+        return Split(validation, tuning, table["item_id"].combine_chunks(), provenance)
 
     def save(self, data: Split) -> None:
         """Write the split."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kedro_datasets._typing import JSONPreview
 
+from semantic_ids.artifacts import require_content
 from semantic_ids.datasets.artifact import ArtifactDataset
 from semantic_ids.tokenizers.format import MANIFEST_FILE
 
@@ -27,6 +28,7 @@ class TokenizerDataset(ArtifactDataset["Tokenizer", "Tokenizer"]):
         tokenizer = load_tokenizer(self.found())
         if tokenizer.provenance is None:
             raise self.damaged(f"its {MANIFEST_FILE} is missing")
+        require_content(tokenizer.provenance, tokenizer.content)
         return tokenizer
 
     def save(self, data: Tokenizer) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from semantic_ids.artifacts import Embeddings, Provenance
 from semantic_ids.errors import BadInput
-from semantic_ids.hashing import vector_hash
+from semantic_ids.hashing import fingerprint, vector_hash
 from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.identify.nodes import deduplicate, encode, report_duplicates
 
@@ -81,7 +81,7 @@ def test_encode_gives_the_codes_of_every_item(embeddings):
         "embeddings": embeddings.provenance.fingerprint,
         "tokenizer": tokenizer.provenance.fingerprint,
     }
-    assert codes.provenance == Provenance("codes", expected)
+    assert codes.provenance == Provenance("codes", expected, content=fingerprint(codes.codes))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from semantic_ids.artifacts import (
 from semantic_ids.codes import check_sizes
 from semantic_ids.contract import Tokenizer
 from semantic_ids.errors import BadInput
+from semantic_ids.hashing import fingerprint
 from semantic_ids.metrics.duplicates import Duplicates, equal_vectors
 from semantic_ids.parameters import IdentifyParameters, TokenizerParameters
 from semantic_ids.progress import Progress
@@ -41,7 +42,9 @@ def encode(
             codes[rows] = tokenizer.encode(embeddings.vectors[rows])
             progress.advance(rows.stop - rows.start)
     provenance = Provenance(
-        "codes", {"embeddings": embeddings.provenance.fingerprint, "tokenizer": made.fingerprint}
+        "codes",
+        {"embeddings": embeddings.provenance.fingerprint, "tokenizer": made.fingerprint},
+        content=fingerprint(codes),
     )
     return Codes(embeddings.item_ids, codes, sizes, len(sizes), provenance)
 
@@ -75,7 +78,9 @@ def deduplicate(
         "tokenizer": made.fingerprint,
         "codes": codes.provenance.fingerprint,
     }
-    provenance = Provenance("semantic_ids", inputs, parameters=identify.model_dump())
+    provenance = Provenance(
+        "semantic_ids", inputs, identify.model_dump(), content=fingerprint(result.codes)
+    )
     return Codes(codes.item_ids, result.codes, result.sizes, result.levels, provenance)
 
 

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from semantic_ids.artifacts import Embeddings, Provenance, Split
+from semantic_ids.hashing import fingerprint
 from semantic_ids.parameters import SampleParameters
 from semantic_ids.workflows.fitting import held_out
 
@@ -21,7 +22,10 @@ def split(embeddings: Embeddings, sample: SampleParameters) -> Split:
     validation = held_out(embeddings.vector_hashes, sample.validation_share)
     tuning = np.arange(len(embeddings)) < sample.tuning_items
     provenance = Provenance(
-        "split", {"embeddings": embeddings.provenance.fingerprint}, sample.model_dump()
+        "split",
+        {"embeddings": embeddings.provenance.fingerprint},
+        sample.model_dump(),
+        content=fingerprint(validation, tuning),
     )
     logger.info(
         "%s items held out for validation, %s in the tuning subset",

@@ -64,7 +64,7 @@ def train(
         checkpoints=kept,
     )
     inputs |= _refined_for(fitted, identify)
-    fitted.provenance = Provenance("tokenizer", inputs, tokenizer.in_use())
+    fitted.provenance = Provenance("tokenizer", inputs, tokenizer.in_use(), fitted.content)
     results = {
         **training_results(fitted, embeddings, tokenizer),
         "forecast": forecast,
