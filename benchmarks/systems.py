@@ -195,7 +195,7 @@ class Ours(System):
         options |= {"start": base_values("tokenizer")["rq_kmeans"]} if self.kind == "rq_vae" else {}
         wanted = FitOptions(
             kind=self.kind,
-            codebook_sizes=codebook_sizes,
+            codebook_sizes=tuple(codebook_sizes),
             seed=seed,
             device="cpu",
             preprocess=preprocess,

@@ -53,6 +53,10 @@ def test_options_reach_the_tokenizer_and_wrong_ones_are_refused():
         RQKMeans(beam=3)
     with pytest.raises(BadInput, match="validation_share: 1; expected at least 0 and below 1"):
         RQVAE(validation_share=1)
+    for wrong in ({"strategy": "reasign"}, {"candidates": 0}, {"codebook_sizes": (4, 0)}):
+        (name,) = wrong
+        with pytest.raises(BadInput, match=f"{name}: '{name}' is "):
+            RQKMeans(**wrong)
     for seed in (None, 1.5, True):
         with pytest.raises(BadInput, match="random_state"):
             RQKMeans(random_state=seed)

@@ -74,5 +74,7 @@ def test_ids_of_another_tokenizer_or_of_other_items_are_refused(tokenizer, vecto
         evaluate(other.fit(vectors), vectors, ids)
     with pytest.raises(BadInput, match="699 vectors for 700 IDs"):
         evaluate(tokenizer, vectors[1:], ids)
+    with pytest.raises(BadInput, match="'strategy' is 'reasign'; expected one of reassign, suffix"):
+        unique_ids(tokenizer, vectors, strategy="reasign")
     with pytest.raises(BadInput, match="codebook"):
         unique_ids(tokenizer, np.tile(vectors, (2, 1)))

@@ -10,7 +10,7 @@ def fit_options(tokenizer: TokenizerParameters, identify: IdentifyParameters) ->
     """Return what is to be fitted, and for which IDs."""
     return FitOptions(
         kind=tokenizer.kind,
-        codebook_sizes=tokenizer.codebook_sizes,
+        codebook_sizes=tuple(tokenizer.codebook_sizes),
         seed=tokenizer.seed,
         device=tokenizer.device,
         preprocess=tokenizer.preprocess.model_dump(),

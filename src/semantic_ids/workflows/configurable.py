@@ -69,11 +69,16 @@ class Configurable(ResidualTokenizer):
             "candidates": candidates,
             **options,
         }
-        if not isinstance(device, str):
-            raise BadInput(f"{device!r}", where="device", expected="auto, cpu or cuda")
-        seed = _whole("random_state", random_state)
-        super().__init__(codebook_sizes, seed, device, _plain(preprocess), options)
-        self._ids_wanted = FitOptions(strategy=strategy, candidates=candidates)
+        self._wanted = FitOptions(
+            codebook_sizes=tuple(codebook_sizes),
+            seed=_whole("random_state", random_state),
+            device=device,
+            strategy=strategy,
+            candidates=candidates,
+        )
+        super().__init__(
+            self._wanted.codebook_sizes, self._wanted.seed, device, _plain(preprocess), options
+        )
 
     # ---- parameters ------------------------------------------------------------------------------
 
@@ -174,10 +179,12 @@ def _same(value: Any, usual: Any) -> bool:
 
 
 def _whole(name: str, value: Any) -> int:
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+    """Return a seed; scikit-learn's None and generators would give other codes each time."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value < 2**31:
         return int(value)
     raise BadInput(
-        f"'{name}' is {value!r}",
+        f"{value!r}",
         where=name,
-        expected="a whole number: the same data and number give the same tokenizer",
+        expected="a whole number from 0 to 2**31 - 1",
+        do="give one: the same data and number give the same tokenizer",
     )

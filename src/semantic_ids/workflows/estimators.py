@@ -53,13 +53,13 @@ class Estimator(Configurable):
                 `tokenizers.fit_tokenizer` refuses.
         """
         vectors, ids = items_of(x, item_ids)
-        wanted = self._ids_wanted.assign is not None
+        wanted = self._wanted.assign is not None
         check_sizes(len(vectors), self.codebook_sizes, unique=wanted)
         vectors = in_order(vectors, None if ids is None else hash_order(ids, len(vectors)))
         super().fit(
             vectors,
             monitor_rows=self._watched(vectors),
-            assign=self._ids_wanted.assign,
+            assign=self._wanted.assign,
             checkpoints=None if checkpoints is None else self._kept(vectors, checkpoints),
         )
         self.provenance = Provenance("tokenizer", content=self.content)

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from semantic_ids.arrays import chunks, read_rows
 from semantic_ids.hashing import vector_hash
+from semantic_ids.options import Options, option
 
 if TYPE_CHECKING:
     from semantic_ids.contract import Assign, Tokenizer
-    from semantic_ids.identifiers import Strategy
     from semantic_ids.learning.checkpoints import Checkpoints
 
 
 @dataclass(frozen=True)
-class FitOptions:
-    """What a tokenizer is to be, and which IDs it is for.
+class FitOptions(Options):
+    """What a tokenizer is to be, and which IDs it is for."""
 
-    Attributes:
-        kind: `rq_kmeans` or `rq_vae`.
-        codebook_sizes: Size of each level's codebook.
-        seed: Seed of everything random.
-        device: `auto`, `cpu` or `cuda`.
-        preprocess: Options of the preprocessing.
-        options: Options of the kind.
-        strategy: How IDs are made unique; with `reassign` the codebooks are refined for it.
-        candidates: How many other prefixes an item of an overfull prefix is offered at a time.
-    """
-
-    kind: str = "rq_kmeans"
-    codebook_sizes: Sequence[int] = (256, 256, 256)
-    seed: int = 42
-    device: str = "auto"
-    preprocess: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-    strategy: Strategy = "reassign"
-    candidates: int = 8
+    kind: Literal["rq_kmeans", "rq_vae"] = option("rq_kmeans", "Kind of the tokenizer.")
+    codebook_sizes: tuple[int, ...] = option(
+        (256, 256, 256), "Size of each level's codebook.", ge=1
+    )
+    seed: int = option(42, "Seed of everything random.", ge=0, lt=2**31)
+    device: str = option("auto", "`auto`, `cpu` or `cuda`.")
+    preprocess: Any = option(None, "Options of the preprocessing, a mapping.")
+    options: Any = option(None, "Options of the kind, a mapping.")
+    strategy: Literal["reassign", "suffix", "none"] = option(
+        "reassign", "How IDs are made unique; with reassign the codebooks are refined for it."
+    )
+    candidates: int = option(
+        8, "How many other prefixes an item of an overfull prefix is offered at a time.", ge=1
+    )
 
     @property
     def assign(self) -> Assign | None:
@@ -82,8 +76,8 @@ def fit(
         codebook_sizes=options.codebook_sizes,
         seed=options.seed,
         device=options.device,
-        preprocess=dict(options.preprocess),
-        options=dict(options.options),
+        preprocess=dict(options.preprocess or {}),
+        options=dict(options.options or {}),
         rows=rows,
         monitor_rows=monitor_rows,
         assign=options.assign,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semantic_ids.errors import BadInput
+from semantic_ids.workflows.fitting import FitOptions
 from semantic_ids.workflows.inputs import hash_order, in_order, items_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def unique_ids(
         candidates: How many other prefixes an item of an overfull prefix is offered at a time.
 
     Raises:
-        BadInput: Vectors or ids that cannot be taken, or more items than codes.
+        BadInput: Vectors or ids that cannot be taken, an unknown strategy, or more items than
+            codes.
 
     Examples:
         >>> import numpy as np
@@ -116,11 +118,14 @@ def unique_ids(
     """
     from semantic_ids.identifiers import deduplicate
 
+    wanted = FitOptions(strategy=strategy, candidates=candidates)
     vectors, ids = items_of(x, item_ids)
     order = None if ids is None else hash_order(ids, len(vectors))
     vectors = in_order(vectors, order)
     codes = tokenizer.encode(vectors)
-    made = deduplicate(codes, tokenizer, vectors, strategy=strategy, candidates=candidates)
+    made = deduplicate(
+        codes, tokenizer, vectors, strategy=wanted.strategy, candidates=wanted.candidates
+    )
     back = None if order is None else np.argsort(order)
     return SemanticIds(
         list(range(len(vectors))) if ids is None else ids,
