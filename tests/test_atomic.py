@@ -211,7 +211,7 @@ def test_no_space_left(tmp_path: Path, manager, write) -> None:
     ):
         write(temporary)
     assert str(path) in str(caught.value)
-    assert "--params=data_root=DIR" in str(caught.value)
+    assert " data_root=DIR" in str(caught.value)
     assert list(path.parent.iterdir()) == []
 
 
@@ -238,7 +238,7 @@ def test_closed_folder(tmp_path: Path, manager, number, monkeypatch) -> None:
         manager(tmp_path / "a" / "b"),
     ):
         pass
-    assert "--params=data_root=DIR" in str(caught.value)
+    assert " data_root=DIR" in str(caught.value)
 
 
 def test_something_in_the_way(tmp_path: Path) -> None:

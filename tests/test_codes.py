@@ -106,7 +106,7 @@ def test_sizes_serve_the_items_or_are_refused_with_sizes_that_do(items, sizes, u
     with pytest.raises(BadInput) as caught:
         check_sizes(items, sizes, unique=unique)
     assert "x".join(map(str, sizes)) in str(caught.value)
-    assert "--params=tokenizer.codebook_sizes=" in str(caught.value)
+    assert " tokenizer.codebook_sizes=" in str(caught.value)
 
 
 @given(st.integers(1, 10**7), st.lists(st.integers(1, 5000), min_size=1, max_size=5), st.booleans())

@@ -134,7 +134,7 @@ def require_made_with(made: Provenance, group: str, parameters: dict[str, Any]) 
             where=f"parameters {group}",
             expected="the parameters that the artifact was made with",
             do=(
-                "give the same --env and --params as then, or run the pipeline"
+                "give the same environment and parameters as then, or run the pipeline"
                 f" '{STAGE_OF[made.artifact]}' again (and those after it)"
             ),
         )

@@ -156,7 +156,7 @@ def _sync(path: Path) -> None:
 @contextmanager
 def _clear_errors(path: Path, needed: int | None) -> Iterator[None]:
     """Turn a full disk and a closed folder into one clear line."""
-    elsewhere = "or write elsewhere with --params=data_root=DIR"
+    elsewhere = "or write elsewhere with data_root=DIR"
     try:
         yield
     except BadInput:

@@ -54,7 +54,7 @@ def check_sizes(items: int, codebook_sizes: Sequence[int], *, unique: bool) -> N
             expected="at least one item a code",
             do=(
                 "take smaller codebooks, such as"
-                f" --params=tokenizer.codebook_sizes={_smaller(items, codebook_sizes, unique)}"
+                f" tokenizer.codebook_sizes={_smaller(items, codebook_sizes, unique)}"
             ),
         )
     if unique and capacity(codebook_sizes) < items:
@@ -64,7 +64,7 @@ def check_sizes(items: int, codebook_sizes: Sequence[int], *, unique: bool) -> N
             where="tokenizer.codebook_sizes",
             expected="at least as many codes as items with identify.strategy=reassign",
             do=(
-                f"take --params=tokenizer.codebook_sizes={_enough(items, len(codebook_sizes))} or"
+                f"take tokenizer.codebook_sizes={_enough(items, len(codebook_sizes))} or"
                 " more, or identify.strategy=suffix"
             ),
         )

@@ -215,3 +215,17 @@ def test_a_circle_of_causes_ends() -> None:
     first, second = RuntimeError("1"), RuntimeError("2")
     first.__cause__, second.__cause__ = second, first
     assert explain(first) is None
+
+
+@pytest.mark.parametrize(
+    ("core", "shell"),
+    [
+        ("take tokenizer.device=auto", "take --params=tokenizer.device=auto"),
+        ("--params=items=none, or items=PATH", "--params=items=none, or --params=items=PATH"),
+        ("write elsewhere with data_root=DIR", "write elsewhere with --params=data_root=DIR"),
+        ("see tokenizer.rq_vae.hidden and a.b=c", "see tokenizer.rq_vae.hidden and a.b=c"),
+    ],
+)
+def test_advice_of_the_core_is_put_into_the_words_of_the_command_line(core, shell):
+    error = BadInput("x", where="tokenizer.device=cuda", expected="y", do=core)
+    assert explain(error) == f"tokenizer.device=cuda: x; expected y; {shell}."

@@ -67,7 +67,7 @@ def test_missing_file(tmp_path) -> None:
     write(tmp_path / "items.parquet", ItemID=[1])
     message = refused(LabelsDataset("item.parquet", str(tmp_path)))
     assert "there is no such file; the nearest is 'items.parquet'" in message
-    assert "--params=items=PATH" in message
+    assert "items=PATH" in message
 
 
 def test_files_of_different_columns(tmp_path) -> None:

@@ -6,6 +6,7 @@ None for our own defects, which keep their traceback.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 
 import yaml
@@ -15,6 +16,7 @@ from kedro.validation.exceptions import ParameterValidationError
 from omegaconf.errors import OmegaConfBaseException
 
 from semantic_ids.errors import BadInput, nearest
+from semantic_ids.parameters import RUNTIME_PATHS, Parameters
 
 CONFIGURATION_ERRORS = (
     MissingConfigException,
@@ -23,6 +25,10 @@ CONFIGURATION_ERRORS = (
     yaml.YAMLError,
 )
 """What Kedro raises about files in `conf`."""
+
+_DOTTED = rf"(?:{'|'.join(Parameters.model_fields)})(?:\.[a-z_]+)+"
+ADVISED = re.compile(rf"(?<![\w.=,-])({_DOTTED}|{'|'.join(RUNTIME_PATHS)})=(?=\S)")
+"""The name of a parameter with `=` and a value, where it does not follow `--params=`."""
 
 SELECTION_MODULES = ("kedro.pipeline.pipeline", "kedro.config.omegaconf_config")
 """A `ValueError` from here is about the nodes, tags or keys that the user named."""
@@ -40,7 +46,7 @@ def explain(error: BaseException) -> str | None:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, BadInput):
-            return str(cause)
+            return in_the_shell(cause)
     for cause in causes:
         if message := _surroundings(cause) or _configuration(cause):
             return message
@@ -53,6 +59,16 @@ def explain(error: BaseException) -> str | None:
             )
         )
     return None
+
+
+def in_the_shell(error: BadInput) -> str:
+    """Return the line of an error with the values it advises as they are written for `kedro run`.
+
+    The core says `take tokenizer.device=auto`, which is as good advice in Python; here that is
+    `take --params=tokenizer.device=auto`.
+    """
+    do = ADVISED.sub(r"--params=\1=", error.do) if error.do else None
+    return str(BadInput(error.found, where=error.where, expected=error.expected, do=do))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -26,7 +26,7 @@ def resolve(device: str) -> torch.device:
             "there is no CUDA device that this PyTorch can use",
             where=f"tokenizer.device={device}",
             expected="a CUDA device and a CUDA build of PyTorch",
-            do="take --params=tokenizer.device=auto",
+            do="take tokenizer.device=auto",
         )
     return _own(device)
 

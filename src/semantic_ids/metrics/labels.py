@@ -80,8 +80,8 @@ def _places(item_ids: pa.Array, items: pa.Table, id_column: str, min_share: floa
             where=f"{_file(items)}, column '{id_column}'",
             expected=f"at least a share of {min_share} (evaluate.min_label_share)",
             do=(
-                "give the items file that belongs to the embeddings with --params=items=PATH, or"
-                " none with --params=items=none"
+                "give the items file that belongs to the embeddings with items=PATH, or"
+                " none with items=none"
             ),
         )
     return place

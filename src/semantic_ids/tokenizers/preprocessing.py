@@ -159,7 +159,7 @@ def unit_length(x: Tensor) -> Tensor:
             where="tokenizer.preprocess.normalize",
             expected="vectors with a direction",
             do=(
-                "take --params=tokenizer.preprocess.normalize=false, or run 'ingest' again with"
+                "take tokenizer.preprocess.normalize=false, or run 'ingest' again with"
                 " ingest.on_invalid=drop"
             ),
         )
@@ -205,5 +205,5 @@ def _check_dimensions(dimensions: int | None, dim: int) -> None:
             f"{dimensions:,} dimensions of vectors that have {dim:,}",
             where="tokenizer.preprocess.dimensions",
             expected=f"null or an integer from 1 to {dim}",
-            do=f"take --params=tokenizer.preprocess.dimensions={dim} or less, or null to keep all",
+            do=f"take tokenizer.preprocess.dimensions={dim} or less, or null to keep all",
         )
