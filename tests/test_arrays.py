@@ -19,7 +19,9 @@ from semantic_ids.arrays import (
     map_rows,
     read_rows,
     release,
+    require_finite,
 )
+from semantic_ids.errors import BadInput
 
 
 @given(st.integers(0, 1000), st.integers(1, 300))
@@ -179,3 +181,67 @@ def test_an_error_of_what_is_made_ahead_comes_in_its_place() -> None:
         for item in ahead(broken()):
             seen.append(item)
     assert seen == [1, 2]
+
+
+@pytest.fixture
+def rows_of_a_map(tmp_path: Path) -> MappedRows:
+    np.save(tmp_path / "r.npy", np.arange(4000, dtype=np.float32).reshape(1000, 4))
+    return map_rows(tmp_path / "r.npy")
+
+
+@pytest.mark.parametrize(
+    "derive",
+    [
+        lambda x: x[np.arange(1000) % 2 == 1],
+        lambda x: x[[5, 3, 8, 900]],
+        lambda x: x * 2,
+        lambda x: x.copy(),
+        lambda x: x[10:500].copy(),
+        lambda x: np.sort(x, axis=0)[::-1],
+    ],
+)
+def test_what_is_derived_from_a_map_is_read_where_it_is(rows_of_a_map, derive) -> None:
+    derived = derive(rows_of_a_map)
+    wanted = np.array([3, 0, 1])
+    np.testing.assert_array_equal(read_rows(derived, wanted), np.array(derived)[wanted])
+    if isinstance(derived, MappedRows):
+        assert derived.file is None or np.shares_memory(derived, rows_of_a_map)
+
+
+@pytest.mark.parametrize("view", [lambda x: x[10:500], lambda x: x[::3], lambda x: x[:, :2]])
+def test_views_of_a_map_are_read_from_its_file(rows_of_a_map, view) -> None:
+    seen, wanted = view(rows_of_a_map), np.array([3, 0, 100])
+    assert seen.place_in_file() is not None
+    np.testing.assert_array_equal(read_rows(seen, wanted), np.array(seen)[wanted])
+
+
+def test_a_system_that_reads_a_few_bytes_at_a_time_gives_the_same_rows(
+    rows_of_a_map, monkeypatch
+) -> None:
+    whole, wanted = os.preadv, np.array([7, 3, 999])
+    expected = np.array(rows_of_a_map)[wanted]
+    monkeypatch.setattr(os, "preadv", lambda fd, into, at: whole(fd, [into[0][:5]], at))
+    np.testing.assert_array_equal(read_rows(rows_of_a_map, wanted), expected)
+
+
+def test_a_file_that_was_cut_is_an_error_and_never_zeros(rows_of_a_map) -> None:
+    os.truncate(rows_of_a_map.file.name, 8000)
+    with pytest.raises(BadInput, match="the file ends before byte 16,112"):
+        read_rows(rows_of_a_map, np.array([3, 0, 999]))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_named_by_their_row(dtype, value) -> None:
+    x = np.ones((20, 3), dtype=dtype)
+    require_finite(x, slice(100, 120))
+    x[7, 1] = value
+    with pytest.raises(BadInput, match=rf"row 107 of the vectors: the vector holds {value}"):
+        require_finite(x, slice(100, 120))
+    with pytest.raises(BadInput, match="row 70 of"):
+        require_finite(x, np.arange(0, 200, 10))
+
+
+def test_large_finite_values_are_no_mistake() -> None:
+    require_finite(np.full((4, 4), np.finfo(np.float32).max), slice(0, 4))
+    require_finite(np.array([[1, 2]]), slice(0, 1))

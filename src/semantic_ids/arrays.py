@@ -18,6 +18,8 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
+from semantic_ids.errors import BadInput
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -43,7 +45,10 @@ class MappedRows(np.memmap):
 
     def __array_finalize__(self, obj: Any) -> None:
         super().__array_finalize__(obj)
-        self.file, self._begin = getattr(obj, "file", None), getattr(obj, "_begin", 0)
+        if self._mmap is None:  # derived, but no view: a copy, chosen rows
+            self.file, self._begin = None, 0
+        else:
+            self.file, self._begin = getattr(obj, "file", None), getattr(obj, "_begin", 0)
 
     def place_in_file(self) -> int | None:
         """Return where in the file the first row begins, or None where rows are not whole runs of
@@ -169,8 +174,48 @@ def _read_scattered(array: MappedRows, rows: np.ndarray, place: int) -> np.ndarr
     into = copy.data.cast("B")
     handle = array.file.fileno()  # type: ignore[union-attr]
     for number, row in enumerate((rows % len(array)).tolist()):
-        os.preadv(handle, [into[number * width : (number + 1) * width]], place + row * stride)
+        _fill(into[number * width : (number + 1) * width], handle, place + row * stride)
     return copy
+
+
+def _fill(into: memoryview, handle: int, begin: int) -> None:
+    """Read so many bytes of a file as there is room for; one call may return fewer."""
+    done = 0
+    while done < len(into):
+        found = os.preadv(handle, [into[done:]], begin + done)
+        if not found:
+            raise BadInput(
+                f"the file ends before byte {begin + done:,}, where it should have rows",
+                where="memory-mapped vectors",
+                expected="a file that nothing changes while it is read",
+                do="run the pipeline 'ingest' again",
+            )
+        done += found
+
+
+def require_finite(values: np.ndarray, rows: slice | np.ndarray) -> None:
+    """Raise `BadInput` where a row has a value that is NaN or infinite.
+
+    Args:
+        values: Shape (m, D). A sum tells whether there is one: it costs a hundredth of encoding.
+        rows: What the rows are called: a slice or m row numbers.
+    """
+    if values.dtype.kind != "f" or not values.size:
+        return
+    if values.dtype != np.float16:
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(values.sum()):
+                return
+    wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(wrong):
+        number = int(rows.start + wrong[0] if isinstance(rows, slice) else rows[wrong[0]])
+        value = values[wrong[0]][~np.isfinite(values[wrong[0]])][0]
+        raise BadInput(
+            f"the vector holds {value}",
+            where=f"row {number:,} of the vectors",
+            expected="finite numbers, as float32 holds them",
+            do="leave such items out, or mend them",
+        )
 
 
 def release(array: np.ndarray) -> None:

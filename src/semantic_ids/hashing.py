@@ -51,7 +51,7 @@ def vector_hash(vectors: np.ndarray) -> np.ndarray:
     for start in range(0, len(vectors), block):
         words = _words(vectors[start : start + block])
         hashes[start : start + block] = np.einsum("ij,j->i", words, multipliers)
-    return _mix(hashes)
+    return mix(hashes)
 
 
 _BLOCK_WORDS = 1 << 16
@@ -75,7 +75,7 @@ def _words(vectors: np.ndarray) -> np.ndarray:
     return words.astype(np.uint64)
 
 
-def _mix(h: np.ndarray) -> np.ndarray:
+def mix(h: np.ndarray) -> np.ndarray:
     """Spread the bits of 64-bit integers.
 
     The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).

@@ -164,18 +164,14 @@ def test_the_draw_follows_the_errors_and_the_temperature():
     assert (refinement._draw(errors, 0.0, torch.Generator()) == 0).all()
 
 
-@pytest.mark.parametrize(("n", "rows"), [(10, 3), (12, 4), (7, 7), (5, 9)])
+@pytest.mark.parametrize(("n", "rows"), [(10, 3), (12, 4), (11, 10), (7, 7), (5, 9)])
 def test_every_item_comes_once_before_any_comes_again(n, rows):
-    parts = list(
-        itertools.islice(
-            refinement._shuffled(n, rows, torch.Generator().manual_seed(0)), 3 * max(1, n // rows)
-        )
-    )
-    for start in range(0, len(parts), max(1, n // rows)):
-        together = torch.cat(parts[start : start + max(1, n // rows)])
-        assert len(together.unique()) == len(together) and all(
-            len(part) == min(n, rows) for part in parts
-        )
+    drawn = refinement._shuffled(n, rows, torch.Generator().manual_seed(0))
+    parts = list(itertools.islice(drawn, 30 * n // min(n, rows)))
+    assert all(len(part) == len(part.unique()) == min(n, rows) for part in parts)
+    together = torch.cat(parts)
+    for order in together[: len(together) // n * n].split(n):
+        assert sorted(order.tolist()) == list(range(n))
 
 
 def test_refinement_lowers_the_error_and_stops_when_the_gain_is_small(z):

@@ -405,3 +405,36 @@ def test_the_best_candidate_is_never_worse_than_the_greedy_code(tokenizer, vecto
     cost = tokenizer.level_costs(x, greedy[:, :-1])[np.arange(5), greedy[:, -1]]
     best = tokenizer.candidates(x, t)[1]
     assert (best[:, 0] <= cost * (1 + 1e-3) + 1e-3).all() and (np.diff(best, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused_with_their_row(tokenizer, vectors, value):
+    wrong = vectors.copy()
+    wrong[300, 4] = value
+    codes = tokenizer.encode(vectors)
+    prefixes = codes[:, :-1]
+    for refused in (
+        lambda: tokenizer.encode(wrong),
+        lambda: tokenizer.distortion(wrong, codes),
+        lambda: tokenizer.level_costs(wrong, prefixes),
+        lambda: tokenizer.candidates(wrong, 2),
+    ):
+        with pytest.raises(BadInput, match="row 300 of the vectors"):
+            refused()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_values_that_are_not_finite_are_refused_before_anything_is_fitted(kind, vectors, value):
+    wrong = vectors.copy()
+    wrong[650, 0] = value
+    with pytest.raises(BadInput, match="row 650 of the vectors"):
+        fitted(kind, wrong)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [[5, 4, 6], [5, 5, 6], [-1, 4], [4, 700]])
+def test_rows_ascend_and_are_there(kind, vectors, rows):
+    given = np.array([*rows[:1], *range(10, 600), *rows[1:]]) if rows[0] > 0 else np.array(rows)
+    with pytest.raises(BadInput, match="ascending"):
+        fitted(kind, vectors, rows=given)

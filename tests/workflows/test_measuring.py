@@ -86,3 +86,11 @@ def test_the_share_held_out_is_that_of_the_vectors_and_equal_vectors_stay_togeth
     np.testing.assert_array_equal(out[:10_000], out[10_000:])
     assert abs(out.mean() - 0.1) < 4 * np.sqrt(0.1 * 0.9 / 10_000)
     assert not held_out(vector_hash(x), 0.0).any()
+
+
+def test_a_zero_vector_is_held_out_no_more_often_than_any_other():
+    """Its hash is 0, which is below any share."""
+    zero = vector_hash(np.zeros((1, 4), dtype=np.float32))
+    assert zero[0] == 0
+    assert not held_out(zero, 0.3)[0]
+    assert held_out(zero, 0.999)[0]

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.arrays import ahead, chunks, read_rows, release
+from semantic_ids.arrays import ahead, chunks, read_rows, release, require_finite
 from semantic_ids.compute.devices import full_precision
 from semantic_ids.compute.threads import chunk_rows, each_chunk
 
@@ -214,18 +214,22 @@ def _read(array: np.ndarray, rows: Rows, into: np.ndarray, readers: Executor) ->
     """
     if not isinstance(rows, slice):
         into[:] = read_rows(array, rows, into.dtype)
+        require_finite(into, rows)
         return
     source = array[rows]
 
     def copy(piece: slice) -> None:
         np.copyto(into[piece], source[piece], casting="same_kind")
+        require_finite(into[piece], slice(rows.start + piece.start, rows.start + piece.stop))
 
     list(readers.map(copy, chunks(len(into), READ_ROWS)))
     release(array)
 
 
 def _in_memory(array: np.ndarray, rows: Rows, dtype: torch.dtype) -> Tensor:
-    return torch.from_numpy(read_rows(array, rows, _numpy(dtype)))
+    found = read_rows(array, rows, _numpy(dtype))
+    require_finite(found, rows)
+    return torch.from_numpy(found)
 
 
 def _count(rows: Rows) -> int:

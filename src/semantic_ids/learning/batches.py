@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.arrays import ahead, chunks, read_rows
+from semantic_ids.arrays import ahead, chunks, read_rows, require_finite
 from semantic_ids.compute.streaming import Lane, held, streamed
 
 HELD_BYTES = 512 << 20
@@ -131,6 +131,7 @@ class Rows:
                 ]
             else:
                 found[order[run]] = read_rows(self.vectors, wanted[run])
+        require_finite(found, self.rows[positions])
         return found
 
 

@@ -251,10 +251,16 @@ def _shuffled(n: int, rows: int, generator: torch.Generator) -> Iterator[Tensor]
     if rows >= n:
         while True:
             yield torch.arange(n)
+    left = torch.arange(0)
     while True:
-        yield from (
-            part for part in torch.randperm(n, generator=generator).split(rows) if len(part) == rows
-        )
+        order = torch.randperm(n, generator=generator)
+        if len(left):  # the rest of an order and, of the next, the first that are not in it
+            fresh = order[~torch.isin(order, left)][: rows - len(left)]
+            yield torch.cat([left, fresh])
+            order = order[~torch.isin(order, fresh)]
+        rest = len(order) % rows
+        yield from order[: len(order) - rest].view(-1, rows)
+        left = order[len(order) - rest :]
 
 
 def _ends(sizes: list[int], beam: int) -> int:

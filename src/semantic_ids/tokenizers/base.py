@@ -167,6 +167,7 @@ class ResidualTokenizer(ABC):
                 to keep than there are.
         """
         rows = np.arange(len(vectors)) if rows is None else np.asarray(rows)
+        _require_ascending(rows, len(vectors))
         check_sizes(len(rows), self.codebook_sizes, unique=False)
         self.dim, self.checkpoints = int(vectors.shape[1]), checkpoints
         watched = (
@@ -417,6 +418,17 @@ class ResidualTokenizer(ABC):
                 expected=f"(m, {width}), each in [0, K) of its level",
             )
         return codes
+
+
+def _require_ascending(rows: np.ndarray, n: int) -> None:
+    """Refuse row numbers that do not ascend, or that are not there."""
+    ascend = rows.ndim == 1 and bool((np.diff(rows) > 0).all())
+    if not ascend or (len(rows) and not 0 <= rows[0] <= rows[-1] < n):
+        raise BadInput(
+            "row numbers that do not ascend, or are not there",
+            where="rows",
+            expected=f"ascending row numbers from 0 to {n - 1:,}, each once",
+        )
 
 
 def _filled(block: Tensor) -> Tensor:

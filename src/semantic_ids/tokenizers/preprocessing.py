@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.arrays import chunks, one_thread, read_rows
+from semantic_ids.arrays import chunks, one_thread, read_rows, require_finite
 from semantic_ids.errors import BadInput
 
 LEAST_SPREAD = 1e-3
@@ -88,6 +88,7 @@ class Preprocessing:
         products = np.zeros((dim, dim)) if options.rotates(dim) else None
         for part in chunks(count):
             x = read_rows(vectors, rows[part])
+            require_finite(x, rows[part])
             x = unit_length(torch.from_numpy(x)).numpy() if options.normalize else x
             if part.start == 0:
                 shift = x.mean(axis=0, dtype=np.float64) if options.center else np.zeros(x.shape[1])

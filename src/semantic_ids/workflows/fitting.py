@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from semantic_ids.arrays import chunks, read_rows
-from semantic_ids.hashing import vector_hash
+from semantic_ids.hashing import mix, vector_hash
 from semantic_ids.options import Options, option
 
 if TYPE_CHECKING:
@@ -86,13 +86,18 @@ def fit(
     return fitted
 
 
+SIDE = np.uint64(0x5EED)
+"""Added to a vector's hash before it is mixed once more: which items are held out."""
+
+
 def held_out(vector_hashes: np.ndarray, share: float) -> np.ndarray:
     """Choose the items that are held out for validation: (n,) uint64 → (n,) bool.
 
     The side of an item follows from its vector alone, so items with equal vectors are on the same
-    side, and more items never move the ones there are.
+    side, and more items never move the ones there are. The hashes are mixed once more: that of a
+    zero vector is 0, which would always be held out.
     """
-    return vector_hashes < np.uint64(share * 2.0**64)
+    return mix(vector_hashes + SIDE) < np.uint64(share * 2.0**64)
 
 
 def hashes_of(vectors: np.ndarray) -> np.ndarray:
