@@ -45,7 +45,7 @@ class MappedRows(np.memmap):
 
     def __array_finalize__(self, obj: Any) -> None:
         super().__array_finalize__(obj)
-        if self._mmap is None:  # derived, but no view: a copy, chosen rows
+        if getattr(self, "_mmap", None) is None:  # derived, but no view: a copy, chosen rows
             self.file, self._begin = None, 0
         else:
             self.file, self._begin = getattr(obj, "file", None), getattr(obj, "_begin", 0)
