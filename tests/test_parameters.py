@@ -14,8 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from semantic_ids import parameters as p
 from semantic_ids.pipeline_registry import register_pipelines
-from semantic_ids.tokenizers.preprocessing import PreprocessOptions
-from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
+from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
 
 ROOT = Path(__file__).parents[1]

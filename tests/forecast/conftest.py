@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from semantic_ids.forecast import Job, Speed
-from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
+from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
 
 OPTIONS = {

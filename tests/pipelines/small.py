@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from semantic_ids.parameters import RQVAEParameters
-from semantic_ids.tokenizers.preprocessing import PreprocessOptions
-from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
+from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
 
 _VAE = {

@@ -26,7 +26,7 @@ from semantic_ids.parameters import (
 from semantic_ids.pipelines.train import nodes
 from semantic_ids.pipelines.train.cost import job_of
 from semantic_ids.pipelines.train.nodes import checkpoints_of
-from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
+from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.training import Trainer
 from tests.conftest import clustered
 from tests.pipelines.small import SMALL

@@ -10,12 +10,8 @@ import torch
 from sklearn.decomposition import PCA
 
 from semantic_ids.errors import BadInput
-from semantic_ids.tokenizers.preprocessing import (
-    LEAST_SPREAD,
-    Preprocessing,
-    PreprocessOptions,
-    principal_axes,
-)
+from semantic_ids.tokenizers.options import PreprocessOptions
+from semantic_ids.tokenizers.preprocessing import LEAST_SPREAD, Preprocessing, principal_axes
 from tests.conftest import clustered
 
 
@@ -253,14 +249,13 @@ def test_constant_vectors_have_axes_all_the_same(options):
     np.testing.assert_allclose(preprocessing.undo(y), x, atol=1e-6)
 
 
-@pytest.mark.parametrize("dimensions", [0, 4])
-def test_dimensions_that_are_not_there_are_refused_before_a_row_is_read(dimensions):
+def test_dimensions_that_are_not_there_are_refused_before_a_row_is_read():
     nothing_to_read = SimpleNamespace(shape=(10, 3))
     with pytest.raises(
         BadInput,
-        match=rf"tokenizer\.preprocess\.dimensions: {dimensions} dimensions of vectors that have 3",
+        match=r"tokenizer\.preprocess\.dimensions: 4 dimensions of vectors that have 3",
     ):
-        Preprocessing.fit(nothing_to_read, np.arange(10), PreprocessOptions(dimensions=dimensions))
+        Preprocessing.fit(nothing_to_read, np.arange(10), PreprocessOptions(dimensions=4))
 
 
 def test_a_zero_vector_has_no_direction():

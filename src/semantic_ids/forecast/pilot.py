@@ -20,7 +20,8 @@ from torch import Tensor
 from semantic_ids.arrays import chunks, one_thread, read_rows
 from semantic_ids.compute.devices import resolve
 from semantic_ids.quantization.kmeans import kmeans, nearest
-from semantic_ids.tokenizers.preprocessing import Preprocessing, PreprocessOptions
+from semantic_ids.tokenizers.options import PreprocessOptions
+from semantic_ids.tokenizers.preprocessing import Preprocessing
 
 DIMENSIONS = 128
 """Principal axes that the pilot keeps."""

@@ -26,9 +26,11 @@ from semantic_ids.contract import Assign, LinearDecoder
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.hashing import fingerprint
 from semantic_ids.learning.checkpoints import Checkpoints
+from semantic_ids.options import Options
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers import format as on_disk
-from semantic_ids.tokenizers.preprocessing import Preprocessing, PreprocessOptions
+from semantic_ids.tokenizers.options import PreprocessOptions
+from semantic_ids.tokenizers.preprocessing import Preprocessing
 
 PREPROCESS_ROWS = 1 << 18
 """Mean and scale are those of the first rows by item hash, at most so many: more would only take
@@ -45,7 +47,7 @@ class ResidualTokenizer(ABC):
         codebook_sizes: Size of each level's codebook.
         seed: Seed of everything random in the fit.
         device: `auto`, `cpu` or `cuda`.
-        preprocess: See `parameters.PreprocessParameters`.
+        preprocess: See `options.PreprocessOptions`.
         options: What the kind takes.
     """
 
@@ -63,7 +65,7 @@ class ResidualTokenizer(ABC):
         self.codebook_sizes = tuple(int(k) for k in codebook_sizes)
         self.seed = seed
         self.device = resolve(device)
-        self.preprocess_options = _options(PreprocessOptions, preprocess or {})
+        self.preprocess_options = PreprocessOptions.of(preprocess)
         self.options = _options(self.options_class, options or {})
         self.dim = 0
         self.checkpoints: Checkpoints | None = None
@@ -439,8 +441,10 @@ def _filled(block: Tensor) -> Tensor:
     )
 
 
-def _options(kind: type, values: dict[str, Any]) -> Any:
+def _options(kind: Any, values: dict[str, Any]) -> Any:
     """Make the options of a kind, naming an unknown one."""
+    if issubclass(kind, Options):
+        return kind.of(values)
     known = [f.name for f in fields(kind)]
     for name in values:
         if name not in known:

@@ -16,25 +16,11 @@ from torch import Tensor
 
 from semantic_ids.arrays import chunks, one_thread, read_rows, require_finite
 from semantic_ids.errors import BadInput
+from semantic_ids.tokenizers.options import PreprocessOptions
 
 LEAST_SPREAD = 1e-3
 """An axis with a smaller share of the largest standard deviation is whitened as if it had this one:
 what lies there is mostly rounding."""
-
-
-@dataclass(frozen=True)
-class PreprocessOptions:
-    """Described in `parameters.PreprocessParameters`."""
-
-    normalize: bool = False
-    center: bool = True
-    scale: bool = True
-    dimensions: int | None = None
-    whiten: float = 0.0
-
-    def rotates(self, dim: int) -> bool:
-        """Whether vectors of a width are led to their principal axes."""
-        return self.whiten > 0 or (self.dimensions is not None and self.dimensions < dim)
 
 
 @dataclass
@@ -201,7 +187,7 @@ def _along_axes(covariance: np.ndarray, options: PreprocessOptions) -> tuple[flo
 
 
 def _check_dimensions(dimensions: int | None, dim: int) -> None:
-    if dimensions is not None and not 1 <= dimensions <= dim:
+    if dimensions is not None and dimensions > dim:
         raise BadInput(
             f"{dimensions:,} dimensions of vectors that have {dim:,}",
             where="tokenizer.preprocess.dimensions",

@@ -55,10 +55,8 @@ def fit_tokenizer(
         codebook_sizes: Size of each level's codebook.
         seed: Seed of everything random.
         device: `auto`, `cpu` or `cuda`.
-        preprocess: `normalize`, `center`, `scale`, `dimensions`, `whiten`: see
-            `parameters.PreprocessParameters`.
-        options: What the kind takes: see `parameters.RQKMeansParameters`,
-            `parameters.RQVAEParameters`.
+        preprocess: What happens to vectors first: see `options.PreprocessOptions`.
+        options: What the kind takes: see `options.RQKMeansOptions` and `rq_vae.RQVAEOptions`.
         rows: Ascending row numbers to fit on; every row if None.
         monitor_rows: Rows that rq_vae watches to stop early; the rows fitted on if None or empty.
         assign: What makes codes unique in the end; where rq_kmeans is fitted on all rows, it then

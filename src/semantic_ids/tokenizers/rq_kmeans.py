@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,6 +41,7 @@ from semantic_ids.quantization.kmeans import (
 from semantic_ids.quantization.refinement import Choose, Round, anneal, encode, refine
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
+from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.preprocessing import Preprocessing, principal_axes
 
 EARLY_VARIANCE = 0.95
@@ -54,26 +54,6 @@ AXES_ROWS = 1 << 15
 first."""
 LEAST_INIT_ROWS_A_CODE = 32
 """The codebooks start from at least so many items a code, where there are as many."""
-
-
-@dataclass(frozen=True)
-class RQKMeansOptions:
-    """Described in `parameters.RQKMeansParameters`; the defaults are those of `conf/base`."""
-
-    beam_size: int = 5
-    init: str = "progressive"
-    init_rows: int = 16384
-    iterations: int = 4
-    restarts: int = 1
-    max_points_per_centroid: int = 512
-    anneal_rounds: int = 80
-    anneal_rows: int = 10240
-    temperature: float = 0.1
-    refine_rounds: int = 4
-    refine_gain: float = 0.0005
-    unique_rounds: int = 3
-    ridge: float = 1.0
-    balance: float | None = None
 
 
 class RQKMeans(ResidualTokenizer):

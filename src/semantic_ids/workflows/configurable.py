@@ -16,7 +16,7 @@ import numpy as np
 
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.tokenizers.base import ResidualTokenizer
-from semantic_ids.tokenizers.preprocessing import PreprocessOptions
+from semantic_ids.tokenizers.options import PreprocessOptions
 from semantic_ids.workflows.fitting import FitOptions
 
 if TYPE_CHECKING:

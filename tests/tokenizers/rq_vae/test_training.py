@@ -23,7 +23,7 @@ from semantic_ids.arrays import map_rows
 from semantic_ids.errors import BadInput
 from semantic_ids.identifiers import unique_codes
 from semantic_ids.learning.checkpoints import Checkpoints
-from semantic_ids.tokenizers.rq_kmeans import RQKMeansOptions
+from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.monitoring import catalogue_row
 from semantic_ids.tokenizers.rq_vae.networks import Network
 from semantic_ids.tokenizers.rq_vae.training import Trainer

@@ -67,7 +67,7 @@ def job_of(
 ) -> Job:
     """Return the `advice.Job` of a run; for the arguments see `tell_cost`."""
     from semantic_ids.forecast import Job
-    from semantic_ids.tokenizers.preprocessing import PreprocessOptions
+    from semantic_ids.tokenizers.options import PreprocessOptions
 
     held_out, axes = len(split.validation_rows), tokenizer.preprocess.dimensions
     fit_items = len(embeddings) - (held_out if tokenizer.fit_on == "train" else 0)

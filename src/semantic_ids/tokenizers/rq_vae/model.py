@@ -20,7 +20,8 @@ from semantic_ids.errors import BadInput
 from semantic_ids.quantization.kmeans import kmeans
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
-from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans, RQKMeansOptions
+from semantic_ids.tokenizers.options import RQKMeansOptions
+from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans
 from semantic_ids.tokenizers.rq_vae.networks import Network
 from semantic_ids.tokenizers.rq_vae.quantizer import Start, residual_kmeans
 from semantic_ids.tokenizers.rq_vae.training import Trainer, Unique
