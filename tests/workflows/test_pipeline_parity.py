@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from semantic_ids import RQVAE, RQKMeans, evaluate, load_tokenizer, read_items, unique_ids
+from semantic_ids.workflows.fitting import FitOptions
 from tests.conftest import ROOT, clustered
 
 KMEANS = {"iterations": 1, "anneal_rounds": 4}
@@ -114,3 +117,24 @@ def test_what_a_pipeline_fitted_is_loaded_as_an_estimator(run, tmp_path):
     )
     items = read_items(ROOT / "data/01_raw/item_emb.parquet")
     assert tokenizer.encode(items.vectors[:2]).shape == (2, 3)
+
+
+def test_defaults_are_those_of_the_configuration():
+    base = {}
+    for file in (ROOT / "conf/base").glob("parameters*.yml"):
+        base |= yaml.safe_load(file.read_text())
+    for cls in (RQKMeans, RQVAE):
+        given = cls(device="cpu").get_params(deep=False)
+        assert list(given["codebook_sizes"]) == base["tokenizer"]["codebook_sizes"]
+        assert given["random_state"] == base["tokenizer"]["seed"]
+        assert (given["strategy"], given["candidates"]) == tuple(base["identify"].values())
+    assert given["validation_share"] == base["sample"]["validation_share"]
+    assert FitOptions().codebook_sizes == tuple(base["tokenizer"]["codebook_sizes"])
+    queries = inspect.signature(evaluate).parameters["queries"].default
+    columns = inspect.signature(read_items).parameters
+    ingest = base["ingest"]
+    assert (columns["id_column"].default, columns["vector_column"].default, queries) == (
+        ingest["id_column"],
+        ingest["vector_column"],
+        base["evaluate"]["queries"],
+    )
