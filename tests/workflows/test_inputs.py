@@ -63,7 +63,9 @@ def test_one_vector_stays_one():
     ("x", "error"),
     [
         ([[1, 2, 3], [4, 5]], r"row 1: a row of shape \(2,\); expected 3 numbers"),
-        (pd.Series([[1, 2], None]), "row 1: nothing; expected 2 numbers"),
+        (pd.Series([[1, 2], None]), "row 1: NoneType where a list of numbers belongs"),
+        (pd.DataFrame({"id": [1], "v": [[1, 2]]}), r"row 0: ndarray .*frame\['embedding'\]"),
+        (pd.DataFrame({"id": ["a"], "v": [2.0]}), "row 0: ndarray where a list of numbers"),
         (np.array(["a", "b"]), "expected real numbers of shape"),
         (np.ones((2, 3, 4)), r"shape \(2, 3, 4\); expected real numbers of shape"),
         (np.array([1 + 2j]), "an array of complex128"),

@@ -218,15 +218,29 @@ def _stacked(rows: Any) -> np.ndarray:
     """Put rows that are arrays or lists below one another: m of (D,) → (m, D).
 
     Raises:
-        BadInput: A row is missing, or has another length than the first.
+        BadInput: A row is missing, is no list of numbers, or has another length than the first.
     """
-    found = [np.zeros(0) if row is None else np.array(list(row)) for row in rows]
-    width = found[0].shape if found else (0,)
+    found = [_row(row, number) for number, row in enumerate(rows)]
     for number, row in enumerate(found):
-        if row.shape != width or row.ndim != 1 or row.dtype == object or rows[number] is None:
+        if row.shape != found[0].shape:
             raise BadInput(
-                "nothing" if rows[number] is None else f"a row of shape {row.shape}",
+                f"a row of shape {row.shape}",
                 where=f"row {number}",
-                expected=f"{width[0] if width else 'several'} numbers, as in the first row",
+                expected=f"{len(found[0])} numbers, as in the first row",
             )
     return np.stack(found) if found else np.zeros((0, 0), np.float32)
+
+
+def _row(row: Any, number: int) -> np.ndarray:
+    try:
+        found = np.array(list(row))
+    except (TypeError, ValueError):  # no list, or one with lists in it
+        found = np.zeros((0, 0))
+    if found.ndim == 1 and found.dtype.kind in "fiub":
+        return found
+    raise BadInput(
+        f"{type(row).__name__} where a list of numbers belongs",
+        where=f"row {number}",
+        expected="an array (n, D), or a column of lists",
+        do="of a data frame give one column, such as `frame['embedding']`",
+    )
