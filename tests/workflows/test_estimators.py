@@ -45,6 +45,13 @@ def test_every_option_of_the_kind_is_a_keyword_with_its_default():
         }
 
 
+def test_help_says_what_each_option_means():
+    text = " ".join(inspect.getdoc(RQKMeans).split())
+    for option in fields(RQKMeans.options_class):
+        assert f"{option.name} (" in text
+        assert " ".join(option.metadata["meaning"].split()) in text
+
+
 def test_options_reach_the_tokenizer_and_wrong_ones_are_refused():
     given = RQKMeans([4, 8], random_state=7, beam_size=2, preprocess={"normalize": True})
     assert (given.codebook_sizes, given.seed, given.beam_size) == ((4, 8), 7, 2)

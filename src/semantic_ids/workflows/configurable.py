@@ -8,6 +8,7 @@ dataclass, and stand nowhere else.
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from semantic_ids.errors import BadInput, nearest
+from semantic_ids.options import Options, flat, words
 from semantic_ids.tokenizers.base import ResidualTokenizer
 from semantic_ids.tokenizers.options import PreprocessOptions
 from semantic_ids.workflows.fitting import FitOptions
@@ -30,7 +32,7 @@ class Configurable(ResidualTokenizer):
     """
 
     def __init_subclass__(cls, **given: Any) -> None:
-        """Give the class a signature that names every option of the kind."""
+        """Give the class a signature and a docstring that name every option of the kind."""
         super().__init_subclass__(**given)
         if hasattr(cls, "options_class"):
             kinds = inspect.Parameter
@@ -40,6 +42,9 @@ class Configurable(ResidualTokenizer):
                 for name, default in cls._defaults().items()
             ]
             cls.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
+            cls.__doc__ = (
+                f"{inspect.cleandoc(cls.__doc__ or '')}\n\n{_described(cls.options_class)}"
+            )
 
     def __init__(
         self,
@@ -160,6 +165,15 @@ class Configurable(ResidualTokenizer):
             transformer_tags=TransformerTags(preserves_dtype=[]),
             input_tags=InputTags(),
         )
+
+
+def _described(kind: type) -> str:
+    """Say what each option of a kind takes and means, with the default, for `help`."""
+    lines = ["Options:"]
+    for name, known, hint in flat(kind) if issubclass(kind, Options) else ():
+        text = f"{name} ({words(hint)}, {known.default!r}): {known.metadata['meaning']}"
+        lines += textwrap.wrap(text, 100, initial_indent=" " * 4, subsequent_indent=" " * 8)
+    return "\n".join(lines) if len(lines) > 1 else ""
 
 
 def _plain(group: Any) -> dict[str, Any]:
