@@ -20,7 +20,7 @@ sys.modules.update(dict.fromkeys(MISSING))  # an import of these fails as if the
 """
 SCRIPT = """
 import numpy as np
-from semantic_ids import load_tokenizer
+from semantic_ids import RQKMeans, load_tokenizer
 from semantic_ids.tokenizers import fit_tokenizer
 
 x = np.random.default_rng(0).normal(size=(300, 8)).astype("float32")
@@ -31,6 +31,9 @@ for kind, options in (("rq_kmeans", {"anneal_rounds": 2}), ("rq_vae", network)):
     t.candidates(x, 3), t.level_costs(x, codes[:, :1]), t.distortion(x, codes)
     t.save(sys.argv[1])
     assert (load_tokenizer(sys.argv[1], device="cpu").encode(x) == codes).all()
+t = RQKMeans((6, 6), device="cpu", strategy="none", anneal_rounds=2).fit(x)
+t.save(sys.argv[1])
+assert (load_tokenizer(sys.argv[1]).encode(x[0]) == t.encode(x)[0]).all()
 print("done")
 """
 

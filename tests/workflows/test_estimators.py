@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+import tomllib
 import warnings
 from dataclasses import fields
 
@@ -22,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 import semantic_ids
 from semantic_ids import RQVAE, BadInput, RQKMeans, evaluate, load_tokenizer, unique_ids
 from semantic_ids.tokenizers import rq_kmeans
+from tests.conftest import ROOT
 
 QUICK = {"device": "cpu", "iterations": 1, "anneal_rounds": 3}
 SIZES = (6, 5, 32)
@@ -193,6 +195,12 @@ def test_a_training_goes_on_from_its_checkpoints(vectors, tmp_path, caplog):
     assert len(list(tmp_path.iterdir())) == 3
     with pytest.raises(BadInput, match="checkpoints: 'here'; expected none: only an RQVAE"):
         RQKMeans(SIZES, **QUICK).fit(vectors, checkpoints="here")
+
+
+def test_the_package_says_that_it_is_typed():
+    packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert "py.typed" in packaged["package-data"]["semantic_ids"]
+    assert (ROOT / "src/semantic_ids/py.typed").is_file()
 
 
 CHECKS = """

@@ -39,13 +39,11 @@ class FitOptions(Options):
     @property
     def assign(self) -> Assign | None:
         """What makes codes unique in the end; None where nothing does or a suffix will."""
+        if self.strategy != "reassign":
+            return None
         from semantic_ids.identifiers import unique_codes
 
-        return (
-            partial(unique_codes, candidates=self.candidates)
-            if self.strategy == "reassign"
-            else None
-        )
+        return partial(unique_codes, candidates=self.candidates)
 
 
 def fit(

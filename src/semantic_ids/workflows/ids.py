@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from semantic_ids.tokenizers.base import ResidualTokenizer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SemanticIds:
     """The semantic IDs of n items, in the order in which the items were given.
 
@@ -40,9 +40,9 @@ class SemanticIds:
     spilled_rate: float
     suffixed_rate: float
     added_distortion: float
-    _made: Deduplicated = field(repr=False, compare=False)
-    _order: np.ndarray | None = field(repr=False, compare=False)
-    _made_with: str = field(repr=False, compare=False)
+    _made: Deduplicated = field(repr=False)
+    _order: np.ndarray | None = field(repr=False)
+    _made_with: str = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.codes)

@@ -19,7 +19,7 @@ KEPT = (np.float32, np.float16)
 """Types of vectors that are taken as they are; all others become float32."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Items:
     """Vectors with what they are called, in the order of the item hash.
 
