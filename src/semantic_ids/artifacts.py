@@ -38,6 +38,11 @@ class Provenance:
     content: str = ""
 
     @property
+    def of_python(self) -> bool:
+        """Whether it was saved in Python: its content is known, and not what it was made from."""
+        return self.artifact == "tokenizer" and bool(self.content) and not self.inputs
+
+    @property
     def fingerprint(self) -> str:
         """16 hex digits that stand for all of the above."""
         return fingerprint(self.artifact, self.inputs, self.parameters, self.content)
@@ -95,6 +100,14 @@ def require_made_from(made: Provenance, **inputs: Provenance) -> None:
         inputs: Catalog name → provenance of what it should have been made from.
     """
     for name, given in inputs.items():
+        if made.of_python:
+            raise BadInput(
+                f"'{made.artifact}' was saved in Python and does not say which {name} it was made"
+                " from",
+                where=f"artifacts '{made.artifact}' and '{name}'",
+                expected="one that a pipeline made",
+                do=f"run the pipeline '{STAGE_OF[made.artifact]}', or measure it in Python too",
+            )
         if made.inputs.get(name) != given.fingerprint:
             raise BadInput(
                 f"'{made.artifact}' was made from {name} {made.inputs.get(name)}, but the {name} at"

@@ -10,7 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from semantic_ids import RQVAE, RQKMeans, evaluate, load_tokenizer, read_items, unique_ids
+from semantic_ids import (
+    RQVAE,
+    BadInput,
+    RQKMeans,
+    evaluate,
+    load_tokenizer,
+    read_items,
+    unique_ids,
+)
+from semantic_ids.artifacts import Provenance, require_made_from
 from semantic_ids.workflows.fitting import FitOptions
 from tests.conftest import ROOT, clustered
 
@@ -88,12 +97,12 @@ def test_a_tokenizer_saved_in_python_is_taken_by_identify(run, items, parquet, t
     assert "(rq_kmeans, 4x8x32) was saved in Python: it is taken as it is" in caplog.text
     mappings = tmp_path / "data/07_model_output/semantic_id_mappings.json"
     assert json.loads(mappings.read_text()) == unique_ids(tokenizer, vectors, ids).to_dict()
+    with pytest.raises(BadInput, match="'tokenizer' was saved in Python and does not say which em"):
+        require_made_from(tokenizer.provenance, embeddings=Provenance("embeddings"))
 
 
 def test_codes_of_another_tokenizer_saved_in_python_are_refused(run, items, parquet, tmp_path):
-    from semantic_ids.artifacts import require_made_from
     from semantic_ids.datasets import CodesDataset
-    from semantic_ids.errors import BadInput
 
     _, vectors = items
     run("ingest", params={"embeddings": str(parquet), "ingest.max_items": None})

@@ -111,7 +111,7 @@ def _accepted(
     it is; one that says nothing at all was made from nothing at hand.
     """
     made = tokenizer.provenance or Provenance("tokenizer")
-    if made.content and not made.inputs:
+    if made.of_python:
         logger.info(
             "the tokenizer (%s, %s) was saved in Python: it is taken as it is, and the parameters"
             " tokenizer.* other than the device are ignored",
