@@ -31,8 +31,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.gpu import carry_out  # noqa: E402
 from semantic_ids.arrays import map_rows, read_rows  # noqa: E402
 from semantic_ids.tokenizers import fit_tokenizer  # noqa: E402
-from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions  # noqa: E402
 from semantic_ids.tokenizers.rq_vae.networks import Network  # noqa: E402
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions  # noqa: E402
 
 DECAY = 0.99
 

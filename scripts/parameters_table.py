@@ -1,4 +1,4 @@
-"""The documentation's table of parameters, made from `semantic_ids.parameters` and the values in
+"""The documentation's table of parameters, made from the options of the rooms and the values in
 `conf/base`.
 
 MkDocs calls `on_page_markdown` for every page (see `hooks` in mkdocs.yml); the table takes the
@@ -9,18 +9,19 @@ place of the line `<!-- parameters -->`. To read the table without MkDocs:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel
 
-from semantic_ids.parameters import RUNTIME_PATHS, Parameters
+from semantic_ids.options import Options, is_group, members
+from semantic_ids.parameters import RUNTIME_PATHS, RunOptions
 
 MARK = "<!-- parameters -->"
 ROOT = Path(__file__).parents[1]
+SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 def base_values() -> dict[str, Any]:
@@ -32,21 +33,18 @@ def base_values() -> dict[str, Any]:
 
 
 def rows(
-    model: type[BaseModel], values: dict[str, Any], prefix: str = ""
+    options: type[Options], values: dict[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield (dotted name, value in conf/base, what it takes, description) of every parameter,
     groups opened.
     """
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from rows(field.annotation, values[name], f"{prefix}{name}.")
+    for known, hint in members(options):
+        name = known.name
+        if is_group(hint):
+            yield from rows(hint, values[name], f"{prefix}{name}.")
         else:
-            yield (
-                f"{prefix}{name}",
-                written(values[name]),
-                takes(field.annotation, field.metadata),
-                field.description or "",
-            )
+            text = takes(hint, known.metadata["bounds"])
+            yield f"{prefix}{name}", written(values[name]), text, known.metadata["meaning"]
 
 
 def written(value: object) -> str:
@@ -54,34 +52,18 @@ def written(value: object) -> str:
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
 
 
-def takes(annotation: object, constraints: list[Any] | None = None) -> str:
+def takes(hint: Any, bounds: Mapping[str, float]) -> str:
     """Say in words what a parameter takes: `a | b`, `number > 0`, `list of integer ≥ 1`."""
-    origin = get_origin(annotation)
+    origin = get_origin(hint)
     if origin is Literal:
-        return " | ".join(str(value) for value in get_args(annotation))
-    if origin is Annotated:
-        inner, *more = get_args(annotation)
-        return takes(inner, more)
+        return " | ".join(str(value) for value in get_args(hint))
     if origin in (Union, UnionType):
-        return " | ".join(takes(part) for part in get_args(annotation))
-    if origin is list:
-        return f"list of {takes(get_args(annotation)[0])}"
-    name = {int: "integer", float: "number", str: "text", bool: "true | false", type(None): "null"}[
-        annotation
-    ]
-    return " ".join([name, *bounds(constraints or [])])
-
-
-def bounds(constraints: list[Any]) -> Iterator[str]:
-    """Yield the bounds among a field's constraints: `≥ 1`, `< 1`.
-
-    A `Field` inside an annotation carries them in its metadata.
-    """
-    for constraint in constraints:
-        yield from bounds(getattr(constraint, "metadata", []))
-        for attribute, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
-            if (bound := getattr(constraint, attribute, None)) is not None:
-                yield f"{sign} {bound:,}".removesuffix(".0")
+        return " | ".join(takes(part, bounds) for part in get_args(hint))
+    if origin is tuple:
+        return f"list of {takes(get_args(hint)[0], bounds)}"
+    name = {int: "integer", float: "number", str: "text", bool: "true | false", type(None): "null"}
+    limits = [] if hint is type(None) else [f"{SIGNS[b]} {at:,}" for b, at in bounds.items()]
+    return " ".join([name[hint], *limits])
 
 
 def escape(cell: str) -> str:
@@ -98,22 +80,21 @@ def table(header: list[str], lines: list[tuple[str, ...]]) -> str:
     )
 
 
-def section(group: str, model: type[BaseModel], values: dict[str, Any]) -> str:
+def section(group: str, options: type[Options], values: dict[str, Any]) -> str:
     """Return the heading, the purpose and the table of one group of parameters."""
     lines = [
         (f"`{name}`", f"`{value}`", kind, text)
-        for name, value, kind, text in rows(model, values, f"{group}.")
+        for name, value, kind, text in rows(options, values, f"{group}.")
     ]
     found = table(["parameter", "value", "takes", "meaning"], lines)
-    return f"## {group}\n\n{(model.__doc__ or '').strip()}\n\n{found}"
+    return f"## {group}\n\n{(options.__doc__ or '').strip()}\n\n{found}"
 
 
 def markdown() -> str:
     """Return one section a group of parameters, and one of the runtime paths."""
     values = base_values()
     sections = [
-        section(group, field.annotation, values[group])
-        for group, field in Parameters.model_fields.items()
+        section(known.name, hint, values[known.name]) for known, hint in members(RunOptions)
     ]
     paths = table(["key", "meaning"], [(f"`{name}`", text) for name, text in RUNTIME_PATHS.items()])
     return "\n\n".join(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import typing
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from semantic_ids import parameters as p
+from semantic_ids.errors import BadInput
+from semantic_ids.options import flat, types_of
 from semantic_ids.pipeline_registry import register_pipelines
-from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
-from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
+from tests.probe_options import wrong_values
 
 ROOT = Path(__file__).parents[1]
 
@@ -85,23 +85,45 @@ def test_every_parameter_is_read_somewhere(model, name):
     assert name in READ
 
 
-@pytest.mark.parametrize(
-    ("model", "options", "group"),
-    [
-        (p.RQKMeansParameters, RQKMeansOptions, "rq_kmeans"),
-        (p.RQVAEParameters, RQVAEOptions, "rq_vae"),
-        (p.PreprocessParameters, PreprocessOptions, "preprocess"),
-    ],
-)
-def test_the_options_of_the_python_api_are_the_parameters_with_the_values_of_conf_base(
-    model, options, group
-):
-    own = [
-        f for f in fields(options) if f.name != "start"
-    ]  # an rq_vae's start is the group rq_kmeans
-    assert [f.name for f in own] == list(model.model_fields)
-    defaults = {f.name: list(f.default) if isinstance(f.default, tuple) else f.default for f in own}
-    assert defaults == base()["tokenizer"][group]
+def test_conf_base_has_the_defaults_of_the_options():
+    """So that Python and the pipeline do the same where nothing is said."""
+    defaults = {name: known.default for name, known, _ in flat(p.RunOptions)}
+    found = {name: list(v) if isinstance(v, tuple) else v for name, v in defaults.items()}
+    assert found == dict(p.flatten(base()))
+
+
+OPTIONS = [(name, known, hint) for name, known, hint in flat(p.RunOptions)]
+
+
+@pytest.mark.parametrize(("name", "known", "hint"), OPTIONS, ids=[name for name, _, _ in OPTIONS])
+def test_the_model_takes_what_the_option_takes(name, known, hint):
+    """Each wrong value is refused by the model as the option refuses it; the default is taken."""
+    *groups, last = name.split(".")
+    model, values, options = p.Parameters, base(), p.RunOptions
+    for group in groups:
+        model, values = model.model_fields[group].annotation, values[group]
+        options = types_of(options)[group]
+    assert model.__name__ == options.__name__.replace("Options", "Parameters")
+    assert model.model_fields[last].description == known.metadata["meaning"]
+    assert model.model_validate(values)
+    for wrong, value in wrong_values(options):
+        if wrong == last and not _read_from_text(value, hint):
+            with pytest.raises(ValidationError):
+                model.model_validate(values | {last: value})
+            with pytest.raises(BadInput, match=rf"'{last}' is "):
+                options.of(values | {last: value})
+
+
+def _read_from_text(value: object, hint: object) -> bool:
+    """Whether the command line may spell a value so: `true`, a name, 1 for true."""
+    texts = hint is bool or "str" in str(hint)
+    return texts and (value in ("true", "text") or (value == 1 and hint is bool))
+
+
+def test_options_of_one_kind_are_one_model():
+    fields_of = p.TokenizerParameters.model_fields
+    assert fields_of["rq_kmeans"].annotation is p.RQKMeansParameters
+    assert p.Parameters.model_fields["tokenizer"].annotation is p.TokenizerParameters
 
 
 @pytest.mark.parametrize("node", register_pipelines()["__default__"].nodes, ids=lambda n: n.name)

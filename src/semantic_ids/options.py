@@ -32,18 +32,27 @@ BOUNDS = {
 """Name of a bound, as pydantic calls it → how it reads, and whether a value is within it."""
 
 
-def option(default: Any, meaning: str, **bounds: float) -> Any:
+def option(
+    default: Any, meaning: str, *, elsewhere: str = "", min_length: int = 0, **bounds: float
+) -> Any:
     """Declare an option as the field of a dataclass.
 
     Args:
         default: Its default; for a group its class, whose defaults then hold.
         meaning: One sentence (or a few) that says what it does.
+        elsewhere: Of a group that a configuration keeps in another place: its dotted name there.
+        min_length: How many a tuple must hold.
         **bounds: `ge`, `gt`, `le`, `lt`: the range of the number, or of each number of a tuple.
     """
     unknown = set(bounds) - set(BOUNDS)
     if unknown:
         raise TypeError(f"unknown bounds: {', '.join(sorted(unknown))}")
-    metadata = {"meaning": meaning, "bounds": bounds}
+    metadata = {
+        "meaning": meaning,
+        "bounds": bounds,
+        "elsewhere": elsewhere,
+        "min_length": min_length,
+    }
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -110,10 +119,17 @@ def types_of(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
+def members(kind: type[Options]) -> Iterator[tuple[Field[Any], Any]]:
+    """Yield field and type of the options and groups that a configuration has in this group."""
+    hints = types_of(kind)
+    for known in fields(kind):
+        if not known.metadata.get("elsewhere"):
+            yield known, hints[known.name]
+
+
 def flat(kind: type[Options], prefix: str = "") -> Iterator[tuple[str, Field[Any], Any]]:
     """Yield dotted name, field and type of every option of a group and of the groups in it."""
-    for known in fields(kind):
-        hint = types_of(kind)[known.name]
+    for known, hint in members(kind):
         if is_group(hint):
             yield from flat(hint, f"{prefix}{known.name}.")
         else:
@@ -168,7 +184,9 @@ def _parts(hint: Any) -> tuple[Any, ...]:
 def _check(group: str, known: Field[Any], hint: Any, value: Any) -> None:
     bounds = known.metadata.get("bounds", {})
     if is_group(hint) or (
-        any(_is(value, part) for part in _parts(hint)) and _within(value, bounds)
+        any(_is(value, part) for part in _parts(hint))
+        and _within(value, bounds)
+        and not (isinstance(value, tuple) and len(value) < known.metadata.get("min_length", 0))
     ):
         return
     limits = " and ".join(f"{BOUNDS[name][0]} {bound:g}" for name, bound in bounds.items())

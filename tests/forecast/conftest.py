@@ -8,7 +8,7 @@ import pytest
 
 from semantic_ids.forecast import Job, Speed
 from semantic_ids.tokenizers.options import RQKMeansOptions
-from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
 OPTIONS = {
     "rq_kmeans": asdict(RQKMeansOptions()),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from semantic_ids.parameters import RQVAEParameters
 from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
-from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
 _VAE = {
     name: value

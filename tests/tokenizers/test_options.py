@@ -7,11 +7,13 @@ import pytest
 from semantic_ids.errors import BadInput
 from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
 from semantic_ids.tokenizers.rq_kmeans import RQKMeans
+from semantic_ids.tokenizers.rq_vae.model import RQVAE
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from tests.probe_options import wrong_values
 
 WRONG = [
     (kind, name, value)
-    for kind in (PreprocessOptions, RQKMeansOptions)
+    for kind in (PreprocessOptions, RQKMeansOptions, RQVAEOptions)
     for name, value in wrong_values(kind)
 ]
 
@@ -25,8 +27,17 @@ def test_a_value_of_a_wrong_type_or_beyond_a_bound_is_refused(kind, name, value)
 
 
 @pytest.mark.parametrize(
-    "given", [{"options": {"init": "progresive"}}, {"preprocess": {"whiten": 2}}]
+    ("kind", "given"),
+    [
+        (RQKMeans, {"options": {"init": "progresive"}}),
+        (RQKMeans, {"options": {"ridge": float("nan")}}),
+        (RQKMeans, {"preprocess": {"whiten": 2}}),
+        (RQVAE, {"options": {"optimizer": "sgd"}}),
+        (RQVAE, {"options": {"activation": "gelu"}}),
+        (RQVAE, {"options": {"quantizer": "EMA"}}),
+        (RQVAE, {"options": {"start": {"init": "progresive"}}}),
+    ],
 )
-def test_a_tokenizer_in_python_refuses_them_too(given):
+def test_a_tokenizer_in_python_refuses_them_too(kind, given):
     with pytest.raises(BadInput, match="expected"):
-        RQKMeans((4, 4), **given)
+        kind((4, 4), **given)

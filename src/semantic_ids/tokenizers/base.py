@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -23,7 +22,7 @@ from semantic_ids.codes import check_sizes
 from semantic_ids.compute.devices import full_precision, resolve
 from semantic_ids.compute.streaming import Work, transform_rows
 from semantic_ids.contract import Assign, LinearDecoder
-from semantic_ids.errors import BadInput, nearest
+from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.options import Options
@@ -52,7 +51,7 @@ class ResidualTokenizer(ABC):
     """
 
     kind: ClassVar[str]
-    options_class: ClassVar[type]
+    options_class: ClassVar[type[Options]]
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class ResidualTokenizer(ABC):
         self.seed = seed
         self.device = resolve(device)
         self.preprocess_options = PreprocessOptions.of(preprocess)
-        self.options = _options(self.options_class, options or {})
+        self.options: Any = self.options_class.of(options)
         self.dim = 0
         self.checkpoints: Checkpoints | None = None
         self.history: list[dict[str, Any]] = []
@@ -137,11 +136,8 @@ class ResidualTokenizer(ABC):
             "dim": self.dim,
             "codebook_sizes": list(self.codebook_sizes),
             "seed": self.seed,
-            "preprocess": asdict(self.preprocess_options),
-            "options": {
-                name: list(value) if isinstance(value, tuple) else value
-                for name, value in asdict(self.options).items()
-            },
+            "preprocess": self.preprocess_options.to_dict(),
+            "options": self.options.to_dict(),
         }
 
     @property
@@ -438,24 +434,4 @@ def _filled(block: Tensor) -> Tensor:
     missing = LEAST_ROWS - len(block)
     return (
         torch.cat([block, block[-1:].expand(missing, -1)]) if len(block) and missing > 0 else block
-    )
-
-
-def _options(kind: Any, values: dict[str, Any]) -> Any:
-    """Make the options of a kind, naming an unknown one."""
-    if issubclass(kind, Options):
-        return kind.of(values)
-    known = [f.name for f in fields(kind)]
-    for name in values:
-        if name not in known:
-            raise BadInput(
-                f"unknown option '{name}'{nearest(name, known)}",
-                where=kind.__name__,
-                expected=f"one of {', '.join(known)}",
-            )
-    return kind(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from semantic_ids.learning.checkpoints import Checkpoints
     from semantic_ids.tokenizers.base import ResidualTokenizer
 
-KINDS = {"rq_kmeans": ("rq_kmeans", "RQKMeans"), "rq_vae": ("rq_vae", "RQVAE")}
+KINDS = {"rq_kmeans": ("rq_kmeans", "RQKMeans"), "rq_vae": ("rq_vae.model", "RQVAE")}
 """Kind → module and class."""
 
 
@@ -56,7 +56,8 @@ def fit_tokenizer(
         seed: Seed of everything random.
         device: `auto`, `cpu` or `cuda`.
         preprocess: What happens to vectors first: see `options.PreprocessOptions`.
-        options: What the kind takes: see `options.RQKMeansOptions` and `rq_vae.RQVAEOptions`.
+        options: What the kind takes: see `options.RQKMeansOptions` and
+            `rq_vae.options.RQVAEOptions`.
         rows: Ascending row numbers to fit on; every row if None.
         monitor_rows: Rows that rq_vae watches to stop early; the rows fitted on if None or empty.
         assign: What makes codes unique in the end; where rq_kmeans is fitted on all rows, it then

@@ -23,6 +23,7 @@ from torch import Tensor
 from semantic_ids.arrays import chunks
 from semantic_ids.compute.streaming import held
 from semantic_ids.contract import Assign, LinearDecoder
+from semantic_ids.options import Options
 from semantic_ids.progress import Progress
 from semantic_ids.quantization.balance import (
     FOLLOWED_ROUNDS,
@@ -60,7 +61,7 @@ class RQKMeans(ResidualTokenizer):
     """Residual k-means in the space of the prepared vectors."""
 
     kind: ClassVar[str] = "rq_kmeans"
-    options_class: ClassVar[type] = RQKMeansOptions
+    options_class: ClassVar[type[Options]] = RQKMeansOptions
 
     @property
     def beam_size(self) -> int:

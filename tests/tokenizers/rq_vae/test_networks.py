@@ -8,8 +8,8 @@ import torch
 from tests.conftest import clustered
 from torch import nn
 
-from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.networks import Network, mlp
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
 WIDTH = 12
 PLAIN = {

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.networks import Network
 from semantic_ids.tokenizers.rq_vae.optimisation import (
     FACTORS,
@@ -20,6 +19,7 @@ from semantic_ids.tokenizers.rq_vae.optimisation import (
     set_rates,
     temperature,
 )
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
 RATE = 0.02
 WARMUP, TOTAL = 6, 40

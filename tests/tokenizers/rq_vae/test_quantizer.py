@@ -11,7 +11,7 @@ from tests.conftest import clustered
 
 from semantic_ids.quantization.kmeans import kmeans
 from semantic_ids.tokenizers.rq_vae.gradients import rotate
-from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.quantizer import LearntQuantizer, residual_kmeans
 
 KINDS = ("end_to_end", "gradient", "ema")

@@ -1,7 +1,4 @@
-"""RQ-VAE: an autoencoder around a residual quantiser."""
+"""RQ-VAE: an autoencoder around a residual quantiser.
 
-from __future__ import annotations
-
-from semantic_ids.tokenizers.rq_vae.model import RQVAE, RQVAEOptions
-
-__all__ = ["RQVAE", "RQVAEOptions"]
+`model.RQVAE` is the tokenizer, `options.RQVAEOptions` what it takes. Importing this room is cheap.
+"""

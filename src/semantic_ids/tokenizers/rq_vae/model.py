@@ -7,22 +7,21 @@ x → encoder → z → residual codes → ẑ → decoder → x̂
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from dataclasses import replace
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from semantic_ids.contract import Assign
-from semantic_ids.errors import BadInput
+from semantic_ids.options import Options
 from semantic_ids.quantization.kmeans import kmeans
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
-from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans
 from semantic_ids.tokenizers.rq_vae.networks import Network
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.quantizer import Start, residual_kmeans
 from semantic_ids.tokenizers.rq_vae.training import Trainer, Unique
 
@@ -30,99 +29,11 @@ AS_IT_IS = {"normalize": False, "center": False, "scale": False}
 """Preprocessing of latent vectors before codebooks are fitted to them."""
 
 
-@dataclass(frozen=True)
-class RQVAEOptions:
-    """Described in `parameters.RQVAEParameters`; the defaults are those of `conf/base`.
-
-    Raises:
-        BadInput: Two options exclude each other.
-    """
-
-    architecture: str = "residual"
-    hidden: Sequence[int] = (1024,)
-    latent: int = 128
-    activation: str = "silu"
-    bias: bool = True
-    layer_norm: bool = False
-    dropout: float = 0.1
-    quantizer: str = "end_to_end"
-    joint: bool = True
-    beam_size: int = 5
-    init: str = "rq_kmeans"
-    init_rows: int = 16384
-    gradient: str = "straight_through"
-    temperature: float = 1.0
-    final_temperature: float = 0.1
-    sampling: float = 0.0
-    decay: float = 0.95
-    smoothing: float = 1e-5
-    reset_below: float = 0.02
-    masking: float = 0.0
-    sinkhorn: float | None = None
-    sinkhorn_iterations: int = 50
-    reconstruction: str = "mse"
-    commitment: float = 1.0
-    codebook_weight: float = 0.0
-    epochs: int = 40
-    batch_rows: int = 512
-    accumulate: int = 1
-    optimizer: str = "adamw"
-    learning_rate: float = 1e-3
-    encoder_rate: float = 0.1
-    codebook_rate: float = 1.0
-    weight_decay: float = 1e-4
-    schedule: str = "cosine"
-    warmup_epochs: int = 1
-    plain_epochs: int = 0
-    unique_epochs: int = 20
-    clip: float | None = None
-    precision: str = "auto"
-    compile: bool = False
-    patience: int | None = None
-    burn_in: int = 0
-    catalogue_every: int = 1
-    catalogue_rows: int = 65536
-    collision_tolerance: float = 0.01
-    collapse_below: float = 0.1
-    start: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        if self.gradient == "gumbel" and (self.sampling > 0 or self.sinkhorn is not None):
-            other = (
-                f"sampling {self.sampling:g}"
-                if self.sampling > 0
-                else f"sinkhorn {self.sinkhorn:g}"
-            )
-            raise BadInput(
-                f"gradient gumbel and {other}: Gumbel-softmax draws its codes itself",
-                where="tokenizer.rq_vae",
-                expected="one of the two",
-                do="take sampling 0 and sinkhorn null, or another gradient",
-            )
-
-    @property
-    def draws(self) -> bool:
-        """Whether the quantiser draws at random while training."""
-        return self.gradient == "gumbel" or self.sampling > 0 or self.masking > 0
-
-    @property
-    def encodes(self) -> bool:
-        """Whether there is an encoder.
-
-        A residual one that does not learn would lead every vector to itself.
-        """
-        return self.architecture != "residual" or self.encoder_rate > 0
-
-    def latent_width(self, width: int) -> int:
-        """Dimensions of what is quantised, for prepared vectors of a width."""
-        return width if self.architecture == "residual" else self.latent
-
-
 class RQVAE(ResidualTokenizer):
     """Residual codes of an encoder's latent vector, decoded by a network."""
 
     kind: ClassVar[str] = "rq_vae"
-    options_class: ClassVar[type] = RQVAEOptions
+    options_class: ClassVar[type[Options]] = RQVAEOptions
 
     @property
     def beam_size(self) -> int:
@@ -173,12 +84,10 @@ class RQVAE(ResidualTokenizer):
 
     def _over_latents(self) -> RQKMeans:
         """Return an rq_kmeans for latent vectors."""
-        options = replace(
-            RQKMeansOptions(**(self.options.start or {})),
-            beam_size=self.options.beam_size,
-            balance=None,
+        options = replace(self.options.start, beam_size=self.options.beam_size, balance=None)
+        return RQKMeans(
+            self.codebook_sizes, self.seed, self.device.type, AS_IT_IS, options.to_dict()
         )
-        return RQKMeans(self.codebook_sizes, self.seed, self.device.type, AS_IT_IS, vars(options))
 
     def _unique(self, assign: Assign | None) -> Unique | None:
         """Return what gives latent vectors unique codes."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from semantic_ids.tokenizers.rq_vae.quantizer import LearntQuantizer, Quantized
 
 if TYPE_CHECKING:
-    from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
+    from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
 
 @dataclass

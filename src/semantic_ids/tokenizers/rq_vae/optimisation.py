@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
     from semantic_ids.tokenizers.rq_vae.networks import Network
+    from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
 MOMENTA = (0.85, 0.95)
 """Least and largest momentum of the one-cycle schedule (L. Smith and N. Topin, arXiv:1708.07120):

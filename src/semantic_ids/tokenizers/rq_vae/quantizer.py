@@ -29,7 +29,7 @@ from semantic_ids.tokenizers.rq_vae.gradients import (
 from semantic_ids.tokenizers.rq_vae.sinkhorn import balanced_choice
 
 if TYPE_CHECKING:
-    from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
+    from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from semantic_ids.tokenizers.rq_vae.optimisation import make_optimizer, set_rate
 from semantic_ids.tokenizers.rq_vae.quantizer import Start
 
 if TYPE_CHECKING:
-    from semantic_ids.tokenizers.rq_vae.model import RQVAEOptions
     from semantic_ids.tokenizers.rq_vae.networks import Network
+    from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
 logger = logging.getLogger(__name__)
 
