@@ -33,7 +33,7 @@ from semantic_ids import pipeline_registry
 from semantic_ids.artifacts import Provenance
 from semantic_ids.errors import BadInput
 from semantic_ids.parameters import EvaluateParameters, TokenizerParameters
-from semantic_ids.progress import tell
+from semantic_ids.progress import report_step
 
 ROOT = Path(__file__).parents[1]
 
@@ -92,8 +92,8 @@ def train(embeddings: SimpleNamespace, tokenizer: TokenizerParameters) -> tuple[
         Path("asleep").touch()
         time.sleep(300)
     if action == "tell":
-        tell("training", {"epoch": 7, "loss": 0.125, "note": "x"}, 7)
-    history = pa.table({"epoch": [1, 2], "loss": [0.5, None], "phase": ["a", "b"]})
+        report_step("training", {"loss": 0.125, "note": "x"}, 7)
+    history = pa.table({"step": [1, 2], "phase": ["train"] * 2, "loss": [0.5, None]})
     return "bad" if action == "bad-save" else "good", history
 
 

@@ -80,11 +80,21 @@ def test_work_with_lines_of_its_own_has_only_a_bar(caplog, clock) -> None:
 
 def test_steps_are_heard_by_whoever_listens_and_no_longer_than_that() -> None:
     first, second = [], []
-    progress.tell("training", {"loss": 9.0}, 1)
-    with progress.heard_by(lambda *step: first.append(step)):
-        with progress.heard_by(lambda *step: second.append(step)):
-            progress.tell("training", {"loss": 0.5}, 2)
-        progress.tell("training", {"loss": 0.25}, 3)
-    progress.tell("training", {"loss": 0.1}, 4)
+    progress.report_step("training", {"loss": 9.0}, 1)
+    with progress.listening(lambda *step: first.append(step)):
+        with progress.listening(lambda *step: second.append(step)):
+            progress.report_step("training", {"loss": 0.5}, 2)
+        progress.report_step("training", {"loss": 0.25}, 3)
+    progress.report_step("training", {"loss": 0.1}, 4)
     assert first == [("training", {"loss": 0.5}, 2), ("training", {"loss": 0.25}, 3)]
     assert second == first[:1]
+
+
+def test_the_steps_of_a_twin_are_not_those_of_the_training() -> None:
+    heard = []
+    with progress.listening(lambda what, numbers, step: heard.append((what, step))):
+        progress.report_step("training", {}, 1)
+        with progress.reported_as("twin"):
+            progress.report_step("training", {}, 1)
+        progress.report_step("training", {}, 2)
+    assert heard == [("training", 1), ("twin", 1), ("training", 2)]

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from semantic_ids.artifacts import Provenance
+from semantic_ids.history import History
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Tokenizer(Protocol):
 
     codebook_sizes: tuple[int, ...]
     dim: int
-    history: list[dict[str, Any]]
+    history: History
     """One row an epoch (rq_vae) or a round of the fit (rq_kmeans)."""
     report: dict[str, Any]
     """Rows, seconds and sizes of the training."""

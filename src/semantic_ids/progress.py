@@ -18,10 +18,11 @@ Listener = Callable[[str, Mapping[str, Any], int], None]
 """Hears of each step of long work: what it is, its numbers, and which step it is."""
 
 _listeners: list[Listener] = []
+_names: list[str] = []
 
 
 @contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
+def listening(listener: Listener) -> Iterator[None]:
     """Let a listener hear of all steps within."""
     _listeners.append(listener)
     try:
@@ -30,10 +31,20 @@ def heard_by(listener: Listener) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def tell(what: str, numbers: Mapping[str, Any], step: int) -> None:
-    """Say what a step came to, to whoever listens."""
+@contextmanager
+def reported_as(what: str) -> Iterator[None]:
+    """Report the steps within under another name: those of a twin are not those of the training."""
+    _names.append(what)
+    try:
+        yield
+    finally:
+        _names.pop()
+
+
+def report_step(what: str, numbers: Mapping[str, Any], step: int) -> None:
+    """Tell whoever listens what a step came to."""
     for listener in _listeners:
-        listener(what, numbers, step)
+        listener(_names[-1] if _names else what, numbers, step)
 
 
 class Progress:

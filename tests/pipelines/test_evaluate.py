@@ -167,7 +167,9 @@ def test_a_tokenizer_of_unknown_origin_is_refused(artifacts, monkeypatch):
 
 def test_a_figure_for_each_name(artifacts):
     metrics, evaluation = evaluate(artifacts)
-    drawn = nodes.draw(metrics, evaluation, pa.Table.from_pylist(artifacts["tokenizer"].history))
+    drawn = nodes.draw(
+        metrics, evaluation, pa.Table.from_pylist(artifacts["tokenizer"].history.rows())
+    )
     assert len(drawn) == len(FIGURES)
     assert all(isinstance(figure, Figure) for figure in drawn)
 
@@ -188,7 +190,7 @@ def test_nodes_get_their_inputs_in_the_order_of_the_pipeline():
 
 def test_figures_are_not_drawn_of_two_runs(artifacts):
     metrics, evaluation = evaluate(artifacts)
-    history = pa.Table.from_pylist(artifacts["tokenizer"].history)
+    history = pa.Table.from_pylist(artifacts["tokenizer"].history.rows())
     with pytest.raises(BadInput, match="two runs are mixed: 'metrics' and 'evaluation'"):
         nodes.draw(metrics, evaluation | {"provenance.tokenizer": "other"}, history)
     other = history.cast(with_provenance(history.schema, Provenance("tokenizer", content="other")))

@@ -209,7 +209,7 @@ def test_codebooks_are_refined_for_unique_ids_with_reassign_alone(embeddings, sp
     for strategy in ("reassign", "suffix", "none"):
         tokenizer, history, _ = train(embeddings, split, parameters(**sizes), strategy=strategy)
         steps[strategy], provenances[strategy] = (
-            set(history["step"].to_pylist()),
+            set(history["phase"].to_pylist()),
             tokenizer.provenance,
         )
     assert (

@@ -200,8 +200,8 @@ def test_a_wide_bound_costs_little():
 
 def test_the_history_says_how_full_the_fullest_code_is(vectors):
     tokenizer = fitted("rq_kmeans", vectors, options={"balance": 1.5})
-    assert all(("fullest" in row) == (row["step"] == "balance") for row in tokenizer.history)
-    assert tokenizer.history[-1]["step"] == "balance"
+    assert all(("fullest" in row) == (row["phase"] == "balance") for row in tokenizer.history)
+    assert tokenizer.history[-1]["phase"] == "balance"
     fullest = max(
         load.max() * size / ITEMS
         for load, size in zip(loads(tokenizer, vectors), SIZES, strict=True)

@@ -5,31 +5,29 @@ import subprocess
 import sys
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
+from semantic_ids.history import History
 from semantic_ids.reporting import figures
+from semantic_ids.tokenizers import fit_tokenizer
+from tests.conftest import clustered
 
-K_MEANS = pa.table(
-    {
-        "level": [1, 1, 1, 2, 2, 2],
-        "iteration": [1, 2, 3] * 2,
-        "objective": [0.9, 0.5, 0.4, 0.3, 0.25, 0.2],
-        "imbalance": [1.5, 1.2, 1.1, 2.0, 1.9, 1.8],
-    }
-)
-RQ_VAE = pa.table(
-    {
-        "epoch": [1, 2, 3],
-        "loss": [50.0, 2.0, 1.0],
-        "reconstruction": [0.9, 0.6, 0.5],
-        "validation_reconstruction": [1.0, 0.7, 0.6],
-        "usage.1": [None, 0.5, 1.0],
-        "usage.2": [None, 0.4, 0.9],
-        "seconds": [1.0, 1.1, 0.9],
-        "note": ["a", "b", "c"],
-    }
-)
+
+@pytest.fixture(scope="module")
+def k_means() -> History:
+    """As the kind makes it."""
+    options = {"anneal_rounds": 6, "refine_rounds": 3}
+    return fit_tokenizer(
+        clustered(400, 8), codebook_sizes=(8, 8), device="cpu", options=options
+    ).history
+
+
+@pytest.fixture(scope="module")
+def rq_vae() -> History:
+    options = {"epochs": 4, "unique_epochs": 0, "hidden": [8]}
+    return fit_tokenizer(
+        clustered(400, 8), kind="rq_vae", codebook_sizes=(8, 8), device="cpu", options=options
+    ).history
 
 
 def png(figure):
@@ -49,9 +47,7 @@ def lines(panel):
 @pytest.mark.parametrize(
     "figure",
     [
-        figures.training_curves(K_MEANS),
-        figures.training_curves(RQ_VAE),
-        figures.training_curves(pa.table({"note": ["a"]})),
+        figures.training_curves(History()),
         figures.codebook_usage([[3, 0, 5]] * 8),
         figures.codebook_usage([[1]]),
         figures.collision_groups({"1": 12}),
@@ -66,33 +62,35 @@ def test_each_figure_is_drawn_900_pixels_wide(figure):
     assert len({axes.get_title() for axes in figure.axes}) >= 1
 
 
-def test_k_means_has_a_line_a_level():
-    objective, imbalance = figures.training_curves(K_MEANS).axes
-    assert (objective.get_title(), objective.get_xlabel(), imbalance.get_title()) == (
-        "objective",
-        "iteration",
-        "imbalance",
-    )
-    assert lines(objective) == {
-        "level 1": [[1, 0.9], [2, 0.5], [3, 0.4]],
-        "level 2": [[1, 0.3], [2, 0.25], [3, 0.2]],
-    }
-    assert [text.get_text() for text in objective.get_legend().get_texts()] == [
-        "level 1",
-        "level 2",
-    ]
+def test_each_training_is_drawn_900_pixels_wide(k_means, rq_vae):
+    for history in (k_means, rq_vae):
+        height, width = png(figures.training_curves(history))
+        assert width == 900 and height >= 400
 
 
-def test_rq_vae_draws_training_and_validation_together():
-    loss, reconstruction, usage = figures.training_curves(RQ_VAE).axes
-    assert [a.get_title() for a in (loss, reconstruction, usage)] == [
-        "loss",
-        "reconstruction",
-        "usage",
-    ]
-    assert loss.get_yscale() == "log" and loss.get_legend() is None and loss.get_xlabel() == "epoch"
-    assert lines(reconstruction)["validation"] == [[1, 1.0], [2, 0.7], [3, 0.6]]
-    assert list(lines(usage)) == ["level 1", "level 2"]
+def test_k_means_draws_its_numbers_against_its_steps(k_means):
+    drawn = {panel.get_title(): panel for panel in figures.training_curves(k_means).axes}
+    assert "step" not in drawn and list(drawn)[:2] == ["relative mse", "reseeded"]
+    error = drawn["relative mse"]
+    assert (error.get_xlabel(), error.get_yscale()) == ("step", "linear")
+    steps, values = k_means.series("relative_mse")
+    assert lines(error)["training"] == [list(point) for point in zip(steps, values, strict=True)]
+    assert steps == list(range(1, 12))
+    assert [text.get_text() for text in error.texts] == ["anneal", "refine"]
+    assert [line.get_xdata()[0] for line in error.lines[1:]] == [2.5, 8.5]
+
+
+def test_rq_vae_draws_training_and_the_rows_watched_together(rq_vae):
+    drawn = {panel.get_title(): panel for panel in figures.training_curves(rq_vae).axes}
+    assert {"loss", "reconstruction", "usage", "perplexity"} <= set(drawn)
+    both = lines(drawn["reconstruction"])
+    watched = next(name for name in rq_vae.names if name.endswith("_reconstruction"))
+    split = watched.removesuffix("_reconstruction")
+    assert {"training", split} <= set(both)
+    assert [y for _, y in both[split]] == rq_vae.series(watched)[1]
+    assert [x for x, _ in both["training"]] == [1, 2, 3, 4]
+    assert {"level 1", "level 2"} <= set(lines(drawn["usage"]))
+    assert "seconds" not in drawn
 
 
 def test_usage_is_sorted_and_names_the_dead():

@@ -138,7 +138,7 @@ def test_unique_codes_are_refined_for_on_a_gpu_as_on_a_cpu(vectors, monkeypatch,
     expected = fit(vectors[:250], "rq_kmeans", "cpu", **sizes).encode(vectors)
     with pretend_gpu(monkeypatch):
         tokenizer = fit(vectors[:250], "rq_kmeans", GPU, **sizes)
-        assert tokenizer.history[-1]["step"] == "unique"
+        assert tokenizer.history[-1]["phase"] == "unique"
         assert (tokenizer.encode(vectors) == expected).mean() > 0.99
 
 

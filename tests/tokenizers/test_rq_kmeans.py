@@ -71,12 +71,12 @@ def test_the_history_is_the_error_relative_to_the_variance(vectors):
     tokenizer = fitted(
         "rq_kmeans", vectors, options={"anneal_rounds": 5, "refine_rounds": 3, "refine_gain": 0.0}
     )
-    assert [row["round"] for row in tokenizer.history] == list(range(1, 12))
-    assert [row["step"] for row in tokenizer.history] == ["start"] * 3 + ["anneal"] * 5 + [
+    assert [row["step"] for row in tokenizer.history] == list(range(1, 12))
+    assert [row["phase"] for row in tokenizer.history] == ["start"] * 3 + ["anneal"] * 5 + [
         "refine"
     ] * 3
     relative = error(tokenizer, vectors) / ((vectors - vectors.mean(0)) ** 2).sum()
-    assert tokenizer.history[-1]["objective"] == pytest.approx(relative, rel=0.02)
+    assert tokenizer.history[-1]["relative_mse"] == pytest.approx(relative, rel=0.02)
 
 
 def test_the_fit_is_on_the_first_rows_up_to_the_points_a_centroid(vectors):
@@ -123,9 +123,9 @@ def test_steps_can_be_left_out_and_refinement_lowers_the_error():
     for anneal, refine in itertools.product((0, 30), (0, 4)):
         options = {"anneal_rounds": anneal, "refine_rounds": refine, "refine_gain": 0.0}
         tokenizer = fitted("rq_kmeans", x, sizes=(16, 16, 16), options=options)
-        assert [row["step"] for row in tokenizer.history] == ["start"] * 3 + ["anneal"] * anneal + [
-            "refine"
-        ] * refine
+        assert [row["phase"] for row in tokenizer.history] == ["start"] * 3 + [
+            "anneal"
+        ] * anneal + ["refine"] * refine
         errors[anneal, refine] = error(tokenizer, x)
     assert errors[0, 4] < errors[0, 0] and errors[30, 4] < errors[30, 0]
 
@@ -178,7 +178,7 @@ def test_refinement_for_unique_codes_lowers_the_error_with_unique_codes():
     for_unique = fitted("rq_kmeans", x, sizes=sizes, options={"unique_rounds": 4}, assign=assign)
     assert calls and set(calls) == {((1500, 3), np.dtype(np.int32), (1500, 8))}
     assert unique_error(for_unique, x) < unique_error(plain, x)
-    assert {row["step"] for row in for_unique.history} >= {"unique"}
+    assert {row["phase"] for row in for_unique.history} >= {"unique"}
 
 
 def test_no_refinement_for_unique_codes_where_the_fit_does_not_see_all_items():
@@ -195,3 +195,26 @@ def test_identical_vectors_and_fewer_places_than_codes_are_no_trouble():
     x = np.repeat(clustered(5, 6, seed=1), 40, axis=0)
     tokenizer = fitted("rq_kmeans", x, sizes=(8, 8))
     np.testing.assert_allclose(tokenizer.decode(tokenizer.encode(x)), x, atol=0.05)
+
+
+def test_the_history_counts_errors_in_one_space(vectors):
+    """What annealing leaves out of the axes counts as error, so that the curve does not jump."""
+    options = {"anneal_rounds": 20, "refine_rounds": 4, "beam_size": 1}
+    tokenizer = fitted("rq_kmeans", vectors, options=options)
+    steps, errors = tokenizer.history.series("relative_mse")
+    first = tokenizer.history.phases()["refine"]
+    assert steps == list(range(1, len(steps) + 1))
+    x = tokenizer.preprocessing.apply(torch.from_numpy(vectors))
+    dropped = x - x @ tokenizer_axes(x) @ tokenizer_axes(x).T
+    least = float((dropped**2).sum() / (x**2).sum())
+    assert least > 0.01  # or the test could not fail
+    assert min(errors[3 : first - 1]) > least
+    assert errors[first - 2] * 0.8 < errors[first - 1] < errors[first - 2] * 1.2
+
+
+def tokenizer_axes(x):
+    """The axes that hold 95 % of the second moment, by numpy."""
+    values, axes = np.linalg.eigh((x.T @ x).numpy().astype(np.float64))
+    shares = np.cumsum(values[::-1]) / values.sum()
+    kept = int(np.searchsorted(shares, 0.95) + 1)
+    return torch.from_numpy(axes[:, ::-1][:, :kept].astype(np.float32))

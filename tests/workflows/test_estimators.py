@@ -153,7 +153,7 @@ def test_with_ids_the_order_of_the_items_is_of_no_account(vectors):
 
 
 def test_unique_rounds_are_the_default_and_can_be_left_out(vectors, tokenizer):
-    assert "unique" in {row["step"] for row in tokenizer.history}
+    assert "unique" in {row["phase"] for row in tokenizer.history}
     plain = RQKMeans(SIZES, strategy="none", **QUICK).fit(vectors)
     expected = rq_kmeans.RQKMeans(
         SIZES, device="cpu", options={"iterations": 1, "anneal_rounds": 3}

@@ -75,8 +75,8 @@ def test_codebooks_are_refined_for_unique_ids_where_these_are_wanted(vectors, me
         vectors, codebook_sizes=(8, 8, 16), seed=1, device="cpu", options=SMALL
     )
     np.testing.assert_array_equal(without.encode(vectors), expected.encode(vectors))
-    assert "unique" in {row["step"] for row in measured.tokenizer.history}
-    assert "unique" not in {row["step"] for row in without.history}
+    assert "unique" in {row["phase"] for row in measured.tokenizer.history}
+    assert "unique" not in {row["phase"] for row in without.history}
 
 
 def test_the_share_held_out_is_that_of_the_vectors_and_equal_vectors_stay_together():

@@ -73,7 +73,7 @@ def test_the_same_codebooks_ids_and_metrics_as_the_pipeline(run, items, parquet,
     written = tmp_path / "data"
     ids, vectors = items
     tokenizer = estimator(kind).fit(vectors, item_ids=ids)
-    assert "unique" in {row.get("step") for row in tokenizer.history}
+    assert "unique" in {row["phase"] for row in tokenizer.history}
     tokenizer.save(tmp_path / "saved")
     assert (tmp_path / "saved/model.safetensors").read_bytes() == (
         written / "06_models/tokenizer/model.safetensors"

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from semantic_ids.history import UNITS
+
 if TYPE_CHECKING:
-    import pyarrow as pa
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from semantic_ids.history import History
 
 WIDTH, HEIGHT, DOTS = 9.0, 4.6, 100
 BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY = (
@@ -29,51 +32,57 @@ BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY = (
     "#555555",
 )
 COLOURS = (BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY)
-STEPS = ("epoch", "iteration")
-"""Columns of a training history that count its steps."""
+SPLITS = ("validation", "watched")
+"""What names of numbers begin with that are not of the items fitted on."""
 TRAINING = "training"
 SPEED = ("seconds", "items_per_second")
 """Columns that tell of the machine rather than of the training: not drawn."""
-UNITS = {
-    "objective": "share of the variance left",
-    "imbalance": "1: even",
-    "resets": "codes",
-    "usage": "share of the codes",
-}
-"""What some columns are counted in; the others have no unit."""
 LOG_FROM = 30.0
 """An axis is logarithmic where the largest value is this many times the smallest (or the mean,
 where there are zeros)."""
 
 
-def training_curves(history: pa.Table) -> Figure:
-    """Draw every number that the training recorded.
+def training_curves(history: History) -> Figure:
+    """Draw every number that the fit recorded, against its steps.
 
-    A panel each, a line a level where there are levels.
+    A panel each, a line a level where there are levels; a dotted line where a phase begins.
 
     Args:
-        history: One row an epoch (column `epoch`) or a k-means iteration (columns `level`,
-            `iteration`). `usage.1`, `usage.2` … are one panel, and so are `reconstruction` and
+        history: `usage.1`, `usage.2` … are one panel, and so are `reconstruction` and
             `validation_reconstruction`.
     """
-    columns = _numbers(history)
-    step = next((name for name in STEPS if name in columns), "step")
-    x = columns.pop(step, np.arange(1, len(history) + 1))
-    curves = _curves(columns, x)
+    curves = _curves(history)
     figure, panels = _figure("Training", max(1, len(curves)))
     for panel, (name, lines) in zip(panels, curves.items(), strict=False):
         for label, (steps, values) in lines.items():
-            panel.plot(
-                steps, values, marker="." if len(steps) < 40 else None, linewidth=1.5, label=label
-            )
-        panel.set(title=name.replace("_", " "), xlabel=step, ylabel=UNITS.get(name, ""))
+            marker = "." if len(steps) < 40 else None
+            panel.plot(steps, values, marker=marker, linewidth=1.5, label=label)
+        title, unit = name.replace("_", " "), UNITS.get(name, "")
+        panel.set(title=title, xlabel="step", ylabel=unit)
         panel.locator_params(axis="x", integer=True)
         _maybe_log(panel, np.concatenate([values for _, values in lines.values()]))
+        _mark_phases(panel, history, [step for steps, _ in lines.values() for step in steps])
         if set(lines) != {TRAINING}:
             panel.legend(frameon=False, fontsize="small")
     if not curves:
         panels[0].set(title="nothing was recorded")
     return figure
+
+
+def _mark_phases(panel: Axes, history: History, steps: Sequence[int]) -> None:
+    """Write where each phase begins that begins after the first step drawn."""
+    for phase, first in history.phases().items():
+        if min(steps) < first <= max(steps):
+            panel.axvline(first - 0.5, color=GREY, linestyle=":", linewidth=1.0)
+            panel.annotate(
+                phase,
+                (first - 0.5, 1.0),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                xytext=(2, -8),
+                fontsize=7,
+                color=GREY,
+            )
 
 
 def codebook_usage(code_counts: Sequence[Sequence[int]]) -> Figure:
@@ -204,45 +213,16 @@ def _prepare(panel: Axes) -> None:
     panel.set_axisbelow(True)
 
 
-def _numbers(history: pa.Table) -> dict[str, np.ndarray]:
-    """Return the columns that hold numbers, at least one of them, as float64."""
-    import pyarrow as pa
-
-    numeric = [
-        f.name
-        for f in history.schema
-        if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)
-    ]
-    columns = {
-        name: history.column(name).to_numpy().astype(np.float64)
-        for name in numeric
-        if name not in SPEED
-    }
-    return {name: values for name, values in columns.items() if np.isfinite(values).any()}
-
-
-def _curves(
-    columns: dict[str, np.ndarray], x: np.ndarray
-) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+def _curves(history: History) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Sort the numbers into panels and lines: name → label → (steps, values)."""
-    levels = columns.pop("level", None)
     curves: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
-    for column, values in columns.items():
-        name, _, level = column.removeprefix("validation_").partition(".")
-        lines = curves.setdefault(name, {})
-        if levels is None:
-            lines[
-                f"level {level}"
-                if level
-                else "validation"
-                if column.startswith("validation_")
-                else TRAINING
-            ] = (x, values)
-        else:
-            lines |= {
-                f"level {level:.0f}": (x[levels == level], values[levels == level])
-                for level in np.unique(levels)
-            }
+    for column in history.names:
+        steps, values = (np.asarray(part, dtype=np.float64) for part in history.series(column))
+        split = next((s for s in SPLITS if column.startswith(f"{s}_")), None)
+        name, _, level = column.removeprefix(f"{split}_").partition(".")
+        if column not in SPEED and np.isfinite(values).any():
+            label = f"level {level}" if level else split or TRAINING
+            curves.setdefault(name, {})[label] = (steps, values)
     return curves
 
 

@@ -24,6 +24,7 @@ from semantic_ids.compute.streaming import Work, transform_rows
 from semantic_ids.contract import Assign, LinearDecoder
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint
+from semantic_ids.history import History
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.options import Options
 from semantic_ids.quantization.residual import ResidualQuantizer
@@ -68,7 +69,7 @@ class ResidualTokenizer(ABC):
         self.options: Any = self.options_class.of(options)
         self.dim = 0
         self.checkpoints: Checkpoints | None = None
-        self.history: list[dict[str, Any]] = []
+        self.history = History()
         self.report: dict[str, Any] = {}
         self.provenance: Provenance | None = None
 

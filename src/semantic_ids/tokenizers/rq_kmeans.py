@@ -23,6 +23,7 @@ from torch import Tensor
 from semantic_ids.arrays import chunks
 from semantic_ids.compute.streaming import held
 from semantic_ids.contract import Assign, LinearDecoder
+from semantic_ids.history import History
 from semantic_ids.options import Options
 from semantic_ids.progress import Progress
 from semantic_ids.quantization.balance import (
@@ -101,7 +102,7 @@ class RQKMeans(ResidualTokenizer):
     ) -> ResidualQuantizer:
         started = time.perf_counter()
         sampled = rows[: max(self.codebook_sizes) * self.options.max_points_per_centroid]
-        self.history = []
+        self.history = History()
         with torch.no_grad():
             sample, axes, kept = self._along_axes(
                 held(vectors, sampled, self.preprocessing.apply, self.device, self.width)
@@ -133,7 +134,7 @@ class RQKMeans(ResidualTokenizer):
         """
         options = self.options
         generator = torch.Generator().manual_seed(self.seed)
-        variance = float(torch.linalg.vector_norm(sample, dim=1).double().square().mean()) or 1.0
+        variance = _mean_square(sample) or 1.0
         unique_rounds = options.unique_rounds if assign else 0
         rounds = (
             len(self.codebook_sizes) + options.anneal_rounds + options.refine_rounds + unique_rounds
@@ -141,18 +142,16 @@ class RQKMeans(ResidualTokenizer):
         rounds += FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.is_balanced else 0
         with Progress("fit", rounds, "rounds") as progress:
 
-            def note(step: str, made: Iterator[Round], codebooks: list[Tensor]) -> list[Tensor]:
+            def note(
+                phase: str, made: Iterator[Round], codebooks: list[Tensor], left_out: float = 0.0
+            ) -> list[Tensor]:
+                name = "relative_mse_unique" if phase == "unique" else "relative_mse"
                 for done in made:
                     codebooks = done.codebooks
-                    row = {
-                        "round": len(self.history) + 1,
-                        "step": step,
-                        "objective": done.error / variance,
-                        "reseeded": done.reseeded,
-                    }
-                    self.history.append(
-                        row if done.fullest is None else {**row, "fullest": done.fullest}
-                    )
+                    error = (done.error + left_out) / variance
+                    row = {name: error, "reseeded": done.reseeded}
+                    fullest = {} if done.fullest is None else {"fullest": done.fullest}
+                    self.history.add(phase, row | fullest)
                     progress.advance()
                 return codebooks
 
@@ -163,7 +162,7 @@ class RQKMeans(ResidualTokenizer):
                     sample,
                     self.codebook_sizes,
                     options.balance,
-                    self.history[-1]["objective"] * variance,
+                    self.history[-1]["relative_mse"] * variance,
                 )
             annealed = anneal(
                 sample[:, :kept],
@@ -176,14 +175,14 @@ class RQKMeans(ResidualTokenizer):
                 generator=generator,
                 prices=prices,
             )
-            found = note("anneal", annealed, codebooks)
+            found = note("anneal", annealed, codebooks, _mean_square(sample[:, kept:]))
             rest = {"gain": options.refine_gain, "ridge": options.ridge, "prices": prices}
             short = sample[:, : found[0].shape[1]]  # all axes where nothing was annealed
             whole = min(options.refine_rounds, WHOLE_ROUNDS)
             rough = refine(
                 short, found, self._chosen(short), rounds=options.refine_rounds - whole, **rest
             )
-            found = note("refine", rough, found)
+            found = note("refine", rough, found, _mean_square(sample[:, short.shape[1] :]))
             codebooks = [
                 torch.nn.functional.pad(c, (0, sample.shape[1] - c.shape[1])) for c in found
             ]
@@ -262,3 +261,10 @@ class RQKMeans(ResidualTokenizer):
             False, torch.zeros(tokenizer.dim, device=self.device), 1.0
         )
         return tokenizer
+
+
+def _mean_square(x: Tensor) -> float:
+    """Return the mean squared length of vectors, 0 without dimensions: (n, d) → a number."""
+    if not x.shape[1]:
+        return 0.0
+    return float(torch.linalg.vector_norm(x, dim=1).double().square().mean())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semantic_ids.progress import reported_as
 from semantic_ids.workflows.fitting import FitOptions, fit, hashes_of
 
 if TYPE_CHECKING:
@@ -132,5 +133,6 @@ def twin_error(
     """Fit a second tokenizer on some rows, and return its relative error on the rows held out."""
     from semantic_ids.metrics.reconstruction import relative_mse
 
-    twin = fit(vectors, options, rows=rows, monitor_rows=held_out)
+    with reported_as("twin"):
+        twin = fit(vectors, options, rows=rows, monitor_rows=held_out)
     return relative_mse(vectors, twin, held_out)

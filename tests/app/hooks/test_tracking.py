@@ -10,6 +10,7 @@ import mlflow
 import pyarrow as pa
 import pytest
 from tests import probe
+from tests.conftest import clustered
 from tests.probe import METRICS, Project
 
 from semantic_ids.app.hooks.parameters import known_parameters
@@ -17,7 +18,8 @@ from semantic_ids.app.hooks.tracked_run import TrackedRun
 from semantic_ids.app.hooks.tracking import history, numbers
 from semantic_ids.errors import BadInput
 from semantic_ids.parameters import RUNTIME_PATHS, flatten
-from semantic_ids.progress import tell
+from semantic_ids.progress import report_step
+from semantic_ids.tokenizers import fit_tokenizer
 
 LEAVES = {
     name
@@ -49,21 +51,17 @@ def test_flatten_gives_dotted_names() -> None:
     }
 
 
-def test_history_by_epoch_and_by_level() -> None:
-    epochs = pa.table(
-        {"epoch": [0, 1], "loss": [0.5, 0.25], "note": ["x", "y"], "validation": [None, 0.3]}
-    )
-    assert list(history(epochs)) == [
-        ("training.loss", 0.5, 0),
-        ("training.loss", 0.25, 1),
-        ("training.validation", 0.3, 1),
-    ]
-    levels = pa.table({"level": [1, 1, 2], "iteration": [1, 2, 1], "objective": [9.0, 8.0, 4.0]})
-    assert list(history(levels)) == [
-        ("training.objective.1", 9.0, 1),
-        ("training.objective.1", 8.0, 2),
-        ("training.objective.2", 4.0, 1),
-    ]
+def test_every_step_of_a_history_is_a_point_of_its_own() -> None:
+    """Of the very tables that the kinds of tokenizers make."""
+    x = clustered(400, 8)
+    for kind, options in (("rq_kmeans", {"anneal_rounds": 5}), ("rq_vae", {"epochs": 3})):
+        fitted = fit_tokenizer(x, kind=kind, codebook_sizes=(8, 8), device="cpu", options=options)
+        points = list(history(pa.Table.from_pylist(fitted.history.rows())))
+        assert len({(name, step) for name, _, step in points}) == len(points) > 0
+        for name in fitted.history.names:
+            steps, values = fitted.history.series(name)
+            found = [(value, step) for known, value, step in points if known == f"training.{name}"]
+            assert found == list(zip(values, steps, strict=True))
 
 
 def test_sessions_of_one_process_make_runs_of_their_own(in_project: Project) -> None:
@@ -139,7 +137,7 @@ def test_what_is_told_outside_of_a_run_is_nobodys(
 ) -> None:
     in_project.session()
     before = in_project.ask("SELECT COUNT(*) FROM metrics")
-    tell("training", {"loss": 1.0}, 1)
+    report_step("training", {"loss": 1.0}, 1)
     assert in_project.ask("SELECT COUNT(*) FROM metrics") == before
 
 

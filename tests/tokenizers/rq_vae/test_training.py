@@ -111,24 +111,24 @@ def residual(vectors):
 
 
 def test_the_history_has_a_row_an_epoch_with_all_columns(trained):
-    assert [row["epoch"] for row in trained.history] == list(range(1, 13))
+    assert [row["step"] for row in trained.history] == list(range(1, 13))
     for row in trained.history:
-        expected = {"epoch", "step"} | LOSSES | VALIDATION
-        assert set(row) == (expected | CATALOGUE if row["epoch"] > 2 else expected)
-        assert row["step"] == ("train" if row["epoch"] > 2 else "plain")
+        expected = {"step", "phase"} | LOSSES | VALIDATION
+        assert set(row) == (expected | CATALOGUE if row["step"] > 2 else expected)
+        assert row["phase"] == ("train" if row["step"] > 2 else "plain")
     assert all(
         np.isfinite(value)
         for row in trained.history
         for name, value in row.items()
-        if name != "step"
+        if name != "phase"
     )
 
 
 def test_with_codebooks_from_the_beginning_it_begins_with_the_network_before_any_step(residual):
-    assert [row["epoch"] for row in residual.history] == list(range(5))
-    assert set(residual.history[0]) == {"epoch"} | VALIDATION | CATALOGUE
+    assert [row["step"] for row in residual.history] == list(range(5))
+    assert set(residual.history[0]) == {"step", "phase"} | VALIDATION | CATALOGUE
     for row in residual.history[1:]:
-        assert set(row) == {"epoch", "step"} | LOSSES | VALIDATION | CATALOGUE
+        assert set(row) == {"step", "phase"} | LOSSES | VALIDATION | CATALOGUE
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_the_loss_is_the_reconstruction_and_what_else_counts_by_its_weight(
         assert (
             (row["commitment"] > 0)
             == (row["codebook"] > 0)
-            == (row["epoch"] > 2 and quantizer != "none")
+            == (row["step"] > 2 and quantizer != "none")
         )
 
 
@@ -180,9 +180,9 @@ def test_the_rate_rises_over_the_warm_up_and_falls_to_nothing(trained):
 )
 def test_the_catalogue_is_looked_at_every_so_many_epochs_and_in_the_last(vectors, every, looked):
     tokenizer = vae(vectors, RESIDUAL | {"epochs": 7, "catalogue_every": every})
-    assert [row["epoch"] for row in tokenizer.history if set(row) >= CATALOGUE] == looked
-    assert [row["epoch"] for row in tokenizer.history if CATALOGUE & set(row)] == looked
-    assert [row["epoch"] for row in tokenizer.history if set(row) >= VALIDATION] == list(range(8))
+    assert [row["step"] for row in tokenizer.history if set(row) >= CATALOGUE] == looked
+    assert [row["step"] for row in tokenizer.history if CATALOGUE & set(row)] == looked
+    assert [row["step"] for row in tokenizer.history if set(row) >= VALIDATION] == list(range(8))
     assert tokenizer.report["best_epoch"] in looked
 
 
@@ -224,7 +224,7 @@ def test_the_epoch_kept_is_the_best_within_the_tolerance_and_its_figures_are_tho
         (row for row in looked if row["collision_rate"] <= near),
         key=lambda row: row["validation_reconstruction"],
     )
-    assert tokenizer.report["best_epoch"] == best["epoch"]
+    assert tokenizer.report["best_epoch"] == best["step"]
     assert relative_mse(tokenizer, vectors[WATCHED]) == pytest.approx(
         best["validation_relative_mse"], rel=1e-4
     )
@@ -254,8 +254,8 @@ def test_with_the_loss_of_cosines_epochs_are_judged_by_cosines(vectors):
         }
         tokenizer = vae(vectors, options, rows=ROWS, monitor_rows=WATCHED)
         looked = [row for row in tokenizer.history if "collision_rate" in row]
-        by_error = min(looked, key=lambda row: row["validation_relative_mse"])["epoch"]
-        by_cosine = max(looked, key=lambda row: row["validation_cosine"])["epoch"]
+        by_error = min(looked, key=lambda row: row["validation_relative_mse"])["step"]
+        by_cosine = max(looked, key=lambda row: row["validation_cosine"])["step"]
         kept[reconstruction] = (
             tokenizer.report["best_epoch"],
             {
@@ -281,13 +281,13 @@ def test_epochs_of_the_burn_in_are_neither_kept_nor_judged(vectors):
     }
     assert vae(vectors, options).report["best_epoch"] < 4  # a rate that only does harm
     tokenizer = vae(vectors, options | {"burn_in": 4})
-    looked = [row for row in tokenizer.history if row["epoch"] >= 4]
+    looked = [row for row in tokenizer.history if row["step"] >= 4]
     near = min(row["collision_rate"] for row in looked) + 0.01
     best = min(
         (row for row in looked if row["collision_rate"] <= near),
         key=lambda row: row["validation_reconstruction"],
     )
-    assert tokenizer.report["best_epoch"] == best["epoch"] >= 4
+    assert tokenizer.report["best_epoch"] == best["step"] >= 4
     same = np.repeat(vectors[:2], 350, axis=0)
     with pytest.raises(BadInput, match=r"collapsed in epoch 3:"):
         vae(same, {"epochs": 6}, sizes=(64, 64))
@@ -303,7 +303,7 @@ def test_however_short_the_training_the_codebooks_are_started_and_the_last_epoch
     vectors, quantizer, epochs, plain
 ):
     tokenizer = vae(vectors, {"quantizer": quantizer, "epochs": epochs, "plain_epochs": plain})
-    quantised = [row["epoch"] for row in tokenizer.history if "usage.1" in row]
+    quantised = [row["step"] for row in tokenizer.history if "usage.1" in row]
     unquantised = min(plain, epochs - 1)
     assert quantised == list(range(unquantised + 1 if unquantised else 0, epochs + 1))
     assert len(np.unique(tokenizer.encode(vectors)[:, 0])) > 3
@@ -385,7 +385,7 @@ def test_without_a_patience_it_goes_on_to_the_end(vectors):
         RESIDUAL | {"epochs": 25, "patience": None, "learning_rate": 1e-30, "reset_below": 0.0},
         rows=FEW,
     )
-    assert tokenizer.report["epochs"] == tokenizer.history[-1]["epoch"] == 25
+    assert tokenizer.report["epochs"] == tokenizer.history[-1]["step"] == 25
     assert tokenizer.report["best_epoch"] < 5
 
 
@@ -710,7 +710,7 @@ def test_in_the_last_epochs_items_have_the_codes_of_their_unique_ids(vectors, op
     )
     steps = len(seen) // 5
     assert [codes is None for codes in seen] == [True] * 3 * steps + [False] * 2 * steps
-    assert [row["step"] for row in tokenizer.history if row["epoch"]][-3:] == [
+    assert [row["phase"] for row in tokenizer.history if row["step"]][-3:] == [
         "train",
         "unique",
         "unique",
@@ -751,7 +751,7 @@ def test_otherwise_no_epoch_is_for_them(vectors, why, monkeypatch):
     more = {} if why == "no unique IDs are wanted" else {"assign": made_unique}
     epochs = 0 if why == "no epochs for them" else 3
     tokenizer = vae(vectors, RESIDUAL | {"epochs": 4, "unique_epochs": epochs}, rows=FEW, **more)
-    assert {row.get("step") for row in tokenizer.history} == {None, "train"}
+    assert {row["phase"] for row in tokenizer.history} == {"start", "train"}
 
 
 # ---- a training that was killed goes on ----------------------------------------------------------

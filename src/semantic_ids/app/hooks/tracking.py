@@ -26,8 +26,9 @@ from semantic_ids.app.hooks.server import limit_waiting, unanswered
 from semantic_ids.app.hooks.stages import path_of
 from semantic_ids.app.hooks.torchrun import is_helper
 from semantic_ids.errors import BadInput
+from semantic_ids.history import History
 from semantic_ids.parameters import flatten
-from semantic_ids.progress import heard_by
+from semantic_ids.progress import listening
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,7 +144,7 @@ class TrackingHooks:
         if run.run_id is None:
             return
         self._run, self._heard = run, set()
-        self._listening.enter_context(heard_by(self._hear))
+        self._listening.enter_context(listening(self._hear))
         # Registered after MLflow's own, so it comes before it: Kedro calls no hook for Ctrl-C,
         # SIGTERM and exits.
         atexit.register(self._end, "KILLED")
@@ -181,7 +182,7 @@ class TrackingHooks:
         self._heard.add(what)
         self._attempt(
             lambda run: run.log_metrics(
-                [(f"{what}.{name}", value, step) for name, value in numbers(row) if name != "epoch"]
+                [(f"{what}.{name}", value, step) for name, value in numbers(row)]
             )
         )
 
@@ -254,19 +255,10 @@ def numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def history(table: pa.Table) -> Iterator[tuple[str, float, int]]:
-    """Yield (name, value, step) of a training history with a row an epoch, or a row an iteration of
-    a level.
-
-    Args:
-        table: Column `epoch` or `iteration` is the step; column `level`, where there is one, goes
-            into the name;
-            every other column of numbers is a metric: `training.loss`, `training.objective.2`.
-    """
-    for row in table.to_pylist():
-        step = next((int(row.pop(column)) for column in ("epoch", "iteration") if column in row), 0)
-        level = row.pop("level", None)
-        for name, value in numbers(row):
-            yield f"training.{name}" if level is None else f"training.{name}.{level}", value, step
+    """Yield (name, value, step) of every number of a training history: `training.relative_mse`."""
+    for record in History(table.to_pylist()):
+        for name, value in numbers(record.numbers):
+            yield f"training.{name}", value, record.step
 
 
 def _folder_of(dataset_name: str) -> str | None:

@@ -16,6 +16,7 @@ from semantic_ids.artifacts import (
 )
 from semantic_ids.contract import Tokenizer
 from semantic_ids.errors import BadInput
+from semantic_ids.history import History
 from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.fitting import fit_options
 from semantic_ids.pipelines.labels import labels_of
@@ -115,7 +116,7 @@ def draw(
     _require_one_evaluation(metrics, evaluation, training_history)
 
     return (
-        figures.training_curves(training_history),
+        figures.training_curves(History(training_history.to_pylist())),
         figures.codebook_usage(evaluation["code_counts"]),
         figures.collision_groups(evaluation["collision_groups"]),
         figures.reconstruction_cosine(

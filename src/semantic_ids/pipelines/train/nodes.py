@@ -76,7 +76,7 @@ def train(
         f"{fitted.report['rows']:,}",
         fitted.report["seconds"],
     )
-    history = pa.Table.from_pylist(_filled(fitted.history))
+    history = pa.Table.from_pylist(fitted.history.rows())
     return fitted, history.cast(with_provenance(history.schema, fitted.provenance)), results
 
 
@@ -95,9 +95,7 @@ def _refined_for(fitted: Tokenizer, identify: IdentifyParameters) -> dict[str, s
 
     Such a tokenizer serves any strategy.
     """
-    return (
-        _unique_ids(identify) if any(row.get("step") == "unique" for row in fitted.history) else {}
-    )
+    return _unique_ids(identify) if "unique" in fitted.history.phases() else {}
 
 
 def _unique_ids(identify: IdentifyParameters) -> dict[str, str]:
@@ -179,7 +177,7 @@ def training_results(
     fitted: Tokenizer, embeddings: Embeddings, parameters: TokenizerParameters
 ) -> dict[str, Any]:
     """Return statistics, sizes and times of the training, as JSON-like values."""
-    last = {name: value for name, value in fitted.history[-1].items() if value is not None}
+    last = dict(fitted.history[-1])
     return {
         "kind": fitted.kind,
         "codebook_sizes": list(fitted.codebook_sizes),
@@ -208,11 +206,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _filled(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give every row every column, None where it has no value, in the order in which columns first
-    appear.
-    """
-    names = dict.fromkeys(name for row in history for name in row)
-    return [{name: row.get(name) for name in names} for row in history]

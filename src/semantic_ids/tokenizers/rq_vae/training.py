@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from semantic_ids.compute.devices import has_bfloat16
 from semantic_ids.errors import BadInput
+from semantic_ids.history import History, Record
 from semantic_ids.learning import distributed
 from semantic_ids.learning.batches import Prepare, Rows, batch_sizes, own_share, shuffled
 from semantic_ids.learning.checkpoints import Checkpoint, Checkpoints
 from semantic_ids.learning.selection import Candidate, Selection, refuse_collapse
-from semantic_ids.progress import Progress, tell
+from semantic_ids.progress import Progress, report_step
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.rq_vae.monitoring import Validation, catalogue_row
 from semantic_ids.tokenizers.rq_vae.networks import Passed
@@ -78,7 +79,7 @@ class Trainer:
         self.unique, self.checkpoints = unique, checkpoints
         self.device = next(network.parameters()).device
         self.selection = Selection(options.collision_tolerance)
-        self.history: list[dict[str, Any]] = []
+        self.history = History()
         self.report: dict[str, Any] = {}
 
     def fit(self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray) -> None:
@@ -113,7 +114,9 @@ class Trainer:
                 if epoch == self._first_quantised and not self.network.quantizer.started:
                     self._start(epoch)
                 started = time.perf_counter()
-                self._note(self._epoch(epoch) | self._look(epoch), time.perf_counter() - started)
+                phase = self._phase(epoch)
+                row = self._epoch(epoch) | self._look(epoch)
+                self._note(phase, epoch, row, time.perf_counter() - started)
                 progress.advance()
                 if epoch == options.epochs or self._is_settled(epoch):
                     break
@@ -124,8 +127,8 @@ class Trainer:
         self.report = {
             "rows": len(self.rows),
             "seconds": time.perf_counter() - began,
-            "epochs": self.history[-1]["epoch"],
-            "best_epoch": best.epoch if best else self.history[-1]["epoch"],
+            "epochs": self.history[-1].step,
+            "best_epoch": best.epoch if best else self.history[-1].step,
         }
 
     def _compile(self) -> None:
@@ -166,7 +169,7 @@ class Trainer:
         """
         self._start_codebooks()
         if epoch == 1:
-            self._note({"epoch": 0} | self._look(0), 0.0)
+            self._note("start", 0, self._look(0), 0.0)
 
     @torch.no_grad()
     def _start_codebooks(self) -> None:
@@ -235,14 +238,6 @@ class Trainer:
         reconstruction, commitment, codebook = (sums / len(self.rows)).cpu().tolist()
         seconds = time.perf_counter() - started
         row = {
-            "epoch": epoch,
-            "step": (
-                "unique"
-                if unique is not None
-                else "train"
-                if self.network.quantizer.started
-                else "plain"
-            ),
             "learning_rate": rate,
             "loss": float(self._loss(reconstruction, commitment, codebook)),
             "reconstruction": reconstruction,
@@ -406,11 +401,17 @@ class Trainer:
         empty = torch.zeros((0, len(self.sizes)), dtype=torch.int64, device=self.device)
         return distributed.gathered(torch.cat([empty, *found])).cpu().numpy()
 
-    def _note(self, row: dict[str, Any], seconds: float) -> None:
-        """Write a row of the history, and say it."""
-        self.history.append(row)
-        logger.info(_line(row, self.options.epochs, seconds))
-        tell("training", row, row["epoch"])
+    def _phase(self, epoch: int) -> str:
+        """Name the part of the training that an epoch belongs to."""
+        if self._is_for_unique(epoch):
+            return "unique"
+        return "train" if self.network.quantizer.started else "plain"
+
+    def _note(self, phase: str, epoch: int, row: dict[str, Any], seconds: float) -> None:
+        """Record an epoch, log it, and report it."""
+        record = self.history.add(phase, row, epoch)
+        logger.info(_line(record, self.options.epochs, seconds))
+        report_step("training", record.numbers, epoch)
 
     # ---- to go on where it was -------------------------------------------------------------------
 
@@ -429,7 +430,7 @@ class Trainer:
         }
         state = {
             "seconds": seconds,
-            "history": self.history,
+            "history": self.history.rows(),
             "resets": self.network.quantizer.resets,
             "param_groups": optimizer["param_groups"],
             "candidates": [{**asdict(held), "state": None} for held in candidates],
@@ -459,7 +460,8 @@ class Trainer:
             for i, held in enumerate(found.state["candidates"])
         ]
         self.selection.restore(candidates)
-        self.history, self.network.quantizer.resets = found.state["history"], found.state["resets"]
+        self.history = History(found.state["history"])
+        self.network.quantizer.resets = found.state["resets"]
         logger.info("going on from the checkpoint of epoch %d", found.epoch)
         return found.epoch + 1, found.state["seconds"]
 
@@ -481,7 +483,7 @@ def _computes_roughly(precision: str, device: torch.device) -> bool:
     return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
 
 
-def _line(row: dict[str, Any], epochs: int, seconds: float) -> str:
+def _line(row: Record, epochs: int, seconds: float) -> str:
     parts = [
         f"validation relative MSE {row['validation_relative_mse']:.4f}",
         f"cosine {row['validation_cosine']:.4f}",
@@ -495,13 +497,13 @@ def _line(row: dict[str, Any], epochs: int, seconds: float) -> str:
             f"colliding items {row['collision_rate']:.1%}, perplexity {' '.join(perplexity)}, dead"
             f" codes {' '.join(dead)}"
         )
-    if row["epoch"] == 0:
+    if row.step == 0:
         return f"before training: {', '.join(parts)}"
-    left = (epochs - row["epoch"]) * seconds
+    left = (epochs - row.step) * seconds
     parts = [
         f"loss {row['loss']:.4g}",
         *parts,
         f"{row['items_per_second']:,.0f} items/s",
         f"about {left:,.0f} s left",
     ]
-    return f"epoch {row['epoch']}/{epochs}: {', '.join(parts)}"
+    return f"epoch {row.step}/{epochs}: {', '.join(parts)}"
