@@ -8,6 +8,7 @@ import pytest
 import yaml
 from kedro.config import OmegaConfigLoader
 
+from semantic_ids.app.hooks.effects import refuse_without_effect
 from semantic_ids.codes import check_sizes
 from semantic_ids.parameters import Parameters, flatten
 from semantic_ids.settings import CONFIG_LOADER_ARGS
@@ -51,6 +52,7 @@ def test_these_are_all():
 @pytest.mark.parametrize("env", [*ENVIRONMENTS, *ABLATIONS])
 def test_environment_is_valid_and_fits_the_sample(env):
     values = parameters(env)
+    refuse_without_effect(values)
     items = min(values.ingest.max_items or SAMPLE_ITEMS, SAMPLE_ITEMS)
     check_sizes(
         items, values.tokenizer.codebook_sizes, unique=values.identify.strategy == "reassign"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from semantic_ids.app.hooks.parameters import check_parameters, known_parameters
+from semantic_ids.app.hooks.parameters import MOVED, check_parameters, known_parameters
 from semantic_ids.errors import BadInput
 from semantic_ids.parameters import Parameters
 
@@ -78,6 +78,27 @@ def test_all_unknown_parameters_are_named_at_once(tree: dict) -> None:
         match=r"'tokenizer.sed'; the nearest is 'tokenizer.seed'; unknown parameter 'zzz.qqq'",
     ):
         check_parameters(tree, {})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        ("tokenizer.beam", "tokenizer.rq_kmeans.beam_size", 3),
+        ("tokenizer.preprocess", "tokenizer.preprocess.normalize", True),
+    ],
+    ids=["a name that is gone", "a name that is a group now"],
+)
+def test_an_old_name_is_refused_naming_the_new(
+    tree: dict, monkeypatch: pytest.MonkeyPatch, old: str, new: str, value: object
+) -> None:
+    monkeypatch.setitem(MOVED, old, new)
+    assert check_parameters({**tree, "tokenizer": {**tree["tokenizer"]}}, {})
+    with pytest.raises(BadInput, match=rf"^--params: parameter '{old}' is now '{new}'\.?$"):
+        check_parameters(tree, put(tree, old, value))
+
+
+def test_moved_parameters_have_a_name_that_is_known() -> None:
+    assert set(MOVED.values()) <= set(LEAVES) and not set(MOVED) & set(LEAVES)
 
 
 def test_a_dotted_key_in_a_file_is_to_be_nested(tree: dict) -> None:

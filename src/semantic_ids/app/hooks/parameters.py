@@ -14,10 +14,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from semantic_ids.app.hooks.effects import refuse_without_effect, tell_unused
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.parameters import RUNTIME_PATHS, Parameters
 
 Tree = Mapping[str, Any]
+
+MOVED: dict[str, str] = {}
+"""Old dotted name of a parameter → the one that it has now. An old one is refused."""
 
 
 def check_parameters(tree: Tree, runtime: Tree, folders: Sequence[Path] = ()) -> Parameters:
@@ -29,15 +33,19 @@ def check_parameters(tree: Tree, runtime: Tree, folders: Sequence[Path] = ()) ->
         folders: Configuration folders, those that win first; only to say where a value comes from.
 
     Raises:
-        BadInput: Unknown or missing parameters, values of a wrong type or beyond their limits.
+        BadInput: Unknown, moved or missing parameters, values of a wrong type or out of range, or
+            that would have no effect.
     """
     _refuse_unknown(tree, runtime, folders)
     try:
-        return Parameters.model_validate(
+        parameters = Parameters.model_validate(
             {name: value for name, value in tree.items() if name not in RUNTIME_PATHS}
         )
     except ValidationError as error:
         raise _explain(error, tree, runtime, folders) from None
+    refuse_without_effect(parameters)
+    tell_unused(parameters, runtime)
+    return parameters
 
 
 def known_parameters(group: type[BaseModel] = Parameters, prefix: str = "") -> Iterator[str]:
@@ -60,13 +68,13 @@ def _refuse_unknown(tree: Tree, runtime: Tree, folders: Sequence[Path]) -> None:
             where=_origin(misplaced[0], {}, folders),
             do="set it in globals.yml or with --params",
         )
-    unknown = [name for name in _unknown(tree, Parameters) if name not in RUNTIME_PATHS]
-    if unknown:
-        places = dict.fromkeys(_origin(name, runtime, folders) for name in unknown)
-        found = "; ".join(
-            f"unknown parameter '{name}'{_nearest_parameter(name)}" for name in unknown
-        )
-        raise BadInput(found, where=", ".join(places))
+    moved = [name for name in MOVED if not isinstance(_value(tree, name), _NotMoved)]
+    unknown = [name for name in _unknown(tree, Parameters) if name not in (*RUNTIME_PATHS, *moved)]
+    said = [f"parameter '{name}' is now '{MOVED[name]}'" for name in moved]
+    said += [f"unknown parameter '{name}'{_nearest_parameter(name)}" for name in unknown]
+    if said:
+        places = dict.fromkeys(_origin(name, runtime, folders) for name in (*moved, *unknown))
+        raise BadInput("; ".join(said), where=", ".join(places))
 
 
 def _unknown(tree: Tree, group: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -133,7 +141,13 @@ def _expectation(kind: str, message: str) -> str:
     return message.removeprefix("Input should be ").partition(", unable to parse")[0]
 
 
-_ABSENT = object()
+class _Absent:
+    """What stands for a value that is not there."""
+
+
+_ABSENT = _Absent()
+_NotMoved = (_Absent, Mapping)
+"""Not there, or a group: a new group may have the name of an old parameter."""
 
 
 def _value(tree: Tree, name: str) -> object:

@@ -1,0 +1,116 @@
+"""Parameters that would have no effect in a run are refused, or told where nobody could mean harm.
+
+What one group of options can say of itself stands in its `check`; here is what needs several.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING
+from typing import Any, NamedTuple
+
+from semantic_ids.errors import BadInput
+from semantic_ids.options import flat
+from semantic_ids.parameters import Parameters, RunOptions, flatten
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
+
+logger = logging.getLogger(__name__)
+
+DEFAULTS = {name: known.default for name, known, _ in flat(RunOptions)}
+
+
+class Rule(NamedTuple):
+    """A parameter that has an effect only with others; its default is let pass."""
+
+    name: str
+    has_effect: Callable[[Any], bool]
+    because: str
+    do: str
+
+
+RULES = (
+    Rule(
+        "evaluate.twin",
+        lambda run: run.tokenizer.fit_on == "all",
+        "with tokenizer.fit_on train the tokenizer itself has not seen the validation items",
+        "leave evaluate.twin false: the validation figure is there without it",
+    ),
+    Rule(
+        "evaluate.twin",
+        lambda run: run.sample.validation_share > 0,
+        "with sample.validation_share 0 there are no items to measure it on",
+        "leave evaluate.twin false, or hold items out: sample.validation_share 0.1",
+    ),
+    Rule(
+        "evaluate.max_label_values",
+        lambda run: run.evaluate.labels == "auto",
+        "the columns named by evaluate.labels are taken whatever they hold",
+        "leave it out, or take evaluate.labels=auto",
+    ),
+    Rule(
+        "identify.candidates",
+        lambda run: run.identify.strategy == "reassign",
+        "only identify.strategy reassign offers items other prefixes",
+        "leave it out, or take identify.strategy=reassign",
+    ),
+    Rule(
+        "tokenizer.rq_kmeans.unique_rounds",
+        lambda run: (
+            not run.tokenizer.rq_kmeans.unique_rounds or run.identify.strategy == "reassign"
+        ),
+        "only identify.strategy reassign gives the IDs that it refines codebooks for",
+        "leave it out, or take identify.strategy=reassign",
+    ),
+    Rule(
+        "tokenizer.rq_kmeans.unique_rounds",
+        lambda run: not run.tokenizer.rq_kmeans.unique_rounds or not _starts_an_rq_vae(run),
+        "an rq_vae that starts from rq_kmeans has its own epochs for unique IDs",
+        "leave it out, or set those of rq_vae",
+    ),
+    Rule(
+        "tokenizer.rq_kmeans.beam_size",
+        lambda run: not _starts_an_rq_vae(run),
+        "an rq_vae that starts from rq_kmeans uses the beam of rq_vae",
+        "leave it out, or set that of rq_vae",
+    ),
+    Rule(
+        "tokenizer.rq_kmeans.balance",
+        lambda run: not _starts_an_rq_vae(run),
+        "an rq_vae that starts from rq_kmeans has no prices to keep its codes apart with",
+        "leave it null, or take tokenizer.kind=rq_kmeans",
+    ),
+)
+
+
+def refuse_without_effect(parameters: Parameters) -> None:
+    """Raise `BadInput` for values that were changed and would change nothing.
+
+    The options of an rq_vae are made as training makes them, so that what they refuse is refused
+    before any work.
+    """
+    values = dict(flatten(parameters.model_dump()))
+    for rule in RULES:
+        value, default = values.get(rule.name), DEFAULTS.get(rule.name, MISSING)
+        if value != default and not rule.has_effect(parameters):
+            raise BadInput(
+                f"{value!r} would have no effect: {rule.because}", where=rule.name, do=rule.do
+            )
+    if parameters.tokenizer.kind == "rq_vae":
+        RQVAEOptions.of(parameters.tokenizer.options)
+
+
+def tell_unused(parameters: Parameters, runtime: Mapping[str, Any]) -> None:
+    """Warn of what `--params` sets for another kind of tokenizer than the one that is fitted."""
+    used = dict(flatten(parameters.tokenizer.in_use()))
+    for name, _ in flatten({"tokenizer": runtime.get("tokenizer", {})}):
+        group, own = name.split(".")[1], name.removeprefix("tokenizer.")
+        if group in ("rq_kmeans", "rq_vae") and own not in used:
+            logger.warning(
+                "'%s' has no effect: the tokenizer is %s", name, parameters.tokenizer.kind
+            )
+
+
+def _starts_an_rq_vae(run: Any) -> bool:
+    """Whether the group rq_kmeans says how an rq_vae starts."""
+    return run.tokenizer.kind == "rq_vae" and "rq_kmeans" in run.tokenizer.in_use()
