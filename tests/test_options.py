@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 
 from semantic_ids.errors import BadInput
-from semantic_ids.options import Options, flat, option
+from semantic_ids.options import Options, flat, option, same_as
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,17 @@ def test_what_is_refused_is_named(values, said):
 def test_flat_names_every_option_once():
     names = [name for name, _, _ in flat(Outer)]
     assert names == ["rate", "widths", "bound", "on", "inner.rounds", "inner.shape"]
+
+
+def test_an_option_taken_from_its_home_is_the_same():
+    @dataclass(frozen=True)
+    class Home(Options):
+        size: int = option(3, "How many.", ge=1)
+
+    @dataclass(frozen=True)
+    class Guest(Options):
+        size: int = same_as(Home, "size")
+
+    assert Guest().size == 3 and fields(Guest)[0].metadata == fields(Home)[0].metadata
+    with pytest.raises(BadInput, match="'size' is 0"):
+        Guest(size=0)

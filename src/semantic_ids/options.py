@@ -58,6 +58,12 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+def same_as(home: type[Options], name: str) -> Any:
+    """Declare an option whose default, range and meaning stand in another group: its home."""
+    known = next(known for known in fields(home) if known.name == name)
+    return field(default=known.default, metadata=known.metadata)
+
+
 @dataclass(frozen=True)
 class Options:
     """A group of options, checked when it is made.

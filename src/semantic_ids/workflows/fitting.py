@@ -10,7 +10,9 @@ import numpy as np
 
 from semantic_ids.arrays import chunks, read_rows
 from semantic_ids.hashing import mix, vector_hash
-from semantic_ids.options import Options, option
+from semantic_ids.identifiers.options import IdentifyOptions
+from semantic_ids.options import Options, option, same_as
+from semantic_ids.workflows.options import TokenizerOptions
 
 if TYPE_CHECKING:
     from semantic_ids.contract import Assign, Tokenizer
@@ -21,20 +23,14 @@ if TYPE_CHECKING:
 class FitOptions(Options):
     """What a tokenizer is to be, and which IDs it is for."""
 
-    kind: Literal["rq_kmeans", "rq_vae"] = option("rq_kmeans", "Kind of the tokenizer.")
-    codebook_sizes: tuple[int, ...] = option(
-        (256, 256, 256), "Size of each level's codebook.", ge=1
-    )
-    seed: int = option(42, "Seed of everything random.", ge=0, lt=2**31)
-    device: str = option("auto", "`auto`, `cpu` or `cuda`.")
-    preprocess: Any = option(None, "Options of the preprocessing, a mapping.")
-    options: Any = option(None, "Options of the kind, a mapping.")
-    strategy: Literal["reassign", "suffix", "none"] = option(
-        "reassign", "How IDs are made unique; with reassign the codebooks are refined for it."
-    )
-    candidates: int = option(
-        8, "How many other prefixes an item of an overfull prefix is offered at a time.", ge=1
-    )
+    kind: Literal["rq_kmeans", "rq_vae"] = same_as(TokenizerOptions, "kind")
+    codebook_sizes: tuple[int, ...] = same_as(TokenizerOptions, "codebook_sizes")
+    seed: int = same_as(TokenizerOptions, "seed")
+    device: str = same_as(TokenizerOptions, "device")
+    preprocess: Any = option(None, "The group of the preprocessing, or a mapping.")
+    options: Any = option(None, "The group of the kind, or a mapping.")
+    strategy: Literal["reassign", "suffix", "none"] = same_as(IdentifyOptions, "strategy")
+    candidates: int = same_as(IdentifyOptions, "candidates")
 
     @property
     def assign(self) -> Assign | None:
@@ -74,8 +70,8 @@ def fit(
         codebook_sizes=options.codebook_sizes,
         seed=options.seed,
         device=options.device,
-        preprocess=dict(options.preprocess or {}),
-        options=dict(options.options or {}),
+        preprocess=options.preprocess,
+        options=options.options,
         rows=rows,
         monitor_rows=monitor_rows,
         assign=options.assign,
