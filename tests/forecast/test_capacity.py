@@ -141,9 +141,7 @@ def test_what_is_said():
 def test_it_warns_of_overfull_prefixes_and_of_a_full_space():
     crowded = forecast(drawn(300, (8, 8, 16), 0.5), (8, 8, 16), (8, 8, 16), 300)
     assert crowded.is_tight(unique=True) and not crowded.is_tight(unique=False)
-    assert "There is more room with --params=tokenizer.codebook_sizes=8x8x" in crowded.in_words(
-        unique=True
-    )
+    assert "There is more room with tokenizer.codebook_sizes=8x8x" in crowded.in_words(unique=True)
     full = forecast(drawn(600, (8, 8, 16)), (8, 8, 16), (8, 8, 16), 600)
     assert full.is_tight(unique=True) and full.is_tight(unique=False)
     assert "There is more room with" in full.in_words(unique=False)

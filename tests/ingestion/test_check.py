@@ -76,16 +76,16 @@ def test_missing_column_names_those_there_are(tmp_path) -> None:
         "a.parquet: column 'ItemID' is missing; the columns are 'item_id', 'embeding', 'title'"
         in message
     )
-    assert "--params=ingest.id_column=item_id" in message
+    assert "ingest.id_column=item_id" in message
     message = refused(ParquetSource(str(tmp_path)), id_column="item_id")
     assert "column 'embedding' is missing" in message
     assert "the nearest is 'embeding'" in message
-    assert "--params=ingest.vector_column=embeding" in message
+    assert "ingest.vector_column=embeding" in message
 
 
 def test_missing_column_of_another_name_is_guessed_by_type(tmp_path) -> None:
     message = refused(source_of(tmp_path, pa.table({"ItemID": [1], "price": [1.0], "v": [[1.0]]})))
-    assert "--params=ingest.vector_column=v" in message
+    assert "ingest.vector_column=v" in message
 
 
 def test_column_twice(tmp_path) -> None:

@@ -92,7 +92,7 @@ def test_missing(folder: Path, location: str, message: str) -> None:
     with pytest.raises(BadInput, match=message) as caught:
         _ = source.files
     assert location in str(caught.value)
-    assert "--params=embeddings=PATH" in str(caught.value)
+    assert "embeddings=PATH" in str(caught.value)
     assert not source.exists()
 
 

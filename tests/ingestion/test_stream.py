@@ -85,7 +85,7 @@ def test_an_invalid_vector_is_named(write, ingest, drain, bad, options, reason) 
         drain(stream)
     message = str(caught.value)
     assert f"{source.location}, row group 1, row 6: item id id-6: " in message
-    assert "--params=ingest.on_invalid=drop" in message
+    assert "ingest.on_invalid=drop" in message
     assert "\n" not in message
 
 

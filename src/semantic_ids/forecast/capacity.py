@@ -159,7 +159,7 @@ class Forecast:
                 " have codes enough."
             ]
         if self.is_tight(unique=unique):
-            return [f"There is more room with --params=tokenizer.codebook_sizes={listed}."]
+            return [f"There is more room with tokenizer.codebook_sizes={listed}."]
         return [f"Sizes that would do: {listed}."]
 
 

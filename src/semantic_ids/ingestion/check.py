@@ -103,7 +103,7 @@ def _check_column(
             f" {_listed(footer.schema)}{nearest(name, footer.schema.names) if not count else ''}",
             where=footer.file,
             expected=f"the column that {parameter} names",
-            do=f"name it with --params={parameter}={_guess(footer.schema, name, fits)}",
+            do=f"name it with {parameter}={_guess(footer.schema, name, fits)}",
         )
     kind = footer.schema.field(name).type
     if not fits(kind):
@@ -113,7 +113,7 @@ def _check_column(
             expected=expected,
             do=(
                 "write it with such a type, or name another column with"
-                f" --params={parameter}={_guess(footer.schema, '', fits)}"
+                f" {parameter}={_guess(footer.schema, '', fits)}"
             ),
         )
 

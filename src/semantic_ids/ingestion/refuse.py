@@ -10,8 +10,7 @@ from semantic_ids.ingestion.rows import Reason
 from semantic_ids.ingestion.source import ParquetSource
 
 _DROP = (
-    "or write such rows to 02_intermediate/rejected.parquet and go on with"
-    " --params=ingest.on_invalid=drop"
+    "or write such rows to 02_intermediate/rejected.parquet and go on with ingest.on_invalid=drop"
 )
 
 

@@ -257,7 +257,7 @@ class ParquetSource:
 
     @property
     def _elsewhere(self) -> str:
-        return f"give a parquet file, a folder, a glob or a URL with --params={self.parameter}=PATH"
+        return f"give a parquet file, a folder, a glob or a URL with {self.parameter}=PATH"
 
     @property
     def is_local(self) -> bool:

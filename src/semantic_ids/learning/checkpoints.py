@@ -175,7 +175,7 @@ class Checkpoints:
                 where=f"tokenizer.checkpoints.resume={place}",
                 expected="a checkpoint of the same data and parameters",
                 do=(
-                    "give the same data, --env and --params as then, or begin anew with"
+                    "give the same data, environment and parameters as then, or begin anew with"
                     " tokenizer.checkpoints.resume=never"
                 ),
             )

@@ -168,7 +168,7 @@ def _require_directions(embeddings: Embeddings, parameters: TokenizerParameters)
             expected="vectors with a direction",
             do=(
                 "run the pipeline 'ingest' again with the same parameters and"
-                " --params=ingest.on_invalid=drop"
+                " ingest.on_invalid=drop"
             ),
         )
 

@@ -149,7 +149,7 @@ class Trainer:
                 f"torch.compile does not work here: {str(error).strip().partition(chr(10))[0]}",
                 where="tokenizer.rq_vae.compile",
                 expected="a C++ compiler, and Triton on a GPU",
-                do="take --params=tokenizer.rq_vae.compile=false",
+                do="take tokenizer.rq_vae.compile=false",
             ) from error
 
     # ---- the beginning and the end ---------------------------------------------------------------
