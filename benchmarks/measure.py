@@ -152,13 +152,16 @@ def quality(task: Task, fitted: Fitted, codes: np.ndarray) -> dict[str, Any]:
 
 def generalization(task: Task, system: System) -> dict[str, Any]:
     """Fit again without the held-out items, and measure both sides."""
+    from semantic_ids.metrics.catalogue import fitted_items
     from semantic_ids.metrics.reconstruction import reconstruct
 
     mapped = map_rows(Path(task.folder) / "vectors.npy")
     out = held_out(np.load(Path(task.folder) / "vector_hashes.npy"))
     fitted = system.fit(read_rows(mapped, np.flatnonzero(~out)), task.codebook_sizes, task.seed)
     codes = fitted.encode(mapped if system.streams else read_rows(mapped, slice(None)))
-    found = reconstruct(mapped, fitted.make_tokenizer(), codes, codes, out).metrics()
+    tokenizer = fitted.make_tokenizer()
+    seen = fitted_items(out, tokenizer.fitted_rows)
+    found = reconstruct(mapped, tokenizer, codes, codes, seen, out).metrics()
     return {
         "relative_mse_fitted": float(found["reconstruction.relative_mse_fitted"]),
         "relative_mse_held_out": float(found["reconstruction.relative_mse_validation"]),

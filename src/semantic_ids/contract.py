@@ -41,6 +41,9 @@ class Tokenizer(Protocol):
 
     codebook_sizes: tuple[int, ...]
     dim: int
+    fitted_rows: int | None
+    """How many rows it was fitted on: the first of those given, which a kind may take a part of;
+    None where nobody knows."""
     history: History
     """One row an epoch (rq_vae) or a round of the fit (rq_kmeans)."""
     report: dict[str, Any]

@@ -18,6 +18,7 @@ class NumpyTokenizer:
 
     kind = "numpy"
     preserves_distances = False
+    fitted_rows = None
 
     def __init__(self, codebooks, normalizes=False):
         self.codebooks, self.normalizes = (

@@ -29,9 +29,10 @@ def chunk_rows(request, monkeypatch):
     monkeypatch.setattr(reconstruction, "ROWS", request.param)
 
 
+@pytest.mark.parametrize("given", [1.0, 0.6], ids=["fitted on all", "fitted on a part"])
 @pytest.mark.parametrize("normalizes", [False, True])
 @pytest.mark.usefixtures("chunk_rows")
-def test_against_brute_force(make_catalogue, normalizes):
+def test_against_brute_force(make_catalogue, normalizes, given):
     embeddings, tokenizer, codes, ids = make_catalogue(normalizes=normalizes)
     x = original(embeddings.vectors, normalizes)
     decoded, unique = (
@@ -39,15 +40,14 @@ def test_against_brute_force(make_catalogue, normalizes):
         tokenizer.decode(ids.codes).astype(float),
     )
     held_out = np.arange(len(x)) % 4 == 1
-    found = reconstruct(embeddings.vectors, tokenizer, codes.codes, ids.codes, held_out)
+    fitted = ~held_out & (np.arange(len(x)) < given * len(x))
+    found = reconstruct(embeddings.vectors, tokenizer, codes.codes, ids.codes, fitted, held_out)
     metrics = found.metrics()
     assert metrics.pop("reconstruction.space") == ("unit" if normalizes else "input")
     assert metrics == pytest.approx(
         {
             "reconstruction.relative_mse": brute_relative_mse(x, decoded),
-            "reconstruction.relative_mse_fitted": brute_relative_mse(
-                x[~held_out], decoded[~held_out]
-            ),
+            "reconstruction.relative_mse_fitted": brute_relative_mse(x[fitted], decoded[fitted]),
             "reconstruction.relative_mse_validation": brute_relative_mse(
                 x[held_out], decoded[held_out]
             ),
@@ -65,8 +65,9 @@ def test_against_brute_force(make_catalogue, normalizes):
 
 def test_nobody_held_out_has_no_validation_figure(make_catalogue):
     embeddings, tokenizer, codes, ids = make_catalogue()
+    nobody = np.zeros(len(codes), bool)
     metrics = reconstruct(
-        embeddings.vectors, tokenizer, codes.codes, ids.codes, np.zeros(len(codes), bool)
+        embeddings.vectors, tokenizer, codes.codes, ids.codes, ~nobody, nobody
     ).metrics()
     assert "reconstruction.relative_mse_validation" not in metrics
     assert metrics["reconstruction.relative_mse_fitted"] == metrics["reconstruction.relative_mse"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from semantic_ids import load_tokenizer
 from semantic_ids.hashing import vector_hash
 from semantic_ids.identifiers import deduplicate
 from semantic_ids.metrics.reconstruction import relative_mse
@@ -94,3 +96,25 @@ def test_a_zero_vector_is_held_out_no_more_often_than_any_other():
     assert zero[0] == 0
     assert not held_out(zero, 0.3)[0]
     assert held_out(zero, 0.999)[0]
+
+
+def test_the_error_of_items_fitted_on_is_that_of_the_very_items(
+    vectors, validation, tmp_path, monkeypatch
+):
+    """A fit that takes a part of what it is given says how many, on disk too."""
+    monkeypatch.setattr("semantic_ids.tokenizers.base.PREPROCESS_ROWS", 320)  # else of them all
+    given = {**SMALL, "max_points_per_centroid": 20}  # 16 codes at most: 320 items
+    part = replace(OPTIONS, options=given)
+    found = fit_and_measure(vectors, part, validation=validation, fit_on="train", queries=50)
+    rows = np.flatnonzero(~validation)[:320]
+    expected = relative_mse(vectors, found.tokenizer, rows)
+    assert found.metrics["reconstruction.relative_mse_fitted"] == pytest.approx(expected, rel=1e-6)
+    assert found.tokenizer.fitted_rows == found.tokenizer.report["rows"] == 320
+    found.tokenizer.save(tmp_path)
+    loaded = load_tokenizer(tmp_path)
+    assert (loaded.fitted_rows, loaded.content) == (320, found.tokenizer.content)
+    unseen = np.flatnonzero(~validation)[320:]
+    changed = vectors.copy()
+    changed[unseen] += 9.0
+    again = fit(changed, part, rows=np.flatnonzero(~validation))
+    np.testing.assert_array_equal(again.quantizer.codebooks[0], loaded.quantizer.codebooks[0])

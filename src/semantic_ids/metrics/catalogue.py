@@ -52,7 +52,8 @@ def evaluate(
         duplicates.equal_vectors(vectors, embeddings.vector_hashes),
     )
     counts = usage.code_counts(codes.codes, codes.sizes)
-    found = reconstruct(vectors, tokenizer, codes.codes, unique, held_out)
+    fitted = fitted_items(held_out, tokenizer.fitted_rows)
+    found = reconstruct(vectors, tokenizer, codes.codes, unique, fitted, held_out)
     cohesion = hierarchy.cohesion(vectors, unique, codes.sizes)
     latent = (
         found.added_distortion
@@ -77,6 +78,17 @@ def evaluate(
         **hierarchy.agreement(unique, codes.sizes, labels or {}),
     }
     return {name: value for name, value in metrics.items() if _has_value(value)}, figures
+
+
+def fitted_items(held_out: np.ndarray, fitted_rows: int | None) -> np.ndarray:
+    """Return which items the tokenizer learned from: (n,) bool.
+
+    The first so many that are not held out, as a fit takes them; all of these where nobody knows.
+    """
+    fitted = ~held_out
+    if fitted_rows is not None:
+        fitted[np.flatnonzero(fitted)[fitted_rows:]] = False
+    return fitted
 
 
 def _has_value(value: float | str | None) -> bool:

@@ -73,8 +73,10 @@ class Reconstruction:
         error: Shape (n,): ‖x − x̂‖² with x̂ decoded from the codes.
         error_unique: Shape (n,): the same with x̂ decoded from the unique IDs.
         cosine: Shape (n,): cosine of x and x̂, 0 where one of them is zero.
-        held_out: Shape (n,), bool.
+        fitted: Shape (n,), bool: items the tokenizer learned from.
+        held_out: Shape (n,), bool: items that were not given to it.
         spread: Of all items.
+        spread_fitted: Of the items it learned from.
         spread_held_out: Of the items held out.
     """
 
@@ -82,8 +84,10 @@ class Reconstruction:
     error: np.ndarray
     error_unique: np.ndarray
     cosine: np.ndarray
+    fitted: np.ndarray
     held_out: np.ndarray
     spread: Spread
+    spread_fitted: Spread
     spread_held_out: Spread
 
     def metrics(self) -> dict[str, float | str]:
@@ -91,12 +95,11 @@ class Reconstruction:
 
         That of the validation items only where there are some.
         """
-        fitted = ~self.held_out
         metrics: dict[str, float | str] = {
             "reconstruction.space": self.space,
             "reconstruction.relative_mse": ratio(float(self.error.sum()), self.spread.total),
             "reconstruction.relative_mse_fitted": ratio(
-                float(self.error[fitted].sum()), self.spread.without(self.spread_held_out).total
+                float(self.error[self.fitted].sum()), self.spread_fitted.total
             ),
             "reconstruction.relative_mse_unique": ratio(
                 float(self.error_unique.sum()), self.spread.total
@@ -125,6 +128,7 @@ def reconstruct(
     tokenizer: Tokenizer,
     codes: np.ndarray,
     unique: np.ndarray,
+    fitted: np.ndarray,
     held_out: np.ndarray,
 ) -> Reconstruction:
     """Decode every item and compare it with its vector, in one pass.
@@ -134,27 +138,32 @@ def reconstruct(
         tokenizer: Made the codes.
         codes: Shape (n, L).
         unique: Shape (n, L): codes after de-duplication, without suffix.
-        held_out: Shape (n,), bool: items the tokenizer was not fitted on.
+        fitted: Shape (n,), bool: items the tokenizer learned from.
+        held_out: Shape (n,), bool: items that were not given to it, none of them among the fitted.
     """
     n = len(vectors)
     error, error_unique, cosine = np.empty(n), np.empty(n), np.empty(n)
     near = read(vectors, slice(0, ROWS), tokenizer).mean(axis=0)
-    spread, spread_held_out = Spread(near), Spread(near)
+    spread, rest, spread_held_out = Spread(near), Spread(near), Spread(near)
+    unseen = ~fitted & ~held_out  # of a fit that took a part of its rows; often none
 
-    def compare(piece: _Decoded) -> tuple[int, Spread, Spread]:
+    def compare(piece: _Decoded) -> tuple[int, Spread, Spread, Spread]:
         rows, moved = piece.rows, piece.moved
         x, decoded = read(vectors, rows, tokenizer), piece.vectors.astype(np.float64)
         error[rows] = error_unique[rows] = squared_errors(x, decoded)
         error_unique[moved] = squared_errors(x[moved - rows.start], piece.vectors_unique)
         cosine[rows] = cosines(x, decoded)
-        of_all, of_held_out = Spread(near), Spread(near)
+        of_all, of_rest, of_held_out = Spread(near), Spread(near), Spread(near)
         of_all.add(x)
+        of_rest.add(x[unseen[rows]])
         of_held_out.add(x[held_out[rows]])
-        return len(x), of_all, of_held_out
+        return len(x), of_all, of_rest, of_held_out
 
     with Progress("evaluate: reconstruction", total=n) as progress:
-        for done, of_all, of_held_out in in_threads(compare, _decoded(tokenizer, codes, unique)):
+        pieces = _decoded(tokenizer, codes, unique)
+        for done, of_all, of_rest, of_held_out in in_threads(compare, pieces):
             spread.include(of_all)
+            rest.include(of_rest)
             spread_held_out.include(of_held_out)
             progress.advance(done)
     return Reconstruction(
@@ -162,8 +171,10 @@ def reconstruct(
         error,
         error_unique,
         cosine,
+        fitted,
         held_out,
         spread,
+        spread.without(rest).without(spread_held_out),
         spread_held_out,
     )
 

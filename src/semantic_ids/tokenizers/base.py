@@ -68,6 +68,7 @@ class ResidualTokenizer(ABC):
         self.preprocess_options = PreprocessOptions.of(preprocess)
         self.options: Any = self.options_class.of(options)
         self.dim = 0
+        self.fitted_rows: int | None = None
         self.checkpoints: Checkpoints | None = None
         self.history = History()
         self.report: dict[str, Any] = {}
@@ -135,6 +136,7 @@ class ResidualTokenizer(ABC):
             "format": on_disk.FORMAT,
             "kind": self.kind,
             "dim": self.dim,
+            "fitted_rows": self.fitted_rows,
             "codebook_sizes": list(self.codebook_sizes),
             "seed": self.seed,
             "preprocess": self.preprocess_options.to_dict(),
@@ -178,6 +180,7 @@ class ResidualTokenizer(ABC):
             )
             self.preprocessing = fitted.to(self.device)
             self.quantizer = self._fit(vectors, rows, watched, assign)
+            self.fitted_rows = self.report.get("rows")
         return self
 
     def encode(self, vectors: np.ndarray) -> np.ndarray:
@@ -302,7 +305,7 @@ class ResidualTokenizer(ABC):
         try:
             weights = on_disk.read_tensors(directory, config)
             tokenizer = cls._from_config(config, device)
-            tokenizer.dim = int(config["dim"])
+            tokenizer.dim, tokenizer.fitted_rows = int(config["dim"]), config.get("fitted_rows")
             tokenizer._restore(weights)
         except (KeyError, RuntimeError) as error:
             raise BadInput(

@@ -1,7 +1,8 @@
 """A fitted tokenizer on disk: a folder of three files.
 
-`config.json`: `format` (the number below), `kind`, `dim`, `codebook_sizes`, `seed`, `preprocess`
-and `options`, as the tokenizer was made with. `model.safetensors`: float32 tensors by name,
+`config.json`: `format` (the number below), `kind`, `dim`, `fitted_rows` (it learned from the first
+so many of the rows it was given), `codebook_sizes`, `seed`, `preprocess` and `options`, as the
+tokenizer was made with. `model.safetensors`: float32 tensors by name,
 
     codebook.<level>        (K_l, d)     levels count from 1
     price.<level>           (K_l,)       where codes have prices

@@ -226,6 +226,7 @@ class RQVAE(Estimator, model.RQVAE):
     def _kept(self, vectors: np.ndarray, folder: str | Path) -> Checkpoints:
         used = ("strategy", "candidates", "validation_share")
         made_from = {**self.config, **{name: self._given[name] for name in used}, "dim": None}
+        del made_from["fitted_rows"]
         return Checkpoints(folder, {**made_from, "vectors": fingerprint(hashes_of(vectors))})
 
 
