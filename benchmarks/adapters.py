@@ -16,6 +16,7 @@ from torch import Tensor
 
 from semantic_ids.contract import Assign
 from semantic_ids.quantization.residual import ResidualQuantizer
+from semantic_ids.options import Options
 from semantic_ids.tokenizers.base import ResidualTokenizer
 
 Map = Callable[[Tensor], Tensor]
@@ -23,7 +24,7 @@ AS_IT_IS = {"normalize": False, "center": False, "scale": False}
 
 
 @dataclass(frozen=True)
-class NoOptions:
+class NoOptions(Options):
     """There is nothing to choose."""
 
 
@@ -39,7 +40,7 @@ class Given(ResidualTokenizer):
     """
 
     kind: ClassVar[str] = "given"
-    options_class: ClassVar[type] = NoOptions
+    options_class: ClassVar[type[Options]] = NoOptions
 
     def __init__(
         self,
