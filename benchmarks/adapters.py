@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from semantic_ids.contract import Assign
-from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.options import Options
+from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
 
 Map = Callable[[Tensor], Tensor]
