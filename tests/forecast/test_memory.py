@@ -13,7 +13,7 @@ from semantic_ids.forecast import job, memory
 from semantic_ids.identifiers import placement
 from semantic_ids.learning import batches
 from semantic_ids.quantization import residual
-from semantic_ids.tokenizers.rq_vae import training
+from semantic_ids.tokenizers.rq_vae import task
 
 STAGES = ("train", "encode", "deduplicate", "evaluate")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has /proc")
@@ -125,7 +125,7 @@ def test_constants_that_mirror_others_are_still_theirs():
     assert memory.SEARCH == 4 * 4 * residual.BEAM_CELLS
     assert memory.COSTS_AT_A_TIME == placement.COSTS_AT_A_TIME
     assert memory.IN_MEMORY == batches.HELD_BYTES and memory.BUFFER_ROWS == batches.BUFFER_ROWS
-    assert job.LATENT_BYTES == training.UNIQUE_BYTES
+    assert job.LATENT_BYTES == task.UNIQUE_BYTES
 
 
 @linux

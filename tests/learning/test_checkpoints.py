@@ -104,7 +104,7 @@ def test_one_is_due_every_so_many_epochs(tmp_path):
 
 
 def test_the_first_process_alone_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr(distributed, "number", lambda: 1)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
     assert not Checkpoints(tmp_path, MADE_FROM, every=1).is_due(1)
 
 

@@ -77,7 +77,7 @@ root, folder, trainings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 sys.path[:0] = [root + "/src", root]
 from semantic_ids.learning import distributed
 from semantic_ids.learning.checkpoints import Checkpoints
-from semantic_ids.tokenizers.rq_vae.training import Trainer
+from semantic_ids.learning.loop import Loop
 from tests.learning.test_distributed import fit
 
 rank = int(os.environ["RANK"])
@@ -97,15 +97,15 @@ class Killed(BaseException):
 
 def told():
     a, b = torch.tensor([1.0 + rank, 10.0]), torch.tensor(rank)
-    distributed.add_up(a, b)
+    distributed.all_reduce(a, b)
     c = torch.full((2,), float(rank + 5))
-    distributed.from_first(c)
+    distributed.broadcast(c)
     uneven = torch.arange(6).reshape(3, 2)[: 3 - 2 * rank] + 100 * rank
     none = torch.zeros((0 if rank == 0 else 2, 3)) + 7
-    found = {"count": distributed.count(), "number": distributed.number()}
+    found = {"world size": distributed.world_size(), "rank": distributed.rank()}
     found |= {"sums": a.tolist(), "sum": b.item(), "first": c.tolist()}
-    found |= {"uneven": distributed.gathered(uneven).tolist()}
-    found |= {"none": distributed.gathered(none).tolist()}
+    found |= {"uneven": distributed.all_gather(uneven).tolist()}
+    found |= {"none": distributed.all_gather(none).tolist()}
     distributed.join(torch.device("cpu"))  # has been done before
     return found | {"still joined": dist.is_initialized()}
 
@@ -120,7 +120,7 @@ def checkpoints():
     return Checkpoints(folder + "/checkpoints", {"x": 1}, every=2)
 
 
-assert distributed.count() == 1 and distributed.number() == 0 and distributed.wanted() == 2
+assert distributed.world_size() == 1 and distributed.rank() == 0 and distributed.wanted() == 2
 if len(trainings) == 1:  # nobody has joined them: the training does
     [(name, options)] = trainings.items()
     keep(name, fit(options))
@@ -129,13 +129,13 @@ distributed.join(torch.device("cpu"))
 found = told()
 for name, options in trainings.items():
     keep(name, fit(options))
-epoch = Trainer._epoch
-Trainer._epoch = killed
+epoch = Loop._epoch
+Loop._epoch = killed
 try:
     fit(trainings["drawn"], checkpoints())
 except Killed:
     pass
-Trainer._epoch = epoch
+Loop._epoch = epoch
 keep("again", fit(trainings["drawn"], checkpoints()))
 with open(f"{folder}/told {rank}.json", "w") as file:
     json.dump(found, file)
@@ -222,11 +222,11 @@ def test_one_process_alone_tells_nobody_anything(monkeypatch):
     assert distributed.wanted() == 1
     distributed.join(torch.device("cpu"))
     assert not torch.distributed.is_initialized()
-    assert distributed.count() == 1 and distributed.number() == 0
+    assert distributed.world_size() == 1 and distributed.rank() == 0
     rows = torch.arange(6.0).reshape(3, 2)
-    assert distributed.gathered(rows) is rows
-    distributed.add_up(rows)
-    distributed.from_first(rows)
+    assert distributed.all_gather(rows) is rows
+    distributed.all_reduce(rows)
+    distributed.broadcast(rows)
     assert torch.equal(rows, torch.arange(6.0).reshape(3, 2))
 
 
@@ -241,10 +241,10 @@ def test_torchrun_says_how_many_there_are(monkeypatch):
 @pytest.mark.slow
 def test_sums_the_first_ones_and_all_rows_are_the_same_in_both(folder):
     both = [json.loads((folder / f"told {rank}.json").read_text()) for rank in (0, 1)]
-    assert [told.pop("number") for told in both] == [0, 1]
+    assert [told.pop("rank") for told in both] == [0, 1]
     assert both[0] == both[1]
     assert both[0] == {
-        "count": 2,
+        "world size": 2,
         "sums": [3.0, 20.0],
         "sum": 1,
         "first": [5.0, 5.0],

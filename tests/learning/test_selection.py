@@ -1,4 +1,4 @@
-"""Which epoch is kept, against brute force over whole histories; and which training is given up."""
+"""Which epoch is kept, against brute force over whole histories."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from semantic_ids.errors import BadInput
-from semantic_ids.learning.selection import Candidate, Selection, refuse_collapse
+from semantic_ids.learning.selection import Candidate, Selection
 
 
 def history(seed: int, epochs: int = 25):
-    """Scores and collision rates of epochs, of few different values, so that there are ties."""
+    """Scores and constraints of epochs, of few different values, so that there are ties."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 8, epochs) / 8, rng.integers(0, 8, epochs) / 64
 
@@ -42,7 +41,7 @@ def test_the_epoch_kept_is_the_best_of_those_within_the_tolerance(seed, toleranc
         assert best.epoch == expected
         assert (
             best.score == scores[expected]
-            and best.collision_rate == rates[expected]
+            and best.constraint == rates[expected]
             and best.state["epoch"] == expected
         )
 
@@ -53,10 +52,9 @@ def test_what_is_held_may_still_win_and_nothing_else_is(seed, tolerance):
     scores, rates = history(seed)
     held = offered(scores, rates, tolerance).candidates
     for one in held:
-        assert one.collision_rate <= rates.min() + tolerance
+        assert one.constraint <= rates.min() + tolerance
         assert not any(
-            o is not one and o.score <= one.score and o.collision_rate <= one.collision_rate
-            for o in held
+            o is not one and o.score <= one.score and o.constraint <= one.constraint for o in held
         )
     lower = [
         (score, rate)
@@ -68,10 +66,10 @@ def test_what_is_held_may_still_win_and_nothing_else_is(seed, tolerance):
         for s, r in lower
         if not any(a <= s and b <= r and (a, b) != (s, r) for a, b in lower)
     }
-    assert {(one.score, one.collision_rate) for one in held} == front
+    assert {(one.score, one.constraint) for one in held} == front
 
 
-def test_without_a_tolerance_it_is_the_fewest_collisions_and_with_all_of_it_the_lowest_score():
+def test_without_a_tolerance_it_is_the_lowest_constraint_and_with_all_of_it_the_lowest_score():
     scores, rates = np.array([3.0, 1.0, 2.0]), np.array([0.1, 0.3, 0.2])
     assert [offered(scores, rates, tolerance).best.epoch for tolerance in (0.0, 0.15, 1.0)] == [
         0,
@@ -80,7 +78,7 @@ def test_without_a_tolerance_it_is_the_fewest_collisions_and_with_all_of_it_the_
     ]
 
 
-def test_a_later_epoch_with_fewer_collisions_puts_an_earlier_one_beyond_the_tolerance():
+def test_a_later_epoch_with_a_lower_constraint_puts_an_earlier_one_beyond_the_tolerance():
     selection = Selection(0.01)
     selection.offer(1, 1.0, 0.5, {})
     assert selection.best.epoch == 1
@@ -111,8 +109,7 @@ def test_it_goes_on_from_candidates_of_a_checkpoint_as_if_nothing_had_been():
     scores, rates = history(3)
     whole, first = offered(scores, rates, 2 / 64), offered(scores[:12], rates[:12], 2 / 64)
     restored = [
-        Candidate(held.epoch, held.score, held.collision_rate, held.state)
-        for held in first.candidates
+        Candidate(held.epoch, held.score, held.constraint, held.state) for held in first.candidates
     ]
     second = Selection(2 / 64)
     second.restore(restored)
@@ -122,57 +119,3 @@ def test_it_goes_on_from_candidates_of_a_checkpoint_as_if_nothing_had_been():
         )
     assert [held.epoch for held in second.candidates] == [held.epoch for held in whole.candidates]
     assert len(restored) == len(first.candidates)  # the list given is not the one that changes
-
-
-# ---- collapse ------------------------------------------------------------------------------------
-
-
-def row(*perplexities, dead=(3, 90)):
-    found = {"epoch": 4}
-    for level, (perplexity, unused) in enumerate(zip(perplexities, dead, strict=True), start=1):
-        found |= {f"perplexity.{level}": perplexity, f"dead.{level}": unused}
-    return found
-
-
-@pytest.mark.parametrize(
-    ("perplexity", "items", "refused"),
-    [(10.01, 5000, False), (10.0, 5000, False), (9.99, 5000, True)],
-)
-def test_it_refuses_just_below_the_share_of_the_codes(perplexity, items, refused):
-    if refused:
-        with pytest.raises(BadInput):
-            refuse_collapse(row(8.0, perplexity), (8, 100), items, 0.1)
-    else:
-        refuse_collapse(row(8.0, perplexity), (8, 100), items, 0.1)
-
-
-def test_of_few_items_no_more_codes_are_asked_than_there_are_items():
-    refuse_collapse(row(5.0, 5.0), (8, 100), 50, 0.1)
-    with pytest.raises(BadInput):
-        refuse_collapse(row(5.0, 4.99), (8, 100), 50, 0.1)
-
-
-def test_a_share_of_nothing_never_refuses():
-    refuse_collapse(row(1.0, 1.0), (8, 100), 5000, 0.0)
-
-
-def test_what_it_says_names_level_epoch_dead_codes_and_what_to_do():
-    with pytest.raises(BadInput) as raised:
-        refuse_collapse(row(8.0, 4.25), (8, 100), 5000, 0.1)
-    message = str(raised.value)
-    assert (
-        "level 2 has collapsed in epoch 4" in message
-        and "90 of its 100 codes are dead" in message
-        and "4.2 codes" in message
-    )
-    assert "0.1 × 100 = 10" in message
-    for change in (
-        "learning_rate",
-        "encoder_rate",
-        "reset_below",
-        "commitment",
-        "rq_kmeans",
-        "smaller codebooks",
-        "collapse_below",
-    ):
-        assert change in message

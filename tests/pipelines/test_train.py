@@ -17,6 +17,7 @@ from semantic_ids.datasets.table import made_from
 from semantic_ids.errors import BadInput
 from semantic_ids.forecast import memory
 from semantic_ids.hashing import vector_hash
+from semantic_ids.learning.loop import Loop
 from semantic_ids.parameters import (
     AdviceParameters,
     EvaluateParameters,
@@ -27,7 +28,6 @@ from semantic_ids.pipelines.train import nodes
 from semantic_ids.pipelines.train.cost import job_of
 from semantic_ids.pipelines.train.nodes import checkpoints_of
 from semantic_ids.tokenizers.options import RQKMeansOptions
-from semantic_ids.tokenizers.rq_vae.training import Trainer
 from tests.conftest import clustered
 from tests.pipelines.small import SMALL
 
@@ -351,7 +351,7 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command(
     embeddings, split, tmp_path, monkeypatch, caplog
 ):
     whole = train(embeddings, split, vae(), place=place_in(tmp_path / "whole"))[0]
-    epoch = Trainer._epoch
+    epoch = Loop._epoch
 
     def stopping(trainer, number):
         if number == 3:
@@ -359,7 +359,7 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_command(
         return epoch(trainer, number)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "_epoch", stopping)
+        patch.setattr(Loop, "_epoch", stopping)
         train(embeddings, split, vae(), place=place_in(tmp_path))
     with caplog.at_level(logging.INFO, "semantic_ids"):
         again = train(embeddings, split, vae(), place=place_in(tmp_path))[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 LATENT_BYTES = 512 << 20
 """Latent vectors up to this size are held to make their codes unique:
-`tokenizers.training.UNIQUE_BYTES`."""
+`tokenizers.rq_vae.task.UNIQUE_BYTES`."""
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class Checkpoints:
 
     def is_due(self, epoch: int) -> bool:
         """Whether a checkpoint is to be written after an epoch, if others follow."""
-        return distributed.number() == 0 and epoch % self.every == 0
+        return distributed.rank() == 0 and epoch % self.every == 0
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, whole or not at all, and remove those that are too old.

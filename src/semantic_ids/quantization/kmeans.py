@@ -152,6 +152,9 @@ def totals(points: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 def uses(codes: Tensor, size: int) -> Tensor:
     """Count how often each code is used: (n,) → (K,) float32."""
+    if codes.is_cuda:  # where bincount would wait for the largest code; sums of ones are exact
+        counts = torch.zeros(size, device=codes.device)
+        return counts.scatter_add_(0, codes, torch.ones_like(codes, dtype=counts.dtype))
     with one_thread():
         return torch.bincount(codes, minlength=size).float()
 

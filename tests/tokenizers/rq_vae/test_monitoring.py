@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from semantic_ids.tokenizers.rq_vae.monitoring import Validation, catalogue_row
+from semantic_ids.errors import BadInput
+from semantic_ids.tokenizers.rq_vae.monitoring import (
+    Validation,
+    catalogue_row,
+    refuse_collapse,
+)
 from semantic_ids.tokenizers.rq_vae.networks import Passed
 from semantic_ids.tokenizers.rq_vae.quantizer import Quantized
 
@@ -31,7 +36,7 @@ def validated(parts, data) -> dict[str, float]:
             decoded, torch.zeros((len(x), 2), dtype=torch.int64), commitment, codebook
         )
         validation.add(x, Passed(decoded, quantized))
-    return validation.row()
+    return validation.row("mse")
 
 
 @pytest.mark.parametrize("offset", [0.0, 3.0])
@@ -45,7 +50,7 @@ def test_sums_over_chunks_are_the_figures_of_all_rows(cuts, offset):
     cosine = (decoded * x).sum(1) / np.linalg.norm(decoded, axis=1) / np.linalg.norm(x, axis=1)
     assert found == pytest.approx(
         {
-            "validation_squared_error": error / 500,
+            "validation_reconstruction": error / 500,
             "validation_commitment": commitment.mean(),
             "validation_codebook": codebook.mean(),
             "validation_relative_mse": error / ((x - x.mean(0)) ** 2).sum(),
@@ -67,7 +72,7 @@ def test_small_errors_are_not_lost_among_many_rows():
                 one, Quantized(one, torch.zeros((rows, 1), dtype=torch.int64), nothing, nothing)
             ),
         )
-    assert validation.row()["validation_commitment"] == pytest.approx(
+    assert validation.row("mse")["validation_commitment"] == pytest.approx(
         float(np.float32(1 / 3)), rel=1e-12
     )
 
@@ -116,3 +121,57 @@ def test_codes_evenly_used_have_a_perplexity_of_their_number():
     found = catalogue_row(catalogue("all different"), (6, 4, 9))
     assert [found[f"perplexity.{level}"] for level in (1, 2, 3)] == pytest.approx([6, 4, 9])
     assert found["unique_rate"] == 1 and found["collision_rate"] == 0
+
+
+# ---- collapse ------------------------------------------------------------------------------------
+
+
+def row(*perplexities, dead=(3, 90)):
+    found = {"step": 4}
+    for level, (perplexity, unused) in enumerate(zip(perplexities, dead, strict=True), start=1):
+        found |= {f"perplexity.{level}": perplexity, f"dead.{level}": unused}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("perplexity", "items", "refused"),
+    [(10.01, 5000, False), (10.0, 5000, False), (9.99, 5000, True)],
+)
+def test_it_refuses_just_below_the_share_of_the_codes(perplexity, items, refused):
+    if refused:
+        with pytest.raises(BadInput):
+            refuse_collapse(row(8.0, perplexity), (8, 100), items, 0.1)
+    else:
+        refuse_collapse(row(8.0, perplexity), (8, 100), items, 0.1)
+
+
+def test_of_few_items_no_more_codes_are_asked_than_there_are_items():
+    refuse_collapse(row(5.0, 5.0), (8, 100), 50, 0.1)
+    with pytest.raises(BadInput):
+        refuse_collapse(row(5.0, 4.99), (8, 100), 50, 0.1)
+
+
+def test_a_share_of_nothing_never_refuses():
+    refuse_collapse(row(1.0, 1.0), (8, 100), 5000, 0.0)
+
+
+def test_what_it_says_names_level_epoch_dead_codes_and_what_to_do():
+    with pytest.raises(BadInput) as raised:
+        refuse_collapse(row(8.0, 4.25), (8, 100), 5000, 0.1)
+    message = str(raised.value)
+    assert (
+        "level 2 has collapsed in epoch 4" in message
+        and "90 of its 100 codes are dead" in message
+        and "4.2 codes" in message
+    )
+    assert "0.1 × 100 = 10" in message
+    for change in (
+        "learning_rate",
+        "encoder_rate",
+        "reset_below",
+        "commitment",
+        "rq_kmeans",
+        "smaller codebooks",
+        "collapse_below",
+    ):
+        assert change in message

@@ -8,6 +8,7 @@ import torch
 from tests.conftest import clustered
 from torch import nn
 
+from semantic_ids.learning.precision import autocast
 from semantic_ids.tokenizers.rq_vae.networks import Network, mlp
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
@@ -249,12 +250,12 @@ def looked_at(made, x):
     return seen, passed
 
 
-def test_rough_networks_compute_in_bfloat16_and_the_quantiser_in_float32():
+def test_under_autocast_networks_compute_in_bfloat16_and_the_quantiser_in_float32():
     made, x = started(architecture="mlp").eval(), vectors()
     exact, fine = looked_at(made, x)
     assert exact["encoder"].dtype == exact["decoder"].dtype == torch.float32
-    made.rough = True
-    rough, coarse = looked_at(made, x)
+    with autocast("bfloat16", x.device):
+        rough, coarse = looked_at(made, x)
     assert rough["encoder"].dtype == rough["decoder"].dtype == torch.bfloat16
     assert (
         rough["z"].dtype
@@ -270,12 +271,14 @@ def test_rough_networks_compute_in_bfloat16_and_the_quantiser_in_float32():
 
 
 @pytest.mark.parametrize("architecture", ["residual", "mlp"])
-def test_the_gradients_of_rough_networks_are_float32_and_near_the_exact_ones(architecture):
+def test_the_gradients_under_autocast_are_float32_and_near_the_exact_ones(architecture):
     found = []
     for rough in (False, True):
         made = network(architecture=architecture).train()
-        made.rough = rough
-        ((made(vectors()).decoded - 1) ** 2).mean().backward()
+        x = vectors()
+        with autocast("bfloat16" if rough else "float32", x.device):
+            loss = ((made(x).decoded - 1) ** 2).mean()
+        loss.backward()
         found.append(
             made.decoder.get_parameter(
                 "2.weight" if architecture == "mlp" else "change.4.weight"

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from semantic_ids.contract import Assign
+from semantic_ids.learning import distributed
+from semantic_ids.learning.loop import Loop
 from semantic_ids.options import Options
 from semantic_ids.quantization.kmeans import kmeans
 from semantic_ids.quantization.residual import ResidualQuantizer
@@ -23,7 +25,7 @@ from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans
 from semantic_ids.tokenizers.rq_vae.networks import Network
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.quantizer import Start, residual_kmeans
-from semantic_ids.tokenizers.rq_vae.training import Trainer, Unique
+from semantic_ids.tokenizers.rq_vae.task import RQVAETask, Unique
 
 AS_IT_IS = {"normalize": False, "center": False, "scale": False}
 """Preprocessing of latent vectors before codebooks are fitted to them."""
@@ -47,19 +49,22 @@ class RQVAE(ResidualTokenizer):
         with torch.random.fork_rng(devices):
             torch.manual_seed(self.seed)
             self.network = Network(self.width, self.codebook_sizes, self.options).to(self.device)
-            trainer = Trainer(
+            distributed.join(self.device)
+            task = RQVAETask(
                 self.network,
                 self.options,
-                self.seed,
+                vectors,
+                rows,
+                monitor_rows,
                 self.preprocessing.apply,
                 self.width,
-                self._start(),
-                self._unique(assign) if self.options.unique_epochs else None,
-                self.checkpoints,
+                start=self._start(),
+                unique=self._unique(assign),
             )
-            trainer.fit(vectors, rows, monitor_rows)
+            loop = Loop(task, task.plan, self.seed, self.device, self.checkpoints)
+            loop.run()
         self.network.eval()
-        self.history, self.report = trainer.history, trainer.report
+        self.history, self.report = loop.history, loop.report
         return ResidualQuantizer(
             [codebook.detach().clone() for codebook in self.network.quantizer.codebooks]
         )

@@ -5,7 +5,7 @@ Nothing is a mean of batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from semantic_ids.codes import keys
+from semantic_ids.errors import BadInput
 from semantic_ids.learning import distributed
 from semantic_ids.tokenizers.rq_vae.networks import Passed
 
@@ -46,16 +47,21 @@ class Validation:
         self.sums += torch.stack([part.sum(dtype=torch.float64) for part in parts])
         self.total += x.sum(0, dtype=torch.float64)
 
-    def row(self) -> dict[str, float]:
+    def row(self, reconstruction: str) -> dict[str, float]:
         """Return the columns that a validation adds to the history.
 
         Distances and losses are means over the items.
+
+        Args:
+            reconstruction: Loss of the reconstruction: `mse` or `cosine`.
         """
-        distributed.add_up(self.sums, self.total)
+        distributed.all_reduce(self.sums, self.total)
         error, commitment, codebook, squares, cosine, count = self.sums.cpu().tolist()
         spread = squares - float(self.total @ self.total) / count
         return {
-            "validation_squared_error": error / count,
+            "validation_reconstruction": (
+                error / count if reconstruction == "mse" else 1 - cosine / count
+            ),
             "validation_commitment": commitment / count,
             "validation_codebook": codebook / count,
             "validation_relative_mse": error / spread if spread > 0 else 0.0,
@@ -85,3 +91,45 @@ def catalogue_row(codes: np.ndarray, sizes: Sequence[int]) -> dict[str, Any]:
         row[f"dead.{level}"] = int((uses == 0).sum())
         row[f"perplexity.{level}"] = float(np.exp(-(share * np.log(share)).sum()))
     return row
+
+
+def refuse_collapse(row: Mapping[str, Any], sizes: Sequence[int], items: int, least: float) -> None:
+    """Raise `BadInput` where the items of the catalogue use a level as if it had less than a share
+    `least` of its codes.
+    """
+    for level, size in enumerate(sizes, start=1):
+        possible = min(size, items)
+        if row[f"perplexity.{level}"] < least * possible:
+            raise BadInput(
+                f"level {level} has collapsed in epoch {row['step']}: {row[f'dead.{level}']} of"
+                f" its {size} codes are dead, and the catalogue uses it as if it had"
+                f" {row[f'perplexity.{level}']:.1f} codes",
+                where="tokenizer.rq_vae",
+                expected=(
+                    f"a perplexity of at least {least:g} × {possible} = {least * possible:g}"
+                    " (collapse_below)"
+                ),
+                do=(
+                    "take a lower learning_rate or encoder_rate, a higher reset_below or"
+                    " commitment, init rq_kmeans, or smaller codebooks; if the vectors are this"
+                    " alike, lower collapse_below"
+                ),
+            )
+
+
+def described(row: Mapping[str, Any]) -> str:
+    """Write what a log says of a row of the history."""
+    parts = [
+        f"validation relative MSE {row['validation_relative_mse']:.4f}",
+        f"cosine {row['validation_cosine']:.4f}",
+    ]
+    if "collision_rate" in row:
+        perplexity, dead = (
+            " ".join(f"{value:.0f}" for name, value in row.items() if name.startswith(part))
+            for part in ("perplexity.", "dead.")
+        )
+        parts.append(
+            f"colliding items {row['collision_rate']:.1%}, perplexity {perplexity}, dead codes"
+            f" {dead}"
+        )
+    return ", ".join(parts)

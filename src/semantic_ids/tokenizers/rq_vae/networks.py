@@ -6,7 +6,6 @@ X → encoder → z → codes → ẑ → decoder → x̂.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -50,27 +49,20 @@ class Network(nn.Module):
         self.encoder: nn.Module = make(widths, options) if options.encodes else nn.Identity()
         self.decoder: nn.Module = make(widths[::-1], options)
         self.quantizer = LearntQuantizer(sizes, self.latent, options)
-        self.rough = False
-        """Whether encoder and decoder may compute in bfloat16."""
 
     def forward(self, x: Tensor, codes: Tensor | None = None) -> Passed:
-        """Lead prepared vectors through all of it: (m, W).
+        """Encode, quantise and decode prepared vectors: (m, W).
 
-        The quantiser always computes in float32.
+        The quantiser computes in float32, also where `torch.autocast` is on.
 
         Args:
             x: The vectors.
             codes: Codes (m, L) that they are to have; those that the quantiser finds if None.
         """
-        with self._precision(x):
-            z = self.encoder(x)
-        quantized = self.quantizer(z.float(), codes)
-        with self._precision(x):
-            decoded = self.decoder(quantized.value)
-        return Passed(decoded.float(), quantized)
-
-    def _precision(self, x: Tensor) -> AbstractContextManager[object]:
-        return torch.autocast(x.device.type, torch.bfloat16) if self.rough else nullcontext()
+        z = self.encoder(x)
+        with torch.autocast(x.device.type, enabled=False):
+            quantized = self.quantizer(z.float(), codes)
+        return Passed(self.decoder(quantized.value).float(), quantized)
 
 
 class Residual(nn.Module):

@@ -109,10 +109,10 @@ class LearntQuantizer(nn.Module):
 
         The averages begin as if there had been batches of so many rows.
         """
-        if distributed.number() == 0:
+        if distributed.rank() == 0:
             for codebook, made in zip(self.codebooks, make(z), strict=True):
                 codebook.copy_(made)
-        distributed.from_first(*(codebook.data for codebook in self.codebooks))
+        distributed.broadcast(*(codebook.data for codebook in self.codebooks))
         for level, (codebook, code) in enumerate(
             zip(self.codebooks, self.codes(z).unbind(1), strict=True)
         ):
@@ -269,26 +269,38 @@ class LearntQuantizer(nn.Module):
         """Update averages and codebooks with one batch, and set codes that are hardly used onto
         other places.
         """
-        rows = distributed.total(len(z), z.device)
-        decay = self.options.decay ** (
-            1 / self.options.accumulate
-        )  # a batch comes in so many parts
-        for level, target in self._targets(z, codes):
-            codebook, used = self.codebooks[level], self._uses(level)
-            counts = uses(codes[:, level], len(codebook))
-            distributed.add_up(counts)
-            used.mul_(decay).add_(counts, alpha=1 - decay)
-            if self.averaged:
-                added = totals(target, codes[:, level], len(codebook))[0]
-                distributed.add_up(added)
-                self._sums(level).mul_(decay).add_(added, alpha=1 - decay)
-                smoothed = (
-                    (used + self.options.smoothing)
-                    / (used.sum() + self.options.smoothing * len(used))
-                    * used.sum()
-                )
-                codebook.copy_(self._sums(level) / smoothed.clamp(min=1e-12)[:, None])
-            self._reset(level, target, codes[:, level], rows / len(codebook))
+        decay = self.options.decay ** (1 / self.options.accumulate)  # a batch comes in parts
+        targets = list(self._targets(z, codes))
+        for level, target in targets:
+            self._average(level, target, codes[:, level], decay)
+        if self.options.reset_below == 0:
+            return
+        rows = torch.full((), len(z), dtype=torch.float64, device=z.device)
+        distributed.all_reduce(rows)
+        unused = [
+            self._uses(level) < self.options.reset_below * (rows / len(codebook))
+            for level, codebook in enumerate(self.codebooks)
+        ]
+        # the one wait for a GPU in a step
+        *counts, items = torch.stack([*(mask.sum() for mask in unused), rows]).tolist()
+        for (level, target), mask, count in zip(targets, unused, counts, strict=True):
+            if count:
+                self._reset(level, target, codes[:, level], mask, int(min(count, items)), items)
+
+    def _average(self, level: int, target: Tensor, codes: Tensor, decay: float) -> None:
+        """Update the averages of a level's uses and, with `ema`, of its vectors."""
+        codebook, used = self.codebooks[level], self._uses(level)
+        counts = uses(codes, len(codebook))
+        distributed.all_reduce(counts)
+        used.mul_(decay).add_(counts, alpha=1 - decay)
+        if not self.averaged:
+            return
+        added = totals(target, codes, len(codebook))[0]
+        distributed.all_reduce(added)
+        self._sums(level).mul_(decay).add_(added, alpha=1 - decay)
+        smoothing, total = self.options.smoothing, used.sum()
+        smoothed = (used + smoothing) / (total + smoothing * len(used)) * total
+        codebook.copy_(self._sums(level) / smoothed.clamp(min=1e-12)[:, None])
 
     def _targets(self, z: Tensor, codes: Tensor) -> Iterable[tuple[int, Tensor]]:
         """Yield each level and what its codes are to stand for.
@@ -302,25 +314,34 @@ class LearntQuantizer(nn.Module):
             if not self.options.joint:
                 rest = rest - vector
 
-    def _reset(self, level: int, target: Tensor, codes: Tensor, fair: float) -> None:
+    def _reset(
+        self, level: int, target: Tensor, codes: Tensor, mask: Tensor, count: int, items: float
+    ) -> None:
         """Set hardly used codes onto those of all processes' rows that are worst represented.
 
-        `fair`: a code's part of the batch.
+        Args:
+            level: The level.
+            target: What its codes are to stand for, (m, d).
+            codes: Its codes, (m,).
+            mask: Which codes are hardly used, (K,).
+            count: How many of them are set, the first ones.
+            items: Rows of all processes.
         """
         codebook = self.codebooks[level]
-        unused = torch.nonzero(self._uses(level) < self.options.reset_below * fair).flatten()
-        if not len(unused):
-            return
+        fair = items / len(codebook)
         errors = ((target - codebook[codes]) ** 2).sum(1)
-        worst = errors.topk(min(len(unused), len(errors))).indices
-        errors, places = distributed.gathered(errors[worst]), distributed.gathered(target[worst])
-        unused = unused[: len(errors)]
-        places = places[errors.topk(len(unused)).indices]
+        errors, worst = errors.topk(min(count, len(errors)))
+        missing = count - len(worst) if distributed.world_size() > 1 else 0
+        errors = nn.functional.pad(errors, (0, missing), value=-torch.inf)
+        places = nn.functional.pad(target[worst], (0, 0, 0, missing))
+        errors, places = (distributed.all_gather(of, even=True) for of in (errors, places))
+        unused = mask.byte().argsort(descending=True, stable=True)[:count]
+        places = places[errors.topk(count).indices]
         codebook.data[unused] = places
         self._uses(level)[unused] = fair
         if self.averaged:
             self._sums(level)[unused] = places * fair
-        self.resets += len(unused)
+        self.resets += count
 
     def _uses(self, level: int) -> Tensor:
         return self.get_buffer(f"uses_{level}")

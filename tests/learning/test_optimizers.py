@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from semantic_ids.tokenizers.rq_vae.networks import Network
-from semantic_ids.tokenizers.rq_vae.optimisation import (
-    FACTORS,
+from semantic_ids.learning import optimizers
+from semantic_ids.learning.schedules import (
+    SCHEDULES,
     constant,
     cosine,
-    make_optimizer,
+    geometric,
     one_cycle,
-    set_rates,
-    temperature,
 )
+from semantic_ids.tokenizers.rq_vae.networks import Network
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.quantizer import Start
+from semantic_ids.tokenizers.rq_vae.task import RQVAETask
 
+START = Start(20, lambda z: [])
 RATE = 0.02
 WARMUP, TOTAL = 6, 40
 PLAIN = {
@@ -48,7 +50,22 @@ def made(**changes):
     """Options, a network and its optimiser."""
     options = RQVAEOptions(**{**PLAIN, **changes})
     net = network(options)
-    return options, net, make_optimizer(net, options)
+    x = np.zeros((20, 8), np.float32)
+    task = RQVAETask(net, options, x, np.arange(20), np.arange(20), lambda y: y, 8, start=START)
+    made = optimizers.make_optimizer(task.parts(), options.optimizer, options.learning_rate)
+    return options, net, made
+
+
+def set_rates(optimizer, options, step, steps):
+    """As the loop does, with so many steps an epoch."""
+    return optimizers.set_rates(
+        optimizer,
+        options.schedule,
+        options.learning_rate,
+        step,
+        options.warmup_epochs * steps,
+        options.epochs * steps,
+    )
 
 
 def groups_of(net, optimizer):
@@ -83,7 +100,7 @@ def theirs(schedule, steps):
 
 
 def ours(schedule, warmup=WARMUP, total=TOTAL):
-    return np.array([RATE * FACTORS[schedule](step, warmup, total) for step in range(total)])
+    return np.array([RATE * SCHEDULES[schedule](step, warmup, total) for step in range(total)])
 
 
 # ---- schedules -----------------------------------------------------------------------------------
@@ -162,25 +179,25 @@ def test_schedules_are_what_their_closed_forms_say():
         )
 
 
-@pytest.mark.parametrize("schedule", FACTORS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_without_a_warm_up_the_first_step_has_the_full_rate(schedule):
-    factors = [FACTORS[schedule](step, 0, 10) for step in range(11)]
+    factors = [SCHEDULES[schedule](step, 0, 10) for step in range(11)]
     assert factors[0] == 1
     assert factors[10] == pytest.approx(1 if schedule == "constant" else 0)
     assert all(after <= before for before, after in itertools.pairwise(factors))
 
 
-@pytest.mark.parametrize("schedule", FACTORS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_the_warm_up_ends_at_the_full_rate(schedule):
-    factors = [FACTORS[schedule](step, WARMUP, TOTAL) for step in range(TOTAL)]
+    factors = [SCHEDULES[schedule](step, WARMUP, TOTAL) for step in range(TOTAL)]
     assert 0 < factors[0] < 0.2 and factors[WARMUP - 1] == pytest.approx(1) and factors[WARMUP] == 1
     assert all(before < after for before, after in itertools.pairwise(factors[:WARMUP]))
 
 
-@pytest.mark.parametrize("schedule", FACTORS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("warmup", [10, 25])
 def test_a_training_may_be_all_warm_up(schedule, warmup):
-    factors = [FACTORS[schedule](step, warmup, 10) for step in range(10)]
+    factors = [SCHEDULES[schedule](step, warmup, 10) for step in range(10)]
     assert all(before < after for before, after in itertools.pairwise(factors))
     assert (factors[-1] == pytest.approx(1)) == (warmup == 10)
 
@@ -290,15 +307,19 @@ def test_optimisers_step_as_those_of_torch(name, reference):
         torch.testing.assert_close(one, other)
 
 
-# ---- temperature ---------------------------------------------------------------------------------
+# ---- other numbers that change -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("first", "last"), [(1.0, 0.1), (2.0, 0.5), (0.5, 0.5)])
-def test_the_temperature_falls_from_the_first_to_the_last_by_equal_factors(first, last):
-    options = RQVAEOptions(temperature=first, final_temperature=last)
-    heats = [temperature(options, step, 25) for step in range(25)]
-    np.testing.assert_allclose(heats, np.geomspace(first, last, 25))
+def test_a_number_goes_from_the_first_to_the_last_by_equal_factors(first, last):
+    found = [geometric(first, last, step, 25) for step in range(25)]
+    np.testing.assert_allclose(found, np.geomspace(first, last, 25))
 
 
-def test_the_temperature_of_a_single_step_is_the_first():
-    assert temperature(RQVAEOptions(temperature=2.0, final_temperature=0.5), 0, 1) == 2.0
+def test_of_a_single_step_it_is_the_first():
+    assert geometric(2.0, 0.5, 0, 1) == 2.0
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(ValueError, match="sgd"):
+        optimizers.make_optimizer([], "sgd", 0.1)

@@ -23,10 +23,10 @@ from semantic_ids.arrays import map_rows
 from semantic_ids.errors import BadInput
 from semantic_ids.identifiers import unique_codes
 from semantic_ids.learning.checkpoints import Checkpoints
+from semantic_ids.learning.loop import Loop
 from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.monitoring import catalogue_row
 from semantic_ids.tokenizers.rq_vae.networks import Network
-from semantic_ids.tokenizers.rq_vae.training import Trainer
 
 ROWS, WATCHED = np.arange(600), np.arange(600, 700)
 END_TO_END = RESIDUAL | {"encoder_rate": 0.5}
@@ -746,7 +746,7 @@ def test_unique_ids_are_better_reconstructed_for_it(vectors):
 def test_otherwise_no_epoch_is_for_them(vectors, why, monkeypatch):
     if why == "the latent vectors are too many":
         monkeypatch.setattr(
-            "semantic_ids.tokenizers.rq_vae.training.UNIQUE_BYTES", len(FEW) * 12 * 4 - 1
+            "semantic_ids.tokenizers.rq_vae.task.UNIQUE_BYTES", len(FEW) * 12 * 4 - 1
         )
     more = {} if why == "no unique IDs are wanted" else {"assign": made_unique}
     epochs = 0 if why == "no epochs for them" else 3
@@ -759,14 +759,14 @@ def test_otherwise_no_epoch_is_for_them(vectors, why, monkeypatch):
 
 def stopped_after(steps: int, monkeypatch) -> None:
     """Stop the training as Ctrl-C does, at the step after so many."""
-    done, step = itertools.count(1), Trainer._step
+    done, step = itertools.count(1), Loop._step
 
     def stopping(*arguments):
         if next(done) > steps:
             raise KeyboardInterrupt
         return step(*arguments)
 
-    monkeypatch.setattr(Trainer, "_step", stopping)
+    monkeypatch.setattr(Loop, "_step", stopping)
 
 
 def steps_of(options) -> int:
@@ -791,9 +791,9 @@ def test_a_training_stopped_anywhere_and_started_again_ends_with_the_same_bits(
         with pytest.raises(KeyboardInterrupt):
             drawing(vectors, case, checkpoints=Checkpoints(tmp_path, {"x": 1}, every=2, keep=2))
     first = []
-    epoch = Trainer._epoch
+    epoch = Loop._epoch
     monkeypatch.setattr(
-        Trainer, "_epoch", lambda trainer, number: first.append(number) or epoch(trainer, number)
+        Loop, "_epoch", lambda loop, number: first.append(number) or epoch(loop, number)
     )
     again = drawing(vectors, case, checkpoints=Checkpoints(tmp_path, {"x": 1}, every=2, keep=2))
     assert (
@@ -871,11 +871,11 @@ import numpy as np
 sys.path[:0] = {paths!r}
 from semantic_ids.tokenizers import fit_tokenizer
 from semantic_ids.learning.checkpoints import Checkpoints
-from semantic_ids.tokenizers.rq_vae.training import Trainer
+from semantic_ids.learning.loop import Loop
 
 if sys.argv[3] == "slowly":
-    epoch = Trainer._epoch
-    Trainer._epoch = lambda *arguments: time.sleep(0.3) or epoch(*arguments)
+    epoch = Loop._epoch
+    Loop._epoch = lambda *arguments: time.sleep(0.3) or epoch(*arguments)
 tokenizer = fit_tokenizer(
     np.load(sys.argv[1]), kind="rq_vae", codebook_sizes=(8, 5, 7), device="cpu",
     options={options!r},
