@@ -15,6 +15,7 @@ from semantic_ids.codes import (
     check_sizes,
     keys,
     ranks,
+    sizes_of,
     token,
     unpack,
 )
@@ -34,6 +35,17 @@ def test_unpack_undoes_keys(sizes, data) -> None:
     found = unpack(packed, sizes)
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, codes)
+
+
+@pytest.mark.parametrize("given", [[4, 3], (4, 3), np.array([4, 3]), (np.int32(4), 3)])
+def test_sizes_are_whole_numbers(given) -> None:
+    assert sizes_of(given) == (4, 3) and all(type(k) is int for k in sizes_of(given))
+
+
+@pytest.mark.parametrize("given", [(), (4, 0), (4, -1), (4.5, 3), (4.0, 3), (True, 3), 256, "4x3"])
+def test_what_are_no_sizes_is_refused(given) -> None:
+    with pytest.raises(BadInput, match=r"tokenizer\.codebook_sizes: 'codebook_sizes' is "):
+        sizes_of(given)
 
 
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (1, 5), (2, 2, 2, 2)])

@@ -7,7 +7,8 @@ product of the codebook sizes must stay below 2**63: eight levels of 256 are one
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 import numpy as np
 
@@ -22,6 +23,23 @@ def capacity(codebook_sizes: Sequence[int]) -> int:
     The product of the codebook sizes (exact, of any size).
     """
     return math.prod(int(k) for k in codebook_sizes)
+
+
+def sizes_of(codebook_sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return the sizes of the codebooks as whole numbers.
+
+    Raises:
+        BadInput: There is none, or one is not a whole number of at least 1.
+    """
+    given = list(codebook_sizes) if isinstance(codebook_sizes, Iterable) else []
+    whole = [isinstance(k, Integral) and not isinstance(k, bool) and k >= 1 for k in given]
+    if not given or not all(whole):
+        raise BadInput(
+            f"'codebook_sizes' is {codebook_sizes!r}",
+            where="tokenizer.codebook_sizes",
+            expected="a whole number of at least 1 for each level",
+        )
+    return tuple(int(k) for k in given)
 
 
 def check_capacity(codebook_sizes: Sequence[int]) -> None:

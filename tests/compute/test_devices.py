@@ -7,9 +7,16 @@ import threading
 import pytest
 import torch
 
-from semantic_ids.compute.devices import full_precision, has_bfloat16
+from semantic_ids.compute.devices import full_precision, has_bfloat16, resolve
+from semantic_ids.errors import BadInput
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "CPU", "cudnn"])
+def test_what_is_no_device_is_refused(device):
+    with pytest.raises(BadInput, match=r"tokenizer\.device: .*expected auto, cpu or cuda"):
+        resolve(device)
 
 
 def switch():

@@ -17,10 +17,12 @@ def resolve(device: str) -> torch.device:
     """Turn `auto`, `cpu` or `cuda` into a device that is there.
 
     Raises:
-        BadInput: There is no CUDA device.
+        BadInput: It is none of these, or there is no CUDA device.
     """
     if device == "auto":
         return _own("cuda" if torch.cuda.is_available() else "cpu")
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise BadInput(f"{device!r}", where="tokenizer.device", expected="auto, cpu or cuda")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadInput(
             "there is no CUDA device that this PyTorch can use",

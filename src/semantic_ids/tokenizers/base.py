@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from semantic_ids.artifacts import Provenance
-from semantic_ids.codes import check_sizes
+from semantic_ids.codes import check_sizes, sizes_of
 from semantic_ids.compute.devices import full_precision, resolve
 from semantic_ids.compute.streaming import Work, transform_rows
 from semantic_ids.contract import Assign, LinearDecoder
@@ -62,7 +62,7 @@ class ResidualTokenizer(ABC):
         preprocess: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
-        self.codebook_sizes = tuple(int(k) for k in codebook_sizes)
+        self.codebook_sizes = sizes_of(codebook_sizes)
         self.seed = seed
         self.device = resolve(device)
         self.preprocess_options = PreprocessOptions.of(preprocess)
