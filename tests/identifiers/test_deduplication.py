@@ -256,3 +256,23 @@ def test_input_codes_are_not_changed(make_tokenizer):
 def test_ids_that_are_not_unique_are_a_defect(codes, message):
     with pytest.raises(RuntimeError, match=message):
         require_unique(np.array(codes, dtype=np.int32), (2, 2))
+
+
+@pytest.mark.parametrize("sizes", [(3, 40), (2, 2, 24)])
+def test_groups_too_large_for_a_table_end_at_the_same_total(make_tokenizer, monkeypatch, sizes):
+    tokenizer = make_tokenizer(sizes, seed=2)
+    vectors = random_vectors(80, 3, 5, distinct=50)
+    _, expected = reassigned(tokenizer, vectors)
+    monkeypatch.setattr("semantic_ids.identifiers.reassign.DENSE_CELLS", 0)
+    monkeypatch.setattr("semantic_ids.identifiers.sparse_assignment.CANDIDATES", 3)
+    _, found = reassigned(tokenizer, vectors)
+    assert codes_are_distinct(found.codes)
+    assert found.distortion_before == expected.distortion_before
+    assert found.distortion_after == pytest.approx(expected.distortion_after, rel=1e-6)
+    for same in np.unique(vectors, axis=0):  # equal vectors: the first row has the cheapest code
+        rows = np.flatnonzero((vectors == same).all(1))
+        paid = tokenizer.distortion(vectors[rows], found.codes[rows])
+        prefixes = [tuple(code[:-1]) for code in found.codes[rows].tolist()]
+        for prefix in set(prefixes):
+            mine = paid[[p == prefix for p in prefixes]]
+            assert (np.diff(mine) >= 0).all()

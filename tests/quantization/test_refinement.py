@@ -55,6 +55,18 @@ def test_sweeps_lead_to_the_ridge_solution_of_the_stacked_codebooks(z, sizes, ri
     )
 
 
+def test_a_solution_without_tables_of_pairs_is_the_same(z, monkeypatch):
+    """As where codebooks are large."""
+    start = codebooks_from(z, (7, 16, 5))
+    codes = refinement.encode(z, ResidualQuantizer(start), 1, 4)[0][:, 0]
+    expected, _ = refinement.solve(z, codes, start, 1.0)
+    monkeypatch.setattr(refinement, "LARGEST_PAIR", 40)  # one pair has a table, two have none
+    monkeypatch.setattr(refinement, "PAIRED_ROWS", 100)
+    found, _ = refinement.solve(z, codes, start, 1.0)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
 def test_a_solution_never_raises_what_it_minimises(z):
     sizes, ridge = (9, 5, 7), 2.0
     codebooks = codebooks_from(z, sizes)

@@ -20,7 +20,12 @@ from semantic_ids.identifiers.assignment import assign, in_row_order, one_behind
 from semantic_ids.identifiers.groups import Groups, colliding
 from semantic_ids.identifiers.overflow import spill
 from semantic_ids.identifiers.placement import Placement
+from semantic_ids.identifiers.sparse_assignment import assign_sparse
 from semantic_ids.progress import Progress
+
+DENSE_CELLS = 1 << 22
+"""Costs of a group that are held and solved as a table; larger ones are solved over few candidates
+an item, to the same total."""
 
 
 def reassign(
@@ -52,7 +57,12 @@ def settle(placement: Placement) -> None:
     The problems of a batch are solved in threads while the costs of the next one are computed.
     """
     groups = colliding(placement.codes, placement.sizes)
+    large = groups.sizes * placement.last_size > DENSE_CELLS
     with Progress("reassign", total=len(groups.rows)) as progress, workers() as pool:
+        for group in groups.select(large).batches(1):
+            _settle_large(placement, group.rows)
+            progress.advance(len(group.rows))
+        groups = groups.select(~large)
         for batch, costs, solved in one_behind(
             _begin(placement, batch, pool) for batch in groups.batches(placement.batch_rows)
         ):
@@ -78,6 +88,33 @@ def _finish(
     placement.note_before(batch.rows, costs)
     placement.codes[batch.rows, -1] = last
     placement.after[batch.rows] = paid
+
+
+def _settle_large(placement: Placement, rows: np.ndarray) -> None:
+    """Solve the problem of one group whose costs are too many to be held.
+
+    Args:
+        placement: Changed in place.
+        rows: Shape (m,): row numbers of the group.
+    """
+    likeness = np.empty(len(rows), dtype=np.uint64)
+    for piece in chunks(len(rows), placement.batch_rows):
+        costs = placement.costs(rows[piece])
+        likeness[piece] = vector_hash(costs)
+        placement.note_before(rows[piece], costs)
+
+    def costs_of(items: np.ndarray) -> np.ndarray:
+        return placement.costs(rows[items])
+
+    last = assign_sparse(costs_of, len(rows), placement.last_size, placement.batch_rows)
+    paid = np.empty(len(rows))
+    for piece in chunks(len(rows), placement.batch_rows):
+        found = placement.costs(rows[piece])
+        paid[piece] = found[np.arange(len(found)), last[piece]]
+    owner = np.zeros(len(rows), dtype=np.int64)
+    last, paid = in_row_order(owner, likeness, last, paid)
+    placement.codes[rows, -1] = last
+    placement.after[rows] = paid
 
 
 def measure_rest(placement: Placement) -> None:

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 SWEEPS = 2
 """Sweeps over the levels in one solution; more made no difference, as the next round goes on from
 there."""
+LARGEST_PAIR = 1 << 22
+"""Codes of two levels, multiplied, up to which the items that they share are held in a table."""
+PAIRED_ROWS = 1 << 16
+"""Items at a time whose vectors of another level are summed without a table."""
 LEAST_ANNEALED_BEAM = 5
 """Annealing draws among this many codes, also where codes are then chosen greedily."""
 
@@ -180,27 +184,45 @@ def solve(
         strict=True,
     )
     solved = [c.clone() for c in codebooks]
+    shared = _shared_items(codes, sizes)
     with one_thread():
-        together = {
-            (a, b): (
-                torch.bincount(codes[:, a] * sizes[b] + codes[:, b], minlength=sizes[a] * sizes[b])
-                .view(sizes[a], sizes[b])
-                .float()
-            )
-            for a in range(len(sizes))
-            for b in range(a + 1, len(sizes))
-        }
         for _ in range(SWEEPS):
             for level in range(len(sizes)):
                 rest = sums[level].clone()
                 for other in range(len(sizes)):
                     if other != level:
-                        rest -= (
-                            together[level, other] if level < other else together[other, level].T
-                        ) @ solved[other]
+                        rest -= shared(level, other, solved[other])
                 used = counts[level] > 0
                 solved[level][used] = rest[used] / (counts[level][used, None] + ridge)
     return solved, _reseed(z, codes, solved, [count == 0 for count in counts])
+
+
+def _shared_items(codes: Tensor, sizes: list[int]) -> Callable[[int, int, Tensor], Tensor]:
+    """Return what sums, for each code of a level, the vectors of another level of its items.
+
+    A product with the table of how many items two codes share, (K_a, K_b); where that would be
+    larger than `LARGEST_PAIR`, the sum item by item.
+    """
+    tables: dict[tuple[int, int], Tensor] = {}
+    with one_thread():
+        for a in range(len(sizes)):
+            for b in range(a + 1, len(sizes)):
+                cells = sizes[a] * sizes[b]
+                if cells <= LARGEST_PAIR:
+                    counts = torch.bincount(codes[:, a] * sizes[b] + codes[:, b], minlength=cells)
+                    tables[a, b] = counts.view(sizes[a], sizes[b]).float()
+
+    def summed(level: int, other: int, vectors: Tensor) -> Tensor:
+        if (level, other) in tables:
+            return tables[level, other] @ vectors
+        if (other, level) in tables:
+            return tables[other, level].T @ vectors
+        found = torch.zeros((sizes[level], vectors.shape[1]), device=vectors.device)
+        for part in codes.split(PAIRED_ROWS):
+            found += totals(vectors[part[:, other]], part[:, level].contiguous(), sizes[level])[0]
+        return found
+
+    return summed
 
 
 def _reseed(z: Tensor, codes: Tensor, codebooks: list[Tensor], dead: list[Tensor]) -> int:

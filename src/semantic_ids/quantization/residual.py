@@ -28,6 +28,9 @@ GPU 256 MiB keep it busy."""
 LARGEST_TABLE = 1 << 26
 """Up to so many prefixes, those that are closed are looked up in a table of one byte each; beyond,
 they are searched for."""
+LARGEST_EXACT = 1 << 22
+"""Products of two codebooks up to which they are computed in float64; more take the memory of two
+tables beside the one that is kept, and four times as long."""
 LEAST_BEAM_CODES = 2048
 """The search for the t best codes covers at least this many codes a level, so that small codebooks
 are searched exhaustively."""
@@ -51,7 +54,7 @@ class ResidualQuantizer:
         self.stacked = (-2 * torch.cat(self.codebooks).T).contiguous()  # (d, ΣK)
         self.norms = torch.cat([(c.double() ** 2).sum(1) for c in self.codebooks]).float()
         self.products = [
-            [(2 * a.double() @ b.double().T).float() for a in self.codebooks[:level]]
+            [_products(a, b) for a in self.codebooks[:level]]
             for level, b in enumerate(self.codebooks)
         ]
 
@@ -217,6 +220,13 @@ class ResidualQuantizer:
         table = torch.zeros(prefixes, dtype=torch.bool, device=closed.device)
         table[closed] = True
         return table
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """Return twice the products of all codes of two levels: (K_a, d), (K_b, d) → (K_a, K_b)."""
+    if len(a) * len(b) > LARGEST_EXACT:
+        return (2 * a) @ b.T
+    return (2 * a.double() @ b.double().T).float()
 
 
 def sums(codebooks: Sequence[Tensor], codes: Tensor) -> Tensor:
