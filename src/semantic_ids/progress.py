@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +20,7 @@ Listener = Callable[[str, Mapping[str, Any], int], None]
 
 _listeners: list[Listener] = []
 _names: list[str] = []
+_hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 
 
 @contextmanager
@@ -29,6 +31,25 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listeners.remove(listener)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let nobody outside hear of the steps within; no line in the log, no bar.
+
+    For work that is done on trial.
+    """
+    ours = logging.getLogger("semantic_ids")
+    before, level = _listeners[:], ours.level
+    _listeners.clear()
+    ours.setLevel(logging.ERROR)
+    hidden = _hidden.set(True)
+    try:
+        yield
+    finally:
+        _hidden.reset(hidden)
+        ours.setLevel(level)
+        _listeners[:] = before
 
 
 @contextmanager
@@ -98,7 +119,7 @@ class Progress:
 
 def _terminal_bar(label: str, total: int, unit: str) -> Any:
     """Return a tqdm bar, or None where there is no terminal or no tqdm."""
-    if not sys.stderr.isatty():
+    if _hidden.get() or not sys.stderr.isatty():
         return None
     try:
         from tqdm import tqdm

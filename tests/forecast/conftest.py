@@ -1,4 +1,4 @@
-"""A job of the usual size, and a machine."""
+"""A run that tests change where they ask something of it."""
 
 from __future__ import annotations
 
@@ -6,51 +6,34 @@ from dataclasses import asdict
 
 import pytest
 
-from semantic_ids.forecast import Job, Speed
+from semantic_ids.forecast import Run
 from semantic_ids.tokenizers.options import RQKMeansOptions
-from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
-
-OPTIONS = {
-    "rq_kmeans": asdict(RQKMeansOptions()),
-    "rq_vae": {**asdict(RQVAEOptions()), "start": asdict(RQKMeansOptions())},
-}
-USUAL = {
-    "items": 1_000_000,
-    "dim": 768,
-    "fit_items": 1_000_000,
-    "watched_items": 100_000,
-    "codebook_sizes": [256, 256, 256],
-    "width": 768,
-    "rotates": False,
-    "strategy": "reassign",
-    "candidates": 8,
-    "queries": 1000,
-    "twin_items": 0,
-    "collision_rate": 0.7,
-    "spilled_rate": 0.01,
-}
+from semantic_ids.tokenizers.registry import tokenizer_class
 
 
 @pytest.fixture
-def make_job():
-    """Return a function that makes a job of the usual size but for some changes.
+def make_run():
+    """Make a run of 1,000,000 items in 256x256x256, but for what is given."""
 
-    `more`: changes of its options.
-    """
-
-    def make(kind="rq_kmeans", more=(), **changes):
-        return Job(**{**USUAL, "kind": kind, "options": {**OPTIONS[kind], **dict(more)}, **changes})
+    def make(kind="rq_kmeans", more=None, **changes):
+        options = asdict(tokenizer_class(kind).options_class())
+        if kind == "rq_vae":
+            options["start"] = asdict(RQKMeansOptions())
+        given = {
+            "kind": kind,
+            "codebook_sizes": (256, 256, 256),
+            "seed": 1,
+            "device": "cpu",
+            "preprocess": None,
+            "options": {**options, **(more or {})},
+            "strategy": "reassign",
+            "candidates": 8,
+            "items": 1_000_000,
+            "fit_items": 1_000_000,
+            "watched_items": 100_000,
+            "twin_items": 0,
+            "queries": 1000,
+        }
+        return Run(**{**given, **changes})
 
     return make
-
-
-@pytest.fixture
-def speed() -> Speed:
-    return Speed(
-        products=1.2e11,
-        cpu_products=1.0e11,
-        search=5e-6,
-        drawn_search=2e-5,
-        passes=1.5e9,
-        threads=2,
-    )

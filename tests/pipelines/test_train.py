@@ -25,8 +25,9 @@ from semantic_ids.parameters import (
     TokenizerParameters,
 )
 from semantic_ids.pipelines.train import nodes
-from semantic_ids.pipelines.train.cost import job_of
+from semantic_ids.pipelines.train.cost import run_of, tell_cost
 from semantic_ids.pipelines.train.nodes import checkpoints_of
+from semantic_ids.progress import listening
 from semantic_ids.tokenizers.options import RQKMeansOptions
 from tests.conftest import clustered
 from tests.pipelines.small import SMALL
@@ -37,6 +38,7 @@ EVALUATE = EvaluateParameters(
 )
 
 
+IDENTIFY = IdentifyParameters(strategy="reassign", candidates=4)
 PLACE = CheckpointPlace(Path("/nowhere"), Path("/nowhere"))
 
 
@@ -254,10 +256,31 @@ def test_seconds_and_memory_are_told_before_the_fit_and_kept(
     assert json.loads(json.dumps(kept, allow_nan=False)) == kept
 
 
-def test_without_a_pilot_there_is_no_estimate(embeddings, split, caplog):
+def test_without_a_pilot_there_is_an_estimate_all_the_same(embeddings, split, caplog):
     with caplog.at_level(logging.INFO):
-        assert train(embeddings, split, parameters())[2]["estimate"] is None
-    assert "estimate" not in caplog.text
+        results = train(embeddings, split, parameters())[2]
+    assert results["forecast"] is None and results["estimate"]["total_seconds"] > 0
+    assert "estimate: about" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
+def test_nobody_hears_of_what_is_done_on_trial(embeddings, split, caplog, kind):
+    heard = []
+    given = parameters(kind=kind, codebook_sizes=[8, 8, 32])
+    with caplog.at_level(logging.INFO), listening(lambda *told: heard.append(told)):
+        tell_cost(embeddings, split, given, IDENTIFY, EVALUATE)
+    assert not heard and len(caplog.records) == 1 and "estimate: about" in caplog.text
+
+
+def test_a_run_goes_on_where_its_pieces_cannot_be_tried(embeddings, split, caplog, monkeypatch):
+    def refuse(*_):
+        raise BadInput("two of a kind", where="here")
+
+    monkeypatch.setattr("semantic_ids.forecast.trial.stage_seconds", refuse)
+    with caplog.at_level(logging.INFO):
+        results = train(embeddings, split, parameters())[2]
+    assert results["estimate"] is None
+    assert "no estimate of time and memory: here: two of a kind" in caplog.text
 
 
 def test_it_warns_where_memory_is_scarce_and_says_what_to_change(
@@ -274,36 +297,21 @@ def test_it_warns_where_memory_is_scarce_and_says_what_to_change(
     )
 
 
-def job(embeddings, split, strategy="reassign", twin=True, on_gpu=False, **changes):
+def run(embeddings, split, strategy="reassign", twin=True, **changes):
     identify, evaluate = (
         IdentifyParameters(strategy=strategy, candidates=4),
         EVALUATE.model_copy(update={"twin": twin}),
     )
-    rates = {"collision_rate": 0.25, "spilled_rate": 0.125}
-    return job_of(
-        embeddings, split, parameters(**changes), identify, evaluate, rates, on_gpu=on_gpu
-    )
+    return run_of(embeddings, split, parameters(**changes), identify, evaluate)
 
 
 @pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
 def test_an_estimate_is_made_from_the_run_as_it_will_be(embeddings, split, kind):
-    found = job(embeddings, split, kind=kind, on_gpu=True)
-    assert (found.items, found.dim, found.width, found.kind, found.codebook_sizes) == (
-        600,
-        8,
-        8,
-        kind,
-        [6, 6],
-    )
-    assert (found.strategy, found.candidates, found.queries, found.on_gpu) == (
-        "reassign",
-        4,
-        50,
-        True,
-    )
-    assert (found.collision_rate, found.spilled_rate) == (0.25, 0.125)
-    assert found.options == getattr(parameters(), kind).model_dump()
-    assert job(embeddings, split, "suffix").strategy == "suffix"
+    found = run(embeddings, split, kind=kind)
+    assert (found.items, found.kind, list(found.codebook_sizes)) == (600, kind, [6, 6])
+    assert (found.strategy, found.candidates, found.queries) == ("reassign", 4, 50)
+    assert found.options == parameters(kind=kind).options
+    assert run(embeddings, split, "suffix").strategy == "suffix"
 
 
 def test_who_is_fitted_on_and_who_is_watched(embeddings, split):
@@ -311,28 +319,13 @@ def test_who_is_fitted_on_and_who_is_watched(embeddings, split):
 
     A twin is fitted on those where the tokenizer has seen all.
     """
-    everyone, train_only = job(embeddings, split), job(embeddings, split, fit_on="train")
+    everyone, train_only = run(embeddings, split), run(embeddings, split, fit_on="train")
     assert (everyone.fit_items, everyone.watched_items, everyone.twin_items) == (600, 120, 480)
     assert (train_only.fit_items, train_only.watched_items, train_only.twin_items) == (480, 120, 0)
-    assert job(embeddings, split, twin=False).twin_items == 0
+    assert run(embeddings, split, twin=False).twin_items == 0
     nobody = replace(split, validation=np.zeros(600, bool))
-    without = job(embeddings, nobody)
+    without = run(embeddings, nobody)
     assert (without.fit_items, without.watched_items, without.twin_items) == (600, 600, 0)
-
-
-@pytest.mark.parametrize(
-    ("dimensions", "whiten", "width", "rotates"),
-    [(None, 0.0, 8, False), (8, 0.0, 8, False), (3, 0.0, 3, True), (None, 0.5, 8, True)],
-)
-def test_axes_that_are_kept_are_what_is_worked_on(
-    embeddings, split, dimensions, whiten, width, rotates
-):
-    found = job(
-        embeddings,
-        split,
-        preprocess={**SMALL["preprocess"], "dimensions": dimensions, "whiten": whiten},
-    )
-    assert (found.width, found.rotates) == (width, rotates)
 
 
 # ---- checkpoints ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 What to expect of the ID space, which sizes would do, and what the run will take.
 
-The ID space is judged by the codes that a rough tokenizer gives a sample (`tokenizers.pilot`),
+The ID space is judged by the codes that a rough tokenizer gives a sample (`forecast.pilot`),
 never by a formula that takes codes to be evenly used: of Amazon Beauty's 12,101 items in 16.7
 million codes one in a thousand would then share its codes, and in fact one in four does.
 """
@@ -10,7 +10,6 @@ million codes one in a thousand would then share its codes, and in fact one in f
 from __future__ import annotations
 
 from semantic_ids.forecast.capacity import Choice, Forecast, forecast
-from semantic_ids.forecast.cost import Estimate, estimate
-from semantic_ids.forecast.job import Job, Speed
+from semantic_ids.forecast.estimate import Estimate, Run, estimate_cost
 
-__all__ = ["Choice", "Estimate", "Forecast", "Job", "Speed", "estimate", "forecast"]
+__all__ = ["Choice", "Estimate", "Forecast", "Run", "estimate_cost", "forecast"]

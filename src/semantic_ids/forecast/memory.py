@@ -1,152 +1,112 @@
 """What the stages that come will hold in memory, and how much there is to be had.
 
-Vectors are never held as a whole: they are mapped.
+Counted from the arrays that each stage holds. Vectors are never held as a whole: they are mapped.
+The memory of a GPU is not counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations, pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from semantic_ids.arrays import CHUNK_ROWS
-from semantic_ids.forecast.job import Job
+from semantic_ids.compute.threads import WORKER_ROWS
+from semantic_ids.identifiers.placement import COSTS_AT_A_TIME
+from semantic_ids.learning.batches import BUFFER_ROWS, HELD_BYTES
+from semantic_ids.quantization.residual import BEAM_CELLS
+from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE
+
+if TYPE_CHECKING:
+    from semantic_ids.forecast.estimate import Run
 
 LIBRARIES = 120e6
-"""Bytes of libraries that are loaded only later: scipy, scikit-learn, matplotlib, and what their
-first use takes."""
-COPIES = 2
-"""Of the vectors fitted on: themselves, and their squares or what they leave over."""
-START_COPIES = 3
-"""Of those that codebooks start from: what they leave over, before and after, and what they
-have."""
-HIDDEN_COPIES = 2
-"""Of what a chunk is on its way through a network: values, activations, and what is kept for the
-gradients."""
-TRAINING = 80e6
-"""Bytes of what torch loads to train."""
-IN_MEMORY = 512 << 20
-"""Prepared rows that an rq_vae is trained on are held up to this size:
-`tokenizers.batches.HELD_BYTES`."""
-BUFFER_ROWS = 1 << 15
-"""Larger ones are read in buffers of so many rows, of which three are there at a time:
-`tokenizers.batches.BUFFER_ROWS`."""
+"""Bytes of libraries that are loaded only later, and of what their first use takes."""
+COPIES, START_COPIES = 2, 3
+"""Of the rows fitted on: themselves and what they leave over; of those that codebooks start from:
+what they leave over, before and after, and what they have."""
 WEIGHT_COPIES = 7
-"""Of the weights: themselves, gradients, two moments, two epochs that may be kept, and what is
-being written."""
+"""Of the weights of a network: themselves, gradients, two moments, two epochs that may be kept, and
+what is being written."""
 ITEM = {"encode": 60, "deduplicate": 100, "evaluate": 200}
-"""Bytes an item beside its codes: keys, their order, errors. Measured on 1,000,000 items, from the
-peak of each stage."""
+"""Bytes an item beside its codes: keys, their order, errors."""
 CODES = {"encode": 3, "deduplicate": 5, "evaluate": 5}
 """Copies of the codes, int32."""
-WORKER = 2048
-"""Rows of a thread at a time: `tokenizers.threads.WORKER_ROWS`."""
-SEARCH = 4 * 4 * (3 << 17)
-"""Bytes of a thread's scores in the beam search, with what is made of them:
-`tokenizers.residual.BEAM_CELLS`."""
-COSTS_AT_A_TIME = 2**23
-"""`identifiers.placement.COSTS_AT_A_TIME`."""
-OFFER = 2 * 16
-"""Bytes of an offer to an item that leaves its prefix, in its copies."""
 
 
-def held(job: Job, threads: int) -> dict[str, float]:
+def held(run: Run, dim: int, threads: int) -> dict[str, float]:
     """Estimate the most bytes that each stage holds beside what is in memory already."""
+    work = _at_work(run, dim, threads)
+    metrics = _items(run, "evaluate", run.items) + 2 * run.queries * (CHUNK_ROWS + 2 * dim) * 4
+    twin = _fit(run, dim, run.twin_items) if run.twin_items else 0.0
     return {
-        "train": train(job, job.fit_items, threads),
-        "encode": LIBRARIES / 4 + at_work(job, threads) + _items(job, "encode", job.items),
-        "deduplicate": LIBRARIES / 2 + at_work(job, threads) + deduplicate(job, job.items),
-        "evaluate": LIBRARIES + at_work(job, threads) + evaluate(job, threads),
+        "train": work + LIBRARIES / 2 + _fit(run, dim, run.fit_items),
+        "encode": work + LIBRARIES / 4 + _items(run, "encode", run.items),
+        "deduplicate": work + LIBRARIES / 2 + _unique(run, run.items),
+        "evaluate": work + LIBRARIES + max(metrics, twin),
     }
 
 
-def at_work(job: Job, threads: int) -> float:
-    """Bytes of what is being worked on.
-
-    A chunk that is read, each thread's rows and scores, and the codebooks with their tables.
+def _at_work(run: Run, dim: int, threads: int) -> float:
+    """Bytes of what is being worked on: chunks that are read, each thread's rows and scores, and
+    the codebooks with the tables of their products, which are float64 at first.
     """
-    chunk = 2 * CHUNK_ROWS * job.dim * 4
-    layers = HIDDEN_COPIES * sum(job.encoder_widths + job.decoder_widths)
-    rows = threads * (WORKER * (job.dim + job.width + job.codes + layers) * 4 + SEARCH)
-    return chunk + rows + (0 if job.on_gpu else codebooks(job))
+    codes, pairs = sum(run.codebook_sizes), _pairs(run)
+    rows = threads * (WORKER_ROWS * (2 * dim + codes + 2 * sum(_layers(run, dim))) + 4 * BEAM_CELLS)
+    return 4.0 * (3 * CHUNK_ROWS * dim + rows + 4 * codes * dim + 3 * pairs)
 
 
-def codebooks(job: Job) -> float:
-    """Bytes of the codebooks and of the tables of their products, which are float64 at first."""
-    return 4 * job.codes * job.latent * 4 + job.pairs * (4 + 8)
-
-
-def train(job: Job, items: int, threads: int) -> float:
+def _fit(run: Run, dim: int, items: int) -> float:
     """Bytes of a fit on so many items."""
-    work = (
-        LIBRARIES / 4 + at_work(job, threads) + 3 * CHUNK_ROWS * job.dim * 4 + 3 * 8 * job.width**2
-    )
-    if job.kind == "rq_vae":
-        vectors = sum(
-            part
-            for part in (items * job.width * 4, job.watched_items * job.width * 4)
-            if part <= IN_MEMORY
-        )
-        buffered = 3 * BUFFER_ROWS * job.dim * 4 if items * job.width * 4 > IN_MEMORY else 0
-        network = WEIGHT_COPIES * 4 * (job.encoder + job.decoder) / 2
-        unique = items * job.latent * 4 + deduplicate(job, items) if job.unique_epochs(items) else 0
-        return (
-            work
-            + TRAINING
-            + network
-            + (0 if job.on_gpu else vectors)
-            + max(buffered, _started(job, items, threads), unique)
-        )
-    rows = job.fit_rows(items)
-    unique = job.strategy == "reassign" and rows == items and job.options["unique_rounds"] > 0
-    fitted = rows * job.width * 4
-    start, repaired = (
-        START_COPIES * job.start_rows(items) * job.width * 4,
-        (deduplicate(job, rows) if unique else 0),
-    )
-    if job.on_gpu:
-        return work + (fitted + repaired if unique else 0)
-    return work + fitted + max((COPIES - 1) * fitted, start, repaired)
+    if run.kind != "rq_vae":
+        return _kmeans(run, dim, items, run.options)
+    held = [4.0 * rows * dim for rows in (items, run.watched_items)]
+    vectors = sum(size if size <= HELD_BYTES else 3.0 * BUFFER_ROWS * dim * 4 for size in held)
+    layers = _layers(run, dim)
+    network = WEIGHT_COPIES * 4.0 * 2 * sum(a * b for a, b in pairwise(layers))
+    latents = 4.0 * min(items, _most(run.options.get("start") or {}, run)) * layers[-1]
+    start = _kmeans(run, layers[-1], items, run.options.get("start") or {})
+    return network + vectors + max(latents + start, 4.0 * items * layers[-1] + _unique(run, items))
 
 
-def _started(job: Job, items: int, threads: int) -> float:
-    """Bytes of what an rq_vae's codebooks are made of.
-
-    Latent vectors, and what is made of these.
-    """
-    start = job.start
-    if start is None:
-        return START_COPIES * job.start_rows(items) * job.latent * 4
-    return start.fit_rows(items) * job.latent * 4 + train(start, items, threads)
+def _kmeans(run: Run, dim: int, items: int, options: Mapping[str, Any]) -> float:
+    """Bytes of an rq_kmeans on so many items: its rows with a copy, or with those of the start."""
+    rows, largest = min(items, _most(options, run)), max(run.codebook_sizes)
+    first = min(rows, max(options.get("init_rows", 0), LEAST_INIT_ROWS_A_CODE * largest))
+    unique = _unique(run, rows) if run.strategy == "reassign" and rows == items else 0.0
+    copies = max((COPIES - 1) * rows * dim * 4.0, START_COPIES * first * dim * 4.0, unique)
+    return rows * dim * 4.0 + 3 * 8.0 * dim**2 + copies
 
 
-def deduplicate(job: Job, items: int) -> float:
-    """Bytes of making so many IDs unique.
-
-    What there is of an item, a batch of costs, and offers to those who leave.
-    """
-    if job.strategy != "reassign":
-        return _items(job, "deduplicate", items) / 2
-    last = job.codebook_sizes[-1]
-    batch = min(CHUNK_ROWS, max(128, COSTS_AT_A_TIME // last)) * last * (4 + 3 * 8)
-    contest = min(last**2, items * job.overfull_rate) * last * 8
-    return (
-        _items(job, "deduplicate", items)
-        + batch
-        + contest
-        + items * job.spilled_rate * job.candidates * OFFER
-    )
+def _most(options: Mapping[str, Any], run: Run) -> int:
+    """Rows that an rq_kmeans is fitted on, at most."""
+    return int(max(run.codebook_sizes) * options.get("max_points_per_centroid", 256))
 
 
-def evaluate(job: Job, threads: int) -> float:
-    """Bytes of the metrics, or of the twin where that takes more."""
-    queries = min(job.queries, job.items)
-    scores = 2 * queries * min(CHUNK_ROWS, job.items) * 4 + 4 * queries * job.dim * 4
-    metrics = _items(job, "evaluate", job.items) + scores + 3 * CHUNK_ROWS * job.dim * 4
-    return max(metrics, train(job, job.twin_items, threads) if job.twin_items else 0)
+def _unique(run: Run, items: int) -> float:
+    """Bytes of making so many IDs unique: what there is of an item, and a batch of costs."""
+    last = run.codebook_sizes[-1]
+    batch = COSTS_AT_A_TIME * (4 + 3 * 8) if run.strategy == "reassign" else 0
+    return _items(run, "deduplicate", items) + min(batch, items * last * 28)
 
 
-def _items(job: Job, stage: str, items: int) -> float:
-    return items * (ITEM[stage] + CODES[stage] * 4 * len(job.codebook_sizes))
+def _layers(run: Run, dim: int) -> list[int]:
+    """Widths of the encoder of an rq_vae, from its input to its output."""
+    if run.kind != "rq_vae":
+        return [dim]
+    options = run.options
+    latent = options["latent"] if options["architecture"] == "mlp" else dim
+    return [dim, *options["hidden"], latent]
+
+
+def _pairs(run: Run) -> int:
+    """Numbers in the tables of the products of every two codebooks."""
+    return sum(int(a) * int(b) for a, b in combinations(run.codebook_sizes, 2))
+
+
+def _items(run: Run, stage: str, items: int) -> float:
+    return float(items) * (ITEM[stage] + CODES[stage] * 4 * len(run.codebook_sizes))
 
 
 def resident() -> int:

@@ -22,6 +22,6 @@ class AdviceOptions(Options):
         "Items of the pilot, a rough residual k-means whose codes tell how many items will share"
         " theirs and which codebook sizes would do: the first by item hash (all of them if there"
         " are fewer). Fewer than 48 a code of the largest codebook make it rougher. 0 for no"
-        " forecast, and for no estimate of time and memory, which needs it.",
+        " forecast of codes; time and memory are estimated all the same.",
         ge=0,
     )

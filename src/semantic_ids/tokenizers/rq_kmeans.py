@@ -104,7 +104,7 @@ class RQKMeans(ResidualTokenizer):
         sampled = rows[: max(self.codebook_sizes) * self.options.max_points_per_centroid]
         self.history = History()
         with torch.no_grad():
-            sample, axes, kept = self._along_axes(
+            sample, axes, kept = self.along_axes(
                 held(vectors, sampled, self.preprocessing.apply, self.device, self.width)
             )
             found = self._refined(sample, kept, assign if len(sampled) == len(rows) else None)
@@ -112,7 +112,7 @@ class RQKMeans(ResidualTokenizer):
         self.report = {"rows": len(sampled), "seconds": time.perf_counter() - started}
         return quantizer
 
-    def _along_axes(self, sample: Tensor) -> tuple[Tensor, Tensor, int]:
+    def along_axes(self, sample: Tensor) -> tuple[Tensor, Tensor, int]:
         """Turn the sample, in place, to the axes of its first rows.
 
         Return it, the axes (W, W), and how many hold `EARLY_VARIANCE`.
@@ -155,7 +155,7 @@ class RQKMeans(ResidualTokenizer):
                     progress.advance()
                 return codebooks
 
-            codebooks = note("start", self._start(sample, generator), [])
+            codebooks = note("start", self.start(sample, generator), [])
             prices = None
             if self.is_balanced:
                 prices = Prices(
@@ -206,7 +206,7 @@ class RQKMeans(ResidualTokenizer):
                 prices.report(choose(ResidualQuantizer(codebooks, prices.levels)))
         return ResidualQuantizer(codebooks, prices.levels if prices else [])
 
-    def _start(self, sample: Tensor, generator: torch.Generator) -> Iterator[Round]:
+    def start(self, sample: Tensor, generator: torch.Generator) -> Iterator[Round]:
         """Fit the codebooks level by level on a part of the sample.
 
         Of all restarts of a level the one with the least error is kept.

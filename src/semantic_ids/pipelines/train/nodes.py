@@ -53,9 +53,7 @@ def train(
     }
     kept = checkpoints_of(tokenizer, checkpoints, inputs | _unique_for(tokenizer, identify))
     forecast = foretell(embeddings, tokenizer, identify, advice) if advice.pilot_items else None
-    cost = (
-        tell_cost(embeddings, split, tokenizer, identify, evaluate, forecast) if forecast else None
-    )
+    cost = tell_cost(embeddings, split, tokenizer, identify, evaluate)
     fitted = fit(
         embeddings.vectors,
         fit_options(tokenizer, identify),

@@ -1,14 +1,16 @@
-"""What the stages that come will take: seconds and memory, and how to say it."""
+"""What the stages that come will take: seconds and memory, and how to say it.
+
+Seconds are those of small pieces of the work itself (`forecast.trial`), carried on to all items;
+memory is counted from the arrays that a stage holds (`forecast.memory`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from semantic_ids.forecast.job import Job, Speed
-from semantic_ids.forecast.memory import held
-from semantic_ids.forecast.seconds import seconds
+import numpy as np
 
 STAGES = {
     "train": "train",
@@ -27,6 +29,46 @@ LESS = {
 
 
 @dataclass(frozen=True)
+class Run:
+    """What is about to run.
+
+    Attributes:
+        kind: `rq_kmeans` or `rq_vae`.
+        codebook_sizes: L sizes.
+        seed: Seed of everything random.
+        device: `auto`, `cpu` or `cuda`.
+        preprocess: Options of the preprocessing.
+        options: Options of the kind.
+        strategy: `reassign`, `suffix` or `none`.
+        candidates: Prefixes that an item of an overfull one is offered at a time.
+        items: n items of the catalogue.
+        fit_items: Items that the tokenizer is fitted on.
+        watched_items: Items that an rq_vae watches, of those or of others.
+        twin_items: Items that a twin is fitted on; 0 without one.
+        queries: Items whose neighbours are compared.
+    """
+
+    kind: str
+    codebook_sizes: Sequence[int]
+    seed: int
+    device: str
+    preprocess: Any
+    options: Mapping[str, Any]
+    strategy: Any
+    candidates: int
+    items: int
+    fit_items: int
+    watched_items: int
+    twin_items: int
+    queries: int
+
+    @property
+    def fewer_epochs(self) -> bool:
+        """Whether training may well stop earlier."""
+        return self.options.get("patience") is not None
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Seconds and memory of the stages that come.
 
@@ -34,14 +76,14 @@ class Estimate:
         seconds: Name of the stage → seconds.
         held: Name of the stage → bytes that it holds beside what is in memory already.
         resident: Bytes in memory already.
-        products: Operations a second that the probe has measured.
+        trial_seconds: How long it took to find out.
         at_most: Whether training may well stop earlier.
     """
 
     seconds: Mapping[str, float]
     held: Mapping[str, float]
     resident: int
-    products: float
+    trial_seconds: float
     at_most: bool
 
     @property
@@ -61,8 +103,7 @@ class Estimate:
         )
         return (
             f"estimate: {'at most ' if self.at_most else ''}about {duration(self.total)}"
-            f" ({stages}), about {gigabytes(self.peak)} of memory at most; this machine:"
-            f" {self.products / 1e9:,.0f} GFLOP/s"
+            f" ({stages}), about {gigabytes(self.peak)} of memory at most"
         )
 
     def shortage(self, room: float) -> str:
@@ -86,19 +127,31 @@ class Estimate:
             "bytes": {name: round(self.resident + held) for name, held in self.held.items()},
             "peak_bytes": round(self.peak),
             "at_most": self.at_most,
-            "operations_per_second": self.products,
+            "trial_seconds": self.trial_seconds,
         }
 
 
-def estimate(job: Job, speed: Speed, resident: int) -> Estimate:
-    """Estimate seconds and memory of the stages that come; `resident`: bytes in memory already."""
-    return Estimate(
-        seconds(job, speed),
-        held(job, speed.threads),
-        resident,
-        speed.products,
-        job.options.get("patience") is not None,
-    )
+def estimate_cost(vectors: np.ndarray, run: Run) -> Estimate:
+    """Estimate seconds and memory of the stages that come.
+
+    Args:
+        vectors: Shape (n, D), rows in the order of the item hash; the first few are worked on.
+        run: What is about to run.
+
+    Raises:
+        BadInput: The run itself would be refused.
+    """
+    import time
+
+    import torch
+
+    from semantic_ids.forecast import memory
+    from semantic_ids.forecast.trial import stage_seconds
+
+    began, resident = time.perf_counter(), memory.resident()
+    seconds = stage_seconds(vectors, run)
+    held = memory.held(run, int(vectors.shape[1]), torch.get_num_threads())
+    return Estimate(seconds, held, resident, time.perf_counter() - began, run.fewer_epochs)
 
 
 def duration(seconds: float) -> str:
