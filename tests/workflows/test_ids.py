@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from semantic_ids import BadInput, RQKMeans, evaluate, unique_ids
+from semantic_ids import BadInput, RQKMeans, evaluate, load_tokenizer, unique_ids
 
 SIZES = (6, 5, 32)
 
@@ -78,3 +78,19 @@ def test_ids_of_another_tokenizer_or_of_other_items_are_refused(tokenizer, vecto
         unique_ids(tokenizer, vectors, strategy="reasign")
     with pytest.raises(BadInput, match="codebook"):
         unique_ids(tokenizer, np.tile(vectors, (2, 1)))
+
+
+def test_the_error_of_the_items_fitted_on_is_told_only_where_they_are_known(vectors, tmp_path):
+    """500 of 700 items are fitted on, the first by the order that `fit` was given."""
+    made = RQKMeans((50, 50), device="cpu", max_points_per_centroid=10, anneal_rounds=2)
+    names, name = np.arange(700), "reconstruction.relative_mse_fitted"
+    made.fit(vectors)
+    found = evaluate(made, vectors, unique_ids(made, vectors), queries=50)
+    seen, codes = vectors[:500], made.encode(vectors[:500])
+    spread = ((seen - seen.mean(0, dtype=np.float64)) ** 2).sum()
+    assert found[name] == pytest.approx(((seen - made.decode(codes)) ** 2).sum() / spread, rel=0.02)
+    assert name not in evaluate(made, vectors, unique_ids(made, vectors, names), queries=50)
+    assert name not in evaluate(made, vectors[::-1], unique_ids(made, vectors[::-1]), queries=50)
+    made.save(tmp_path / "t")
+    again = load_tokenizer(tmp_path / "t")
+    assert evaluate(again, vectors, unique_ids(again, vectors), queries=50) == found

@@ -84,6 +84,8 @@ def test_the_same_codebooks_ids_and_metrics_as_the_pipeline(run, items, parquet,
     metrics = json.loads((written / "08_reporting/metrics.json").read_text())
     of_run = {k: v for k, v in metrics.items() if not k.startswith("provenance.")}
     assert evaluate(tokenizer, vectors, found, queries=100) == of_run
+    of_it = load_tokenizer(written / "06_models/tokenizer")
+    assert evaluate(of_it, vectors, unique_ids(of_it, vectors, ids), queries=100) == of_run
 
 
 def test_a_tokenizer_saved_in_python_is_taken_by_identify(run, items, parquet, tmp_path, caplog):

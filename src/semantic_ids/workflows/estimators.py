@@ -63,7 +63,8 @@ class Estimator(Configurable):
             assign=self._wanted.assign,
             checkpoints=None if checkpoints is None else self._kept(vectors, checkpoints),
         )
-        self.provenance = Provenance("tokenizer", content=self.content)
+        fitted_on = fingerprint(hashes_of(vectors[: self.fitted_rows]))
+        self.provenance = Provenance("tokenizer", {}, {"fitted_on": fitted_on}, self.content)
         return self
 
     def encode(self, x: Any) -> np.ndarray:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semantic_ids.artifacts import Provenance
 from semantic_ids.errors import BadInput
-from semantic_ids.workflows.fitting import FitOptions
+from semantic_ids.hashing import fingerprint, item_hash
+from semantic_ids.workflows.fitting import FitOptions, hashes_of
 from semantic_ids.workflows.inputs import hash_order, in_order, items_of
 
 if TYPE_CHECKING:
@@ -153,6 +155,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a tokenizer and its IDs: the metrics of `metrics.json`, by the same names.
 
+    `reconstruction.relative_mse_fitted` is among them where the tokenizer was fitted on these items
+    in this order.
+
     Args:
         tokenizer: The tokenizer that made the IDs.
         x: The n vectors that `unique_ids` was given.
@@ -183,19 +188,39 @@ def evaluate(
             "the IDs were made with another tokenizer", where="ids", do="call `unique_ids` again"
         )
     vectors = in_order(_vectors_of(x, ids), ids._order)
-    out = None if held_out is None else np.asarray(held_out, dtype=bool)
+    out = None if held_out is None else in_order(np.asarray(held_out, dtype=bool), ids._order)
     found, _ = measure(
         vectors,
         tokenizer,
         in_order(ids.tokenizer_codes, ids._order),
         ids._made,
-        held_out=None if out is None else in_order(out, ids._order),
+        held_out=out,
         labels={
             name: in_order(_numbered(values), ids._order) for name, values in (labels or {}).items()
         },
         queries=queries,
     )
+    if not _fitted_on(tokenizer, vectors, ids, out):
+        found.pop("reconstruction.relative_mse_fitted", None)
     return found
+
+
+def _fitted_on(
+    tokenizer: ResidualTokenizer, vectors: np.ndarray, ids: SemanticIds, out: np.ndarray | None
+) -> bool:
+    """Whether the first of the vectors that are not held out are those it was fitted on."""
+    made = tokenizer.provenance
+    if made is None:
+        return False
+    hashes = hashes_of(vectors)
+    if made.of_python:
+        seen = hashes if out is None else hashes[~out]
+        return made.parameters.get("fitted_on") == fingerprint(seen[: tokenizer.fitted_rows])
+    if (made.parameters.get("fit_on") == "train") != (out is not None):
+        return False
+    names = item_hash(ids.item_ids)
+    content = fingerprint(in_order(names, ids._order), hashes, vectors.dtype.name, tokenizer.dim)
+    return made.inputs.get("embeddings") == Provenance("embeddings", content=content).fingerprint
 
 
 def _vectors_of(x: Any, ids: SemanticIds) -> np.ndarray:
