@@ -116,8 +116,8 @@ def killed(trainer, number):
     return epoch(trainer, number)
 
 
-def checkpoints():
-    return Checkpoints(folder + "/checkpoints", {"x": 1}, every=2)
+def checkpoints(place="/checkpoints"):
+    return Checkpoints(folder + place, {"x": 1}, every=2)
 
 
 assert distributed.world_size() == 1 and distributed.rank() == 0 and distributed.wanted() == 2
@@ -136,6 +136,8 @@ try:
 except Killed:
     pass
 Loop._epoch = epoch
+seen = checkpoints("/checkpoints" if rank == 0 else "/nowhere")
+keep("unseen", fit(trainings["drawn"], seen))
 keep("again", fit(trainings["drawn"], checkpoints()))
 with open(f"{folder}/told {rank}.json", "w") as file:
     json.dump(found, file)
@@ -255,7 +257,7 @@ def test_sums_the_first_ones_and_all_rows_are_the_same_in_both(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*TRAININGS, "again"])
+@pytest.mark.parametrize("name", [*TRAININGS, "again", "unseen"])
 def test_both_processes_end_with_the_same_bits_and_the_same_history(folder, name):
     (first, history, report), (second, other, reported) = (
         left(folder, name, rank) for rank in (0, 1)
@@ -316,16 +318,26 @@ def test_a_training_joins_the_processes_where_nobody_has(folder, tmp_path):
 def test_where_much_is_drawn_two_processes_end_about_as_good_as_one(folder, name, one_thread):
     found, history, _ = left(folder, name, 0)
     single = fit(TRAININGS[name])
-    assert history[-1]["validation_relative_mse"] == pytest.approx(
-        single.history[-1]["validation_relative_mse"], rel=0.1
+    assert history[-1]["watched_relative_mse"] == pytest.approx(
+        single.history[-1]["watched_relative_mse"], rel=0.1
     )
     assert not np.array_equal(found["codebook.0"], single.quantizer.codebooks[0].numpy())
 
 
 @pytest.mark.slow
 def test_two_processes_that_were_killed_go_on_to_the_same_bits_and_the_first_alone_wrote(folder):
-    (again, history, _), (whole, expected, _) = left(folder, "again", 0), left(folder, "drawn", 0)
+    assert_resumed(folder, "again")
+    assert [place.name for place in (folder / "checkpoints").glob("*/epoch-*")] == ["epoch-00002"]
+
+
+@pytest.mark.slow
+def test_where_one_process_sees_no_checkpoint_both_go_on_from_that_of_rank_0(folder):
+    assert_resumed(folder, "unseen")
+    assert not (folder / "nowhere").exists()
+
+
+def assert_resumed(folder, name):
+    (again, history, _), (whole, expected, _) = left(folder, name, 0), left(folder, "drawn", 0)
     for key, value in whole.items():
         assert again[key].tobytes() == value.tobytes(), key
     assert timeless(history) == timeless(expected)
-    assert [place.name for place in (folder / "checkpoints").glob("*/epoch-*")] == ["epoch-00002"]

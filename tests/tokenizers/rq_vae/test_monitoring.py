@@ -36,7 +36,7 @@ def validated(parts, data) -> dict[str, float]:
             decoded, torch.zeros((len(x), 2), dtype=torch.int64), commitment, codebook
         )
         validation.add(x, Passed(decoded, quantized))
-    return validation.row("mse")
+    return validation.row("validation", "mse")
 
 
 @pytest.mark.parametrize("offset", [0.0, 3.0])
@@ -72,7 +72,7 @@ def test_small_errors_are_not_lost_among_many_rows():
                 one, Quantized(one, torch.zeros((rows, 1), dtype=torch.int64), nothing, nothing)
             ),
         )
-    assert validation.row("mse")["validation_commitment"] == pytest.approx(
+    assert validation.row("validation", "mse")["validation_commitment"] == pytest.approx(
         float(np.float32(1 / 3)), rel=1e-12
     )
 

@@ -44,6 +44,8 @@ VALIDATION = {
     f"validation_{name}"
     for name in ("reconstruction", "commitment", "codebook", "relative_mse", "cosine")
 }
+OVER_ALL = {name.replace("validation", "watched") for name in VALIDATION}
+"""What the same is called where some of the rows were trained on."""
 CATALOGUE = {"unique_rate", "collision_rate"} | {
     f"{name}.{level}" for name in ("usage", "dead", "perplexity") for level in (1, 2, 3)
 }
@@ -182,7 +184,7 @@ def test_the_catalogue_is_looked_at_every_so_many_epochs_and_in_the_last(vectors
     tokenizer = vae(vectors, RESIDUAL | {"epochs": 7, "catalogue_every": every})
     assert [row["step"] for row in tokenizer.history if set(row) >= CATALOGUE] == looked
     assert [row["step"] for row in tokenizer.history if CATALOGUE & set(row)] == looked
-    assert [row["step"] for row in tokenizer.history if set(row) >= VALIDATION] == list(range(8))
+    assert [row["step"] for row in tokenizer.history if set(row) >= OVER_ALL] == list(range(8))
     assert tokenizer.report["best_epoch"] in looked
 
 
@@ -205,6 +207,45 @@ def test_of_a_large_catalogue_the_first_items_are_looked_at(vectors):
     tokenizer = vae(vectors, RESIDUAL | {"epochs": 1, "learning_rate": 1e-30, "catalogue_rows": 90})
     expected = catalogue_row(tokenizer.encode(vectors[:90]), SIZES)
     assert {name: tokenizer.history[-1][name] for name in CATALOGUE} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("watched", "split"),
+    [(WATCHED, "validation"), (np.arange(599, 700), "watched"), (None, "watched")],
+)
+def test_validation_is_what_was_not_trained_on_and_all_else_is_watched(
+    vectors, watched, split, caplog
+):
+    with caplog.at_level(logging.INFO, "semantic_ids"):
+        tokenizer = vae(vectors, RESIDUAL | {"epochs": 1}, rows=ROWS, monitor_rows=watched)
+    found = {name for row in tokenizer.history for name in row if name.startswith(("val", "wat"))}
+    assert found == (VALIDATION if split == "validation" else OVER_ALL)
+    assert f"{split} relative MSE" in caplog.text
+
+
+def test_patience_does_not_end_the_epochs_for_unique_ids(vectors):
+    """No epoch is better than the one before any step."""
+    options = RESIDUAL | {
+        "epochs": 30,
+        "patience": 3,
+        "learning_rate": 1e-30,
+        "reset_below": 0.0,
+        "unique_epochs": 2,
+    }
+    tokenizer = vae(vectors, options, sizes=(8, 5, 9), rows=FEW, assign=made_unique)
+    steps = [(row["step"], row["phase"]) for row in tokenizer.history]
+    assert steps[-2:] == [(29, "unique"), (30, "unique")] and len(steps) < 12
+
+
+def test_without_a_quantiser_nothing_asks_for_unique_codes_and_the_best_epoch_is_kept(vectors):
+    def assign(*_):
+        raise AssertionError("an autoencoder has no codes")
+
+    options = {"quantizer": "none", "epochs": 4, "unique_epochs": 3}
+    tokenizer = vae(vectors, options, rows=FEW, assign=assign)
+    assert_same(tokenizer, vae(vectors, options, rows=FEW))
+    best = min(tokenizer.history, key=lambda row: row["watched_reconstruction"])
+    assert tokenizer.report["best_epoch"] == best["step"]
 
 
 # ---- what is kept --------------------------------------------------------------------------------
@@ -285,7 +326,7 @@ def test_epochs_of_the_burn_in_are_neither_kept_nor_judged(vectors):
     near = min(row["collision_rate"] for row in looked) + 0.01
     best = min(
         (row for row in looked if row["collision_rate"] <= near),
-        key=lambda row: row["validation_reconstruction"],
+        key=lambda row: row["watched_reconstruction"],
     )
     assert tokenizer.report["best_epoch"] == best["step"] >= 4
     same = np.repeat(vectors[:2], 350, axis=0)

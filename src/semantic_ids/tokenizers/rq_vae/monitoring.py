@@ -47,25 +47,27 @@ class Validation:
         self.sums += torch.stack([part.sum(dtype=torch.float64) for part in parts])
         self.total += x.sum(0, dtype=torch.float64)
 
-    def row(self, reconstruction: str) -> dict[str, float]:
+    def row(self, split: str, reconstruction: str) -> dict[str, float]:
         """Return the columns that a validation adds to the history.
 
         Distances and losses are means over the items.
 
         Args:
+            split: What the names of the columns begin with: `validation`, or `watched` where some
+                of the rows were trained on.
             reconstruction: Loss of the reconstruction: `mse` or `cosine`.
         """
         distributed.all_reduce(self.sums, self.total)
         error, commitment, codebook, squares, cosine, count = self.sums.cpu().tolist()
         spread = squares - float(self.total @ self.total) / count
         return {
-            "validation_reconstruction": (
+            f"{split}_reconstruction": (
                 error / count if reconstruction == "mse" else 1 - cosine / count
             ),
-            "validation_commitment": commitment / count,
-            "validation_codebook": codebook / count,
-            "validation_relative_mse": error / spread if spread > 0 else 0.0,
-            "validation_cosine": cosine / count,
+            f"{split}_commitment": commitment / count,
+            f"{split}_codebook": codebook / count,
+            f"{split}_relative_mse": error / spread if spread > 0 else 0.0,
+            f"{split}_cosine": cosine / count,
         }
 
 
@@ -119,9 +121,10 @@ def refuse_collapse(row: Mapping[str, Any], sizes: Sequence[int], items: int, le
 
 def described(row: Mapping[str, Any]) -> str:
     """Write what a log says of a row of the history."""
+    split = "validation" if "validation_cosine" in row else "watched"
     parts = [
-        f"validation relative MSE {row['validation_relative_mse']:.4f}",
-        f"cosine {row['validation_cosine']:.4f}",
+        f"{split} relative MSE {row[f'{split}_relative_mse']:.4f}",
+        f"cosine {row[f'{split}_cosine']:.4f}",
     ]
     if "collision_rate" in row:
         perplexity, dead = (

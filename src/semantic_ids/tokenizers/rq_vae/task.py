@@ -62,7 +62,8 @@ def plan_of(options: RQVAEOptions) -> Plan:
 class RQVAETask:
     """A network to be trained on `rows` of the vectors (n, D): see `learning.task.Task`.
 
-    It watches `monitor_rows`, and the codes of the catalogue.
+    It watches `monitor_rows`, and the codes of the catalogue. Only where it learns from none of the
+    rows watched are their figures called `validation_*`; else `watched_*`.
 
     Args:
         network: Encoder, quantiser, decoder, on their device.
@@ -102,6 +103,7 @@ class RQVAETask:
             return Rows(vectors, wanted, prepare, self.device, width, hold=hold)
 
         self.data, self.watched, self.catalogue = of(rows), of(monitor_rows), of(some, hold=False)
+        self.split = "watched" if np.isin(monitor_rows, rows).any() else "validation"
         self.unique = unique if self._can_be_unique(unique) else None
         self.codes: Tensor | None = None
         self.epoch_resets, self.phase = 0, "plain"
@@ -285,7 +287,7 @@ class RQVAETask:
         validation = Validation(self.width, self.device)
         for x in self.watched.in_order(share):
             validation.add(x, self.module(x))
-        row, options = validation.row(self.options.reconstruction), self.options
+        row, options = validation.row(self.split, self.options.reconstruction), self.options
         due = epoch % options.catalogue_every == 0 or epoch == options.epochs
         quantised = self.module.quantizer.started
         if quantised and due:
@@ -296,7 +298,7 @@ class RQVAETask:
         may_be_kept = (due and quantised) or options.quantizer == "none"
         return Outcome(
             row,
-            row["validation_reconstruction"] if may_be_kept else None,
+            row[f"{self.split}_reconstruction"] if may_be_kept else None,
             row.get("collision_rate", 0.0),
             # an epoch before it was not taught what it is to be judged by
             supersedes=self._is_for_unique(epoch),
