@@ -17,6 +17,8 @@ from tests.conftest import clustered
 
 CONF = Path(__file__).parents[1] / "conf"
 ENVIRONMENTS = (
+    "faiss",
+    "faiss_gpu",
     "lc_rec",
     "plum",
     "rq_kmeans_gpu",
@@ -88,6 +90,12 @@ def test_what_the_environments_mean():
         "rq_vae_gpu": ("rq_vae", "cuda"),
         "rq_kmeans_gpu": ("rq_kmeans", "cuda"),
     }
+    for env, device in (("faiss", "auto"), ("faiss_gpu", "cuda")):
+        plain = parameters(env).tokenizer
+        assert (plain.kind, plain.device, plain.rq_kmeans.engine) == ("rq_kmeans", device, "faiss")
+        steps = plain.rq_kmeans
+        assert steps.anneal_rounds == steps.refine_rounds == steps.unique_rounds == 0
+        assert (steps.beam_size, steps.init) == (1, "random")
     assert parameters("rq_vae").tokenizer.kind == "rq_vae"
     assert not parameters("test").tracking.enabled
 

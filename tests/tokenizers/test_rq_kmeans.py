@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from semantic_ids.errors import BadInput
 from semantic_ids.identifiers import deduplicate, unique_codes
 from tests.conftest import clustered
 from tests.tokenizers.conftest import fitted
@@ -96,6 +97,7 @@ def test_the_fit_is_on_the_first_rows_up_to_the_points_a_centroid(vectors):
 @pytest.mark.parametrize(
     ("option", "value"),
     [
+        ("engine", "faiss"),
         ("init", "random"),
         ("init", "k-means++"),
         ("init_rows", 500),
@@ -189,6 +191,68 @@ def test_no_refinement_for_unique_codes_where_the_fit_does_not_see_all_items():
     few = fitted("rq_kmeans", crowded(), options=options, assign=assign)
     assert few.report["rows"] == 160
     fitted("rq_kmeans", crowded(), options={"unique_rounds": 0}, assign=assign)
+
+
+@pytest.mark.parametrize("init", ["random", "k-means++", "progressive"])
+def test_the_engine_of_the_start_makes_no_difference_in_the_end(vectors, init):
+    """Other centroids, as good on the mean of some seeds, before the other steps and after."""
+    for steps in ({"anneal_rounds": 0, "refine_rounds": 0}, {"anneal_rounds": 20}):
+        ends = {}
+        for engine in ("torch", "faiss"):
+            options = {"engine": engine, "init": init, "iterations": 10, **steps}
+            ends[engine] = np.mean(
+                [
+                    error(
+                        fitted("rq_kmeans", vectors, sizes=(16,) * 3, seed=seed, options=options),
+                        vectors,
+                    )
+                    for seed in range(3)
+                ]
+            )
+        assert ends["faiss"] == pytest.approx(ends["torch"], rel=0.05)
+
+
+def test_plain_in_faiss_is_faiss_level_by_level(vectors):
+    """The very codebooks of `faiss.Kmeans`, with the seeds that are drawn for it."""
+    options = {**PLAIN, "engine": "faiss"}
+    tokenizer = fitted("rq_kmeans", vectors, sizes=(16, 16), options=options)
+    codes = tokenizer.encode(vectors)
+    rest = vectors - tokenizer.preprocessing.mean.numpy()
+    for level, codebook in enumerate(tokenizer.linear_decoder().codebooks):
+        means = np.stack([rest[codes[:, level] == code].mean(0) for code in range(16)])
+        moved = ((means - codebook) ** 2).sum() / (codebook**2).sum()
+        assert moved < 0.01  # Lloyd has all but come to an end
+        rest = rest - codebook[codes[:, level]]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_engine_faiss_is_the_same_with_any_number_of_threads(vectors, threads):
+    options = {"engine": "faiss"}
+    expected = fitted("rq_kmeans", vectors, options=options).quantizer.codebooks
+    before = torch.get_num_threads(), faiss.omp_get_max_threads()
+    torch.set_num_threads(threads)
+    faiss.omp_set_num_threads(threads)
+    try:
+        again = fitted("rq_kmeans", vectors, options=options).quantizer.codebooks
+    finally:
+        torch.set_num_threads(before[0])
+        faiss.omp_set_num_threads(before[1])
+    assert all(torch.equal(a, b) for a, b in zip(expected, again, strict=True))
+
+
+def test_the_engine_faiss_without_faiss_is_refused_before_any_work(vectors, monkeypatch):
+    from semantic_ids.compute import faiss_library
+
+    def unread(*_):
+        raise AssertionError("vectors are read")
+
+    faiss_library.load_faiss.cache_clear()
+    monkeypatch.setattr(faiss_library, "find_spec", lambda name: None)
+    monkeypatch.setattr("semantic_ids.tokenizers.preprocessing.Preprocessing.fit", unread)
+    with pytest.raises(BadInput, match=r"engine: FAISS is not installed.*semantic-ids\[faiss\]"):
+        fitted("rq_kmeans", vectors, options={"engine": "faiss"})
+    with pytest.raises(BadInput, match="FAISS is not installed"):
+        fitted("rq_vae", vectors, options={"init": "rq_kmeans", "start": {"engine": "faiss"}})
 
 
 def test_identical_vectors_and_fewer_places_than_codes_are_no_trouble():

@@ -82,6 +82,9 @@ class ResidualTokenizer(ABC):
     ) -> ResidualQuantizer:
         """Fit on rows of the vectors and return the codebooks, with prices where there are any."""
 
+    def check_libraries(self) -> None:  # noqa: B027 - most kinds need none
+        """Raise `BadInput` where `fit` would need a library that is not installed."""
+
     @property
     def beam_size(self) -> int:
         """Width of the beam that `encode` follows; with 1 each level takes its nearest code."""
@@ -164,12 +167,13 @@ class ResidualTokenizer(ABC):
         refined against the codes that `assign` makes unique.
 
         Raises:
-            BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, or more dimensions
-                to keep than there are.
+            BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, more dimensions to
+                keep than there are, or a library that is not installed.
         """
         rows = np.arange(len(vectors)) if rows is None else np.asarray(rows)
         _require_ascending(rows, len(vectors))
         check_sizes(len(rows), self.codebook_sizes, unique=False)
+        self.check_libraries()
         self.dim, self.checkpoints = int(vectors.shape[1]), checkpoints
         watched = (
             rows if monitor_rows is None or not len(monitor_rows) else np.asarray(monitor_rows)

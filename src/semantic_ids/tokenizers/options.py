@@ -60,6 +60,11 @@ class RQKMeansOptions(Options):
 
     group: ClassVar[str] = "tokenizer.rq_kmeans"
 
+    engine: Literal["torch", "faiss"] = option(
+        "torch",
+        "What runs the k-means that codebooks start from, level by level: PyTorch, or faiss.Kmeans,"
+        " on all GPUs that faiss-gpu finds where tokenizer.device is one. What follows is the same.",
+    )
     beam_size: int = option(
         5,
         "Width of the beam that looks for the codes of an item. With 1 every code is the nearest"

@@ -33,11 +33,12 @@ from semantic_ids.quantization.balance import (
     alternate,
     settle,
 )
+from semantic_ids.quantization.faiss_kmeans import faiss_kmeans, tell_where
 from semantic_ids.quantization.kmeans import (
+    Cluster,
     kmeans,
     nearest,
     progressive,
-    random_points,
     spread_points,
 )
 from semantic_ids.quantization.refinement import Choose, Round, anneal, encode, refine
@@ -63,6 +64,11 @@ class RQKMeans(ResidualTokenizer):
 
     kind: ClassVar[str] = "rq_kmeans"
     options_class: ClassVar[type[Options]] = RQKMeansOptions
+
+    def check_libraries(self) -> None:
+        """Raise `BadInput` where FAISS is the engine and is not installed."""
+        if self.options.engine == "faiss":
+            tell_where(self.device)
 
     @property
     def beam_size(self) -> int:
@@ -224,13 +230,14 @@ class RQKMeans(ResidualTokenizer):
             yield Round(codebooks, errors[best], 0)
 
     def _cluster(self, points: Tensor, size: int, generator: torch.Generator) -> Tensor:
-        """Run k-means from the start that is wanted: (s, W) → (K, W)."""
+        """Run k-means from the start that is wanted, in the engine that is: (s, W) → (K, W)."""
+        cluster: Cluster = faiss_kmeans if self.options.engine == "faiss" else kmeans
+        iterations = self.options.iterations
         if self.options.init == "progressive":
-            return progressive(points, size, generator, self.options.iterations)
-        start = spread_points if self.options.init == "k-means++" else random_points
-        return kmeans(
-            points, size, generator, self.options.iterations, start(points, size, generator)
-        )
+            return progressive(points, size, generator, iterations, cluster)
+        spread = self.options.init == "k-means++"
+        start = spread_points(points, size, generator) if spread else None
+        return cluster(points, size, generator, iterations, start)
 
     def _chosen(self, sample: Tensor) -> Choose:
         """Choose codes as `encode` will."""

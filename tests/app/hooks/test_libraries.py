@@ -48,3 +48,36 @@ def test_an_index_of_a_network_is_refused():
     with pytest.raises(BadInput, match="a tokenizer of kind rq_vae decodes by a network"):
         require_faiss_if_wanted(wanted, NODES)
     require_faiss_if_wanted(wanted, {"train"})
+
+
+FAISS = {"tokenizer__rq_kmeans__engine": "faiss"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "nodes"),
+    [
+        (FAISS, {"train"}),
+        (FAISS | {"tokenizer__kind": "rq_vae"}, {"train"}),
+        (FAISS | {"evaluate__twin": True}, {"evaluate"}),
+    ],
+)
+def test_a_fit_whose_engine_it_is_needs_it(no_faiss, changed, nodes):
+    with pytest.raises(BadInput, match=r"tokenizer.rq_kmeans.engine: FAISS is not installed"):
+        require_faiss_if_wanted(parameters(**changed), nodes)
+
+
+@pytest.mark.parametrize(
+    ("changed", "nodes"),
+    [
+        (FAISS, {"encode", "evaluate"}),
+        (FAISS | {"tokenizer__kind": "rq_vae", "tokenizer__rq_vae__init": "kmeans"}, {"train"}),
+    ],
+)
+def test_what_does_not_fit_with_it_does_not(no_faiss, changed, nodes):
+    require_faiss_if_wanted(parameters(**changed), nodes)
+
+
+def test_it_is_said_before_anything_is_written(no_faiss, run, tmp_path):
+    with pytest.raises(BadInput, match="FAISS is not installed"):
+        run("tokenize", params={"tokenizer.rq_kmeans.engine": "faiss"})
+    assert not (tmp_path / "data").exists()

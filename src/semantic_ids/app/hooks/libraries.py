@@ -8,6 +8,8 @@ from semantic_ids.compute.faiss_library import require_faiss
 from semantic_ids.export.faiss_index import OPTION, not_linear
 from semantic_ids.parameters import Parameters
 
+ENGINE = "tokenizer.rq_kmeans.engine"
+
 
 def require_faiss_if_wanted(parameters: Parameters, nodes: Collection[str]) -> None:
     """Refuse what FAISS could not do in the end.
@@ -23,3 +25,7 @@ def require_faiss_if_wanted(parameters: Parameters, nodes: Collection[str]) -> N
         if parameters.tokenizer.kind != "rq_kmeans":
             raise not_linear(parameters.tokenizer.kind)
         require_faiss(OPTION)
+    fits = "train" in nodes or ("evaluate" in nodes and parameters.evaluate.twin)
+    options = parameters.tokenizer.in_use().get("rq_kmeans", {})
+    if fits and options.get("engine") == "faiss":
+        require_faiss(ENGINE)

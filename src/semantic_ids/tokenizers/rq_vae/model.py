@@ -69,6 +69,11 @@ class RQVAE(ResidualTokenizer):
             [codebook.detach().clone() for codebook in self.network.quantizer.codebooks]
         )
 
+    def check_libraries(self) -> None:
+        """Raise `BadInput` where codebooks start in FAISS and it is not installed."""
+        if self.options.init == "rq_kmeans":
+            self._over_latents().check_libraries()
+
     def _start(self) -> Start:
         """Return what makes codebooks for latent vectors.
 
