@@ -253,6 +253,28 @@ class PlainKMeans(RQKMeans):
         return {**super().choose(quick), **self.without}
 
 
+class FaissEngine(PlainKMeans):
+    """All steps, with codebooks that start in FAISS."""
+
+    name = "rq_kmeans_faiss"
+    title = "**Semantic IDs, rq_kmeans**, engine faiss"
+    modules = (*RQKMeans.modules, "faiss")
+    without: ClassVar[dict[str, Any]] = {"engine": "faiss"}
+
+
+class PlainFaiss(PlainKMeans):
+    """The environment `faiss`: what most tools make of FAISS."""
+
+    name = "plain_faiss"
+    title = "`--env=faiss`: faiss.Kmeans level by level, beam 1"
+    modules = FaissEngine.modules
+    without: ClassVar[dict[str, Any]] = {
+        **PlainKMeans.without,
+        "engine": "faiss",
+        "init_rows": 65536,
+    }
+
+
 class ProgressiveStart(PlainKMeans):
     """k-means that starts progressively."""
 
@@ -348,6 +370,8 @@ class Tiger(RQVAE):
 
 STEPS: tuple[type[System], ...] = (
     PlainKMeans,
+    PlainFaiss,
+    FaissEngine,
     ProgressiveStart,
     WithBeam,
     WithRefinement,

@@ -114,10 +114,8 @@ def write(path: Path, vectors: np.ndarray, ids, rows=None) -> None:
     )
 
 
-@pytest.mark.parametrize("strategy", ["reassign", "suffix", "none"])
-def test_neither_the_order_of_rows_nor_the_split_into_files_shows_in_a_single_byte(
-    run, tmp_path, kind, strategy
-):
+def written_of_two_orders(run, tmp_path, params) -> list[dict[str, bytes]]:
+    """What is written of one file, and of the same rows in another order in three files."""
     vectors = clustered(900, 16)
     vectors[800:] = vectors[:100]  # twins: ties everywhere
     ids = [f"item {i}" for i in range(900)]
@@ -127,20 +125,32 @@ def test_neither_the_order_of_rows_nor_the_split_into_files_shows_in_a_single_by
         write(tmp_path / "three" / f"{i}.parquet", vectors, ids, part)
     written = []
     for source in ("one", "three"):
-        run(
-            "tokenize",
-            params={
-                "embeddings": str(tmp_path / source),
-                "tokenizer.kind": kind,
-                "identify.strategy": strategy,
-            },
-        )
+        run("tokenize", params={"embeddings": str(tmp_path / source), **params})
         written.append(
             {name: (tmp_path / "data" / name).read_bytes() for name in files(tmp_path / "data")}
         )
         shutil.rmtree(tmp_path / "data")
+    return written
+
+
+@pytest.mark.parametrize("strategy", ["reassign", "suffix", "none"])
+def test_neither_the_order_of_rows_nor_the_split_into_files_shows_in_a_single_byte(
+    run, tmp_path, kind, strategy
+):
+    written = written_of_two_orders(
+        run, tmp_path, {"tokenizer.kind": kind, "identify.strategy": strategy}
+    )
     assert set(written[0]) == set(written[1]) == WRITTEN
     assert [name for name in sorted(WRITTEN - TIMES) if written[0][name] != written[1][name]] == []
+
+
+def test_nor_does_it_where_codebooks_start_in_faiss_and_the_catalogue_ends_there(run, tmp_path):
+    one, three = written_of_two_orders(
+        run, tmp_path, {"tokenizer.rq_kmeans.engine": "faiss", "export.faiss": True}
+    )
+    index = "07_model_output/semantic_ids.faiss"
+    assert set(one) - WRITTEN == {index, f"{index}.manifest.json", f"{index}.item_ids.parquet"}
+    assert [name for name in sorted(set(one) - TIMES) if one[name] != three[name]] == []
 
 
 def test_suffix_gives_every_item_one_width_and_none_may_collide(run, tmp_path):
