@@ -63,7 +63,7 @@ class RQKMeansOptions(Options):
     engine: Literal["torch", "faiss"] = option(
         "torch",
         "What runs the k-means that codebooks start from, level by level: PyTorch, or faiss.Kmeans,"
-        " on all GPUs that faiss-gpu finds where tokenizer.device is one. What follows is the same.",
+        " on all GPUs that faiss-gpu finds where the device is one. What follows is the same.",
     )
     beam_size: int = option(
         5,
