@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semantic_ids.arrays import one_thread
 from semantic_ids.codes import keys
 from semantic_ids.errors import BadInput
 from semantic_ids.learning import distributed
@@ -32,6 +33,7 @@ class Validation:
         self.sums = torch.zeros(6, dtype=torch.float64, device=device)
         self.total = torch.zeros(width, dtype=torch.float64, device=device)
 
+    @one_thread()
     def add(self, x: Tensor, passed: Passed) -> None:
         """Take a chunk in."""
         decoded, quantized = passed.decoded, passed.quantized
