@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import faiss
 import numpy as np
@@ -183,13 +184,17 @@ def test_refinement_for_unique_codes_lowers_the_error_with_unique_codes():
     assert {row["phase"] for row in for_unique.history} >= {"unique"}
 
 
-def test_no_refinement_for_unique_codes_where_the_fit_does_not_see_all_items():
+def test_no_refinement_for_unique_codes_where_the_fit_does_not_see_all_items(caplog):
     def assign(codes, tokenizer, vectors):
         raise AssertionError("not to be called")
 
     options = {"max_points_per_centroid": 20}
-    few = fitted("rq_kmeans", crowded(), options=options, assign=assign)
-    assert few.report["rows"] == 160
+    with caplog.at_level("INFO"):
+        few = fitted("rq_kmeans", crowded(), options=options, assign=assign)
+    assert few.report["rows"] == 160 and few.report["unique_rounds"] == 0
+    enough = math.ceil(len(crowded()) / 8)
+    assert f"sees 160 of {len(crowded()):,} items" in caplog.text
+    assert f"max_points_per_centroid of at least {enough} lets" in caplog.text
     fitted("rq_kmeans", crowded(), options={"unique_rounds": 0}, assign=assign)
 
 

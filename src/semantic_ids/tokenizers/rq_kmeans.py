@@ -12,6 +12,8 @@ variance first: distances are the same there, and the early steps can do without
 from __future__ import annotations
 
 import copy
+import logging
+import math
 import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -46,6 +48,8 @@ from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
 from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.preprocessing import Preprocessing, principal_axes
+
+logger = logging.getLogger(__name__)
 
 EARLY_VARIANCE = 0.95
 """Annealing and the first rounds of refinement work on the principal axes that hold this share of
@@ -113,10 +117,31 @@ class RQKMeans(ResidualTokenizer):
             sample, axes, kept = self.along_axes(
                 held(vectors, sampled, self.preprocessing.apply, self.device, self.width)
             )
-            found = self._refined(sample, kept, assign if len(sampled) == len(rows) else None)
+            found = self._refined(sample, kept, self._for_unique(assign, len(sampled), len(rows)))
             quantizer = ResidualQuantizer([c @ axes.T for c in found.codebooks], found.prices)
-        self.report = {"rows": len(sampled), "seconds": time.perf_counter() - started}
+        self.report = {
+            "rows": len(sampled),
+            "seconds": time.perf_counter() - started,
+            "unique_rounds": sum(record.phase == "unique" for record in self.history),
+        }
         return quantizer
+
+    def _for_unique(self, assign: Assign | None, sampled: int, rows: int) -> Assign | None:
+        """Return what makes codes unique, None (and say so) where the fit does not see every item.
+
+        Which IDs are free follows from all items, so those of a sample would be others.
+        """
+        if assign is None or not self.options.unique_rounds or sampled == rows:
+            return assign
+        logger.info(
+            "no rounds for unique IDs: the fit sees %s of %s items; a max_points_per_centroid of at"
+            " least %d lets it see all of them, in %s MB",
+            f"{sampled:,}",
+            f"{rows:,}",
+            math.ceil(rows / max(self.codebook_sizes)),
+            f"{rows * self.width * 4 / 1e6:,.0f}",
+        )
+        return None
 
     def along_axes(self, sample: Tensor) -> tuple[Tensor, Tensor, int]:
         """Turn the sample, in place, to the axes of its first rows.
