@@ -48,6 +48,7 @@ from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
 from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.preprocessing import Preprocessing, principal_axes
+from semantic_ids.tokenizers.rounds import Rounds
 
 logger = logging.getLogger(__name__)
 
@@ -163,79 +164,94 @@ class RQKMeans(ResidualTokenizer):
 
         (s, W) → codebooks (K_l, W).
         """
-        options = self.options
         generator = torch.Generator().manual_seed(self.seed)
         variance = _mean_square(sample) or 1.0
-        unique_rounds = options.unique_rounds if assign else 0
-        rounds = (
-            len(self.codebook_sizes) + options.anneal_rounds + options.refine_rounds + unique_rounds
-        )
-        rounds += FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.is_balanced else 0
-        with Progress("fit", rounds, "rounds") as progress:
-
-            def note(
-                phase: str, made: Iterator[Round], codebooks: list[Tensor], left_out: float = 0.0
-            ) -> list[Tensor]:
-                name = "relative_mse_unique" if phase == "unique" else "relative_mse"
-                for done in made:
-                    codebooks = done.codebooks
-                    error = (done.error + left_out) / variance
-                    row = {name: error, "reseeded": done.reseeded}
-                    fullest = {} if done.fullest is None else {"fullest": done.fullest}
-                    self.history.add(phase, row | fullest)
-                    progress.advance()
-                return codebooks
-
-            codebooks = note("start", self.start(sample, generator), [])
+        with Progress("fit", self._rounds(assign), "rounds") as progress:
+            rounds = Rounds(self.history, variance, progress)
+            codebooks = rounds.take("start", self.start(sample, generator), [])
             prices = None
             if self.is_balanced:
-                prices = Prices(
-                    sample,
-                    self.codebook_sizes,
-                    options.balance,
-                    self.history[-1]["relative_mse"] * variance,
-                )
-            annealed = anneal(
-                sample[:, :kept],
-                codebooks,
-                beam=options.beam_size,
-                rounds=options.anneal_rounds,
-                rows=options.anneal_rows,
-                temperature=options.temperature,
-                ridge=options.ridge,
-                generator=generator,
-                prices=prices,
-            )
-            found = note("anneal", annealed, codebooks, _mean_square(sample[:, kept:]))
-            rest = {"gain": options.refine_gain, "ridge": options.ridge, "prices": prices}
-            short = sample[:, : found[0].shape[1]]  # all axes where nothing was annealed
-            whole = min(options.refine_rounds, WHOLE_ROUNDS)
-            rough = refine(
-                short, found, self._chosen(short), rounds=options.refine_rounds - whole, **rest
-            )
-            found = note("refine", rough, found, _mean_square(sample[:, short.shape[1] :]))
-            codebooks = [
-                torch.nn.functional.pad(c, (0, sample.shape[1] - c.shape[1])) for c in found
-            ]
-            choose = self._chosen(sample)
-            codebooks = note(
-                "refine", refine(sample, codebooks, choose, rounds=whole, **rest), codebooks
-            )
-            if prices:
-                codebooks = note(
-                    "balance",
-                    alternate(sample, codebooks, prices, choose, options.ridge),
-                    codebooks,
-                )
-            if assign:
-                unique = refine(
-                    sample, codebooks, self._assigned(sample, assign), rounds=unique_rounds, **rest
-                )
-                codebooks = note("unique", unique, codebooks)
-            if prices:
-                note("balance", settle(sample, codebooks, prices, choose), codebooks)
-                prices.report(choose(ResidualQuantizer(codebooks, prices.levels)))
+                unit = self.history[-1]["relative_mse"] * variance
+                prices = Prices(sample, self.codebook_sizes, self.options.balance, unit)
+            codebooks = self._early(rounds, sample, kept, codebooks, prices, generator)
+            codebooks = self._late(rounds, sample, codebooks, prices, assign)
         return ResidualQuantizer(codebooks, prices.levels if prices else [])
+
+    def _rounds(self, assign: Assign | None) -> int:
+        """Count the rounds that there will be, at most."""
+        options = self.options
+        rounds = len(self.codebook_sizes) + options.anneal_rounds + options.refine_rounds
+        rounds += options.unique_rounds if assign else 0
+        return rounds + (FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.is_balanced else 0)
+
+    def _early(
+        self,
+        rounds: Rounds,
+        sample: Tensor,
+        kept: int,
+        codebooks: list[Tensor],
+        prices: Prices | None,
+        generator: torch.Generator,
+    ) -> list[Tensor]:
+        """Anneal and refine along the axes of most variance; return codebooks of all axes."""
+        options = self.options
+        annealed = anneal(
+            sample[:, :kept],
+            codebooks,
+            beam=options.beam_size,
+            rounds=options.anneal_rounds,
+            rows=options.anneal_rows,
+            temperature=options.temperature,
+            ridge=options.ridge,
+            generator=generator,
+            prices=prices,
+        )
+        found = rounds.take("anneal", annealed, codebooks, _mean_square(sample[:, kept:]))
+        short = sample[:, : found[0].shape[1]]  # all axes where nothing was annealed
+        early = max(0, options.refine_rounds - WHOLE_ROUNDS)
+        refined = self._refine(short, found, self._chosen(short), early, prices)
+        left_out = _mean_square(sample[:, short.shape[1] :])
+        found = rounds.take("refine", refined, found, left_out)
+        missing = sample.shape[1] - short.shape[1]
+        return [torch.nn.functional.pad(c, (0, missing)) for c in found]
+
+    def _late(
+        self,
+        rounds: Rounds,
+        sample: Tensor,
+        codebooks: list[Tensor],
+        prices: Prices | None,
+        assign: Assign | None,
+    ) -> list[Tensor]:
+        """Refine along all axes, for prices and for unique codes where there are any."""
+        options, choose = self.options, self._chosen(sample)
+        whole = min(options.refine_rounds, WHOLE_ROUNDS)
+        refined = self._refine(sample, codebooks, choose, whole, prices)
+        codebooks = rounds.take("refine", refined, codebooks)
+        if prices:
+            followed = alternate(sample, codebooks, prices, choose, options.ridge)
+            codebooks = rounds.take("balance", followed, codebooks)
+        if assign:
+            unique = self._assigned(sample, assign)
+            refined = self._refine(sample, codebooks, unique, options.unique_rounds, prices)
+            codebooks = rounds.take("unique", refined, codebooks)
+        if prices:
+            rounds.take("balance", settle(sample, codebooks, prices, choose), codebooks)
+            prices.report(choose(ResidualQuantizer(codebooks, prices.levels)))
+        return codebooks
+
+    def _refine(
+        self,
+        sample: Tensor,
+        codebooks: list[Tensor],
+        choose: Choose,
+        rounds: int,
+        prices: Prices | None,
+    ) -> Iterator[Round]:
+        gain, ridge = self.options.refine_gain, self.options.ridge
+        return refine(
+            sample, codebooks, choose, rounds=rounds, gain=gain, ridge=ridge, prices=prices
+        )
 
     def start(self, sample: Tensor, generator: torch.Generator) -> Iterator[Round]:
         """Fit the codebooks level by level on a part of the sample.
