@@ -110,3 +110,13 @@ def test_closed_prefixes_are_looked_up_as_they_are_searched_for(sizes, distinct,
     )
     found = torch.isfinite(looked_up[1])
     assert (keys[found] % 2 == 1).all() and found.any() == (prefixes > 1)
+
+
+@pytest.mark.parametrize("p", [0, 1, 2, 3])
+def test_codes_and_prefixes_decode_to_the_sum_of_their_vectors_bit_for_bit(p):
+    q = quantizer((5, 3, 7), 11)
+    codes = torch.stack([torch.arange(40) % size for size in q.sizes], 1)[:, :p]
+    expected = np.zeros((40, 11), dtype=np.float32)
+    for level in range(p):
+        expected += q.codebooks[level].numpy()[codes[:, level]]
+    np.testing.assert_array_equal(q.decode(codes).numpy(), expected)

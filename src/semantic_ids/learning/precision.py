@@ -22,11 +22,17 @@ def in_bfloat16(precision: str, device: torch.device) -> bool:
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Return the context of a forward pass while training.
 
-    Weights and their gradients stay in float32. What must be exact leaves it with
-    `torch.autocast(..., enabled=False)`.
+    Weights and their gradients stay in float32. What must be exact leaves it with `full_float32`.
     """
     return (
         torch.autocast(device.type, torch.bfloat16)
         if in_bfloat16(precision, device)
         else nullcontext()
     )
+
+
+def full_float32(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context without autocast, for parts of a network that need all digits."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)

@@ -51,7 +51,9 @@ class ResidualQuantizer:
 
     def __post_init__(self) -> None:
         self.sizes = [len(c) for c in self.codebooks]
-        self.stacked = (-2 * torch.cat(self.codebooks).T).contiguous()  # (d, ΣK)
+        self.vectors = torch.cat(self.codebooks)  # (ΣK, d)
+        self.begins = torch.tensor([0, *self.sizes[:-1]], device=self.vectors.device).cumsum(0)
+        self.stacked = (-2 * self.vectors.T).contiguous()  # (d, ΣK)
         self.norms = torch.cat([(c.double() ** 2).sum(1) for c in self.codebooks]).float()
         self.products = [
             [_products(a, b) for a in self.codebooks[:level]]
@@ -75,7 +77,11 @@ class ResidualQuantizer:
 
     def decode(self, codes: Tensor) -> Tensor:
         """Sum the codes' vectors: (m, p) int64, p ≤ L → (m, d). With p = 0 the sum is zero."""
-        return sums(self.codebooks, codes)
+        if codes.device.type != "cpu" or not codes.shape[1]:
+            return sums(self.codebooks, codes)
+        return torch.nn.functional.embedding_bag(
+            codes + self.begins[: codes.shape[1]], self.vectors, mode="sum"
+        )
 
     def errors(self, z: Tensor, codes: Tensor) -> Tensor:
         """Squared error of each vector with its codes: (m, d), (m, L) → (m,)."""

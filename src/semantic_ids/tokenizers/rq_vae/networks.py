@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
+from semantic_ids.learning.precision import full_float32
 from semantic_ids.tokenizers.rq_vae.quantizer import LearntQuantizer, Quantized
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Network(nn.Module):
             codes: Codes (m, L) that they are to have; those that the quantiser finds if None.
         """
         z = self.encoder(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with full_float32(x.device):
             quantized = self.quantizer(z.float(), codes)
         return Passed(self.decoder(quantized.value).float(), quantized)
 
