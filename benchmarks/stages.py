@@ -34,6 +34,7 @@ STAGES = {
     "deduplicate": "deduplicate",
     "export": "export",
     "evaluate": "evaluate",
+    "faiss": "export_faiss",
     "figures": "draw",
 }
 """Name in the table → node of the pipeline `tokenize`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 
 import pytest
@@ -15,12 +17,17 @@ def test_every_stage_is_a_node_of_the_pipeline_and_every_node_a_stage():
     assert set(STAGES.values()) == nodes
 
 
-def test_a_process_is_charged_for_what_it_used(tmp_path):
+def test_a_process_is_charged_for_what_it_used(tmp_path, root):
+    """Measured from a small process, as the benchmark is: a child begins as large as its parent."""
     busy = "import time\nx = bytearray(200_000_000)\nwhile time.process_time() < 0.5: pass"
-    used, idle = (
-        measure([sys.executable, "-c", code], tmp_path)
-        for code in (busy, "import time; time.sleep(0.5)")
+    script = (
+        "import json, sys\nfrom pathlib import Path\nfrom benchmarks.stages import measure\n"
+        "found = [measure([sys.executable, '-c', code], Path(sys.argv[1])) for code in sys.argv[2:]]"
+        "\nprint(json.dumps([[u.cpu, u.wall, u.peak] for u in found]))"
     )
+    words = [sys.executable, "-c", script, str(tmp_path), busy, "import time; time.sleep(0.5)"]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)
+    used, idle = (Used(*found) for found in json.loads(done.stdout))
     assert used.cpu >= 0.5 > idle.cpu and min(used.wall, idle.wall) >= 0.5
     assert used.peak >= 200_000_000 > idle.peak
     assert used.less(used) == Used(0.0, 0.0, used.peak)

@@ -282,7 +282,7 @@ class LearntQuantizer(nn.Module):
             for level, codebook in enumerate(self.codebooks)
         ]
         # the one wait for a GPU in a step
-        *counts, items = torch.stack([*(mask.sum() for mask in unused), rows]).tolist()
+        *counts, items = torch.stack([*(mask.sum() for mask in unused), rows]).cpu().tolist()
         for (level, target), mask, count in zip(targets, unused, counts, strict=True):
             if count:
                 self._reset(level, target, codes[:, level], mask, int(min(count, items)), items)
