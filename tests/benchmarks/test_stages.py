@@ -22,8 +22,9 @@ def test_a_process_is_charged_for_what_it_used(tmp_path, root):
     busy = "import time\nx = bytearray(200_000_000)\nwhile time.process_time() < 0.5: pass"
     script = (
         "import json, sys\nfrom pathlib import Path\nfrom benchmarks.stages import measure\n"
-        "found = [measure([sys.executable, '-c', code], Path(sys.argv[1])) for code in sys.argv[2:]]"
-        "\nprint(json.dumps([[u.cpu, u.wall, u.peak] for u in found]))"
+        "folder, *codes = sys.argv[1:]\n"
+        "found = [measure([sys.executable, '-c', code], Path(folder)) for code in codes]\n"
+        "print(json.dumps([[u.cpu, u.wall, u.peak] for u in found]))"
     )
     words = [sys.executable, "-c", script, str(tmp_path), busy, "import time; time.sleep(0.5)"]
     done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True)
