@@ -8,7 +8,7 @@ Importing this module imports no heavy library: a system names its own in `modul
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -159,6 +159,15 @@ def base_values(group: str) -> dict[str, Any]:
     ]
 
 
+def dotted(groups: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and the value of every option of nested groups."""
+    for name, value in groups.items():
+        if isinstance(value, dict):
+            yield from dotted(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 class Ours(System):
     """A kind of this project's, with the values of `conf/base`, on the CPU."""
 
@@ -172,7 +181,7 @@ class Ours(System):
         values = base_values("tokenizer")
         return {
             **{f"preprocess.{name}": value for name, value in values["preprocess"].items()},
-            **values[self.kind],
+            **dict(dotted(values[self.kind])),
         }
 
     def fit(self, vectors: np.ndarray, codebook_sizes: Sequence[int], seed: int) -> Fitted:
@@ -187,11 +196,11 @@ class Ours(System):
             for name, value in self.settings.items()
             if name.startswith("preprocess.")
         }
-        options = {
-            name: value
-            for name, value in self.settings.items()
-            if not name.startswith("preprocess.")
-        }
+        options: dict[str, Any] = {}
+        for name, value in self.settings.items():
+            if not name.startswith("preprocess."):
+                group, _, own = name.rpartition(".")
+                (options.setdefault(group, {}) if group else options)[own] = value
         options |= {"start": base_values("tokenizer")["rq_kmeans"]} if self.kind == "rq_vae" else {}
         wanted = FitOptions(
             kind=self.kind,
@@ -335,16 +344,16 @@ class RQVAE(Ours):
         own = yaml.safe_load(file.read_text(encoding="utf-8"))["tokenizer"].get("rq_vae", {})
         quickly = (
             {
-                "epochs": 6,
-                "warmup_epochs": 1,
-                "plain_epochs": 0,
-                "burn_in": 0,
-                "collapse_below": 0.0,
+                "schedule.epochs": 6,
+                "schedule.warmup_epochs": 1,
+                "schedule.plain_epochs": 0,
+                "selection.burn_in": 0,
+                "selection.collapse_below": 0.0,
             }
             if quick
             else {}
         )
-        return {**super().choose(quick), **own, **quickly}
+        return {**super().choose(quick), **dict(dotted(own)), **quickly}
 
 
 class RQVAELarge(RQVAE):

@@ -83,29 +83,32 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def options(asked: argparse.Namespace, **changes: Any) -> dict[str, Any]:
-    """Return a common set-up: a latent space, EMA codebooks, the nearest code of each level."""
-    common = {
-        "architecture": "mlp",
-        "hidden": tuple(asked.hidden),
-        "latent": asked.latent,
-        "dropout": 0.0,
-        "quantizer": "ema",
+    """Return a common set-up: a latent space, EMA codebooks, the nearest code of each level.
+
+    Changes are groups of options.
+    """
+    common: dict[str, dict[str, Any]] = {
+        "network": {
+            "architecture": "mlp",
+            "hidden": tuple(asked.hidden),
+            "latent": asked.latent,
+            "dropout": 0.0,
+        },
+        "codebook": {
+            "quantizer": "ema",
+            "joint": False,
+            "beam_size": 1,
+            "init": "kmeans",
+            "ema_decay": DECAY,
+        },
+        "loss": {"commitment": 0.25},
+        "optimizer": {"encoder_rate": 1.0, "batch_rows": asked.batch, "precision": "float32"},
+        "schedule": {"epochs": asked.epochs},
+        "selection": {"catalogue_every": asked.epochs, "collapse_below": 0.0},
     }
-    common |= {
-        "joint": False,
-        "beam_size": 1,
-        "init": "kmeans",
-        "decay": DECAY,
-        "encoder_rate": 1.0,
-        "commitment": 0.25,
+    return {
+        group: {**common.get(group, {}), **changes.get(group, {})} for group in common | changes
     }
-    common |= {
-        "epochs": asked.epochs,
-        "batch_rows": asked.batch,
-        "precision": "float32",
-        "catalogue_every": asked.epochs,
-    }
-    return common | {"collapse_below": 0.0} | changes
 
 
 def ours(
@@ -175,7 +178,7 @@ class PlainQuantizer(nn.Module):
 def plain(asked: argparse.Namespace, vectors: np.ndarray, device: torch.device) -> Row:
     """Train the same network in a plain loop; the vectors are in memory before the clock starts."""
     _forget_peak(device)
-    sizes, chosen = [int(size) for size in asked.sizes.split("x")], RQVAEOptions(**options(asked))
+    sizes, chosen = [int(size) for size in asked.sizes.split("x")], RQVAEOptions.of(options(asked))
     torch.manual_seed(asked.seed)
     network = Network(vectors.shape[1], sizes, chosen).to(device)
     quantizer = PlainQuantizer(sizes, asked.latent).to(device)
@@ -194,7 +197,7 @@ def plain(asked: argparse.Namespace, vectors: np.ndarray, device: torch.device) 
             quantized, commitment = quantizer(network.encoder(x))
             loss = ((network.decoder(quantized) - x) ** 2).sum(
                 1
-            ).mean() + chosen.commitment * commitment
+            ).mean() + chosen.loss.commitment * commitment
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -217,20 +220,29 @@ def measure(
     yield plain(asked, wide, device)
     yield ours(asked, wide, device, "the same network, float32")
     yield ours(asked, narrow, device, "the same from float16 vectors")
-    yield ours(asked, wide, device, "the same, bfloat16", precision="bfloat16")
+    yield ours(asked, wide, device, "the same, bfloat16", optimizer={"precision": "bfloat16"})
     if asked.compile:
-        yield ours(asked, wide, device, "the same, compiled", compile=True)
+        yield ours(asked, wide, device, "the same, compiled", optimizer={"compile": True})
     quickly = {"anneal_rounds": 4, "max_points_per_centroid": 64}
     residual = {
-        "architecture": "residual",
-        "quantizer": "end_to_end",
-        "joint": True,
-        "beam_size": 5,
-        "init": "rq_kmeans",
+        "network": {"architecture": "residual"},
+        "codebook": {
+            "quantizer": "end_to_end",
+            "joint": True,
+            "beam_size": 5,
+            "init": "rq_kmeans",
+        },
         "start": quickly,
     }
     yield ours(asked, wide, device, "residual, beam 5", **residual)
-    yield ours(asked, wide, device, "residual, beam 5, no encoder", **residual, encoder_rate=0.0)
+    yield ours(
+        asked,
+        wide,
+        device,
+        "residual, beam 5, no encoder",
+        **residual,
+        optimizer={"encoder_rate": 0.0},
+    )
 
 
 def _forget_peak(device: torch.device) -> None:

@@ -14,6 +14,7 @@ from semantic_ids.parameters import Parameters, flatten
 from semantic_ids.settings import CONFIG_LOADER_ARGS
 from semantic_ids.tokenizers import fit_tokenizer
 from tests.conftest import clustered
+from tests.grouped import within
 
 CONF = Path(__file__).parents[1] / "conf"
 ENVIRONMENTS = (
@@ -78,7 +79,7 @@ def test_environment_names_known_parameters_once(env):
 def test_what_the_environments_mean():
     tiger = parameters("tiger")
     vae = tiger.tokenizer.rq_vae
-    assert (tiger.tokenizer.kind, vae.hidden, vae.latent, vae.commitment) == (
+    assert (tiger.tokenizer.kind, vae.network.hidden, vae.network.latent, vae.loss.commitment) == (
         "rq_vae",
         [512, 256, 128],
         32,
@@ -117,19 +118,19 @@ def test_published_set_ups_and_ablations_run(env):
     """All that they switch on, at a small size, for two epochs."""
     tokenizer = parameters(env).tokenizer
     small = {
-        "hidden": [8] * len(tokenizer.rq_vae.hidden),
+        "hidden": [8] * len(tokenizer.rq_vae.network.hidden),
         "latent": 6,
         "epochs": 2,
-        "plain_epochs": min(1, tokenizer.rq_vae.plain_epochs),
+        "plain_epochs": min(1, tokenizer.rq_vae.schedule.plain_epochs),
     }
-    options = (
-        tokenizer.options
-        | small
+    options = within(
+        tokenizer.options,
+        small
         | {
-            "warmup_epochs": min(1, tokenizer.rq_vae.warmup_epochs),
+            "warmup_epochs": min(1, tokenizer.rq_vae.schedule.warmup_epochs),
             "batch_rows": 100,
             "collapse_below": 0.0,
-        }
+        },
     )
     if "start" in options:
         options["start"] = options["start"] | {"anneal_rounds": 2}

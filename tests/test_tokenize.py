@@ -283,8 +283,8 @@ def test_every_environment_runs(run, tmp_path, env):
         "evaluate.queries": 50,
         "tracking.enabled": False,
         "tokenizer.device": "cpu",
-        "tokenizer.rq_vae.epochs": 3,
-        "tokenizer.rq_vae.warmup_epochs": 1,
+        "tokenizer.rq_vae.schedule.epochs": 3,
+        "tokenizer.rq_vae.schedule.warmup_epochs": 1,
     }
     run("tokenize", env=env, params=few)
     assert files(tmp_path / "data") == WRITTEN

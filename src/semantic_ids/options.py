@@ -70,12 +70,14 @@ class Options:
 
     Attributes:
         group: Dotted name of the group in the configuration: what errors name.
+        moved: Former name of an option → the one that it has now. A former one is refused.
 
     Raises:
         BadInput: A value of another type or out of its range, or a combination that has no meaning.
     """
 
     group: ClassVar[str] = ""
+    moved: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         hints = types_of(type(self))
@@ -100,7 +102,8 @@ class Options:
         known = [found.name for found in fields(cls)]
         if values is not None and not isinstance(values, Mapping):
             raise BadInput(f"{values!r}", where=cls.group or cls.__name__, expected="a group")
-        for name in values or {}:
+        for name, value in (values or {}).items():
+            cls.refuse_moved(name, value)
             if name not in known:
                 raise BadInput(
                     f"unknown option '{name}'{nearest(name, known)}",
@@ -108,6 +111,17 @@ class Options:
                     expected=f"one of {', '.join(known)}",
                 )
         return cls(**dict(values or {}))  # type: ignore[arg-type]
+
+    @classmethod
+    def refuse_moved(cls, name: str, value: Any) -> None:
+        """Raise `BadInput` for the former name of an option, naming the one that it has now.
+
+        A group may have the former name of an option: only what is no group is refused then.
+        """
+        if name in cls.moved and not isinstance(value, (Mapping, Options)):
+            raise BadInput(
+                f"option '{name}' is now '{cls.moved[name]}'", where=cls.group or cls.__name__
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values as JSON-like data, groups within groups."""

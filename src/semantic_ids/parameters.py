@@ -123,7 +123,7 @@ class TokenizerGroup(Group):
 
     @property
     def _starts_from_kmeans(self) -> bool:
-        return self._read("kind") == "rq_vae" and self._read("rq_vae").init == "rq_kmeans"
+        return self._read("kind") == "rq_vae" and self._read("rq_vae").codebook.init == "rq_kmeans"
 
     def _read(self, name: str) -> Any:
         """Return a field; type checkers cannot see those of a derived model."""

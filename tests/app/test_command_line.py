@@ -223,7 +223,10 @@ def test_a_circle_of_causes_ends() -> None:
         ("take tokenizer.device=auto", "take --params=tokenizer.device=auto"),
         ("--params=items=none, or items=PATH", "--params=items=none, or --params=items=PATH"),
         ("write elsewhere with data_root=DIR", "write elsewhere with --params=data_root=DIR"),
-        ("see tokenizer.rq_vae.hidden and a.b=c", "see tokenizer.rq_vae.hidden and a.b=c"),
+        (
+            "see tokenizer.rq_vae.network.hidden and a.b=c",
+            "see tokenizer.rq_vae.network.hidden and a.b=c",
+        ),
     ],
 )
 def test_advice_of_the_core_is_put_into_the_words_of_the_command_line(core, shell):

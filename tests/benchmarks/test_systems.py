@@ -111,7 +111,8 @@ def test_ours_takes_the_values_of_conf_base():
     settings = systems()["rq_vae"]().settings
     assert (
         settings["preprocess.center"] is True
-        and settings["epochs"] > systems()["rq_vae"](quick=True).settings["epochs"]
+        and settings["schedule.epochs"]
+        > systems()["rq_vae"](quick=True).settings["schedule.epochs"]
     )
 
 

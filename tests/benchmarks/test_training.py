@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from benchmarks.training import DECAY, PlainQuantizer
 
-from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.options import CodebookOptions, RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.quantizer import LearntQuantizer
 from tests.benchmarks.test_gpu import ran_bare
 from tests.conftest import clustered
@@ -45,7 +45,14 @@ def test_the_plain_quantizer_does_what_ours_does():
         (6, 4),
         5,
         RQVAEOptions(
-            quantizer="ema", joint=False, beam_size=1, decay=DECAY, reset_below=0.0, smoothing=0.0
+            codebook=CodebookOptions(
+                quantizer="ema",
+                joint=False,
+                beam_size=1,
+                ema_decay=DECAY,
+                reset_below=0.0,
+                smoothing=0.0,
+            )
         ),
     )
     ours.start(z, 300, lambda z: [z[:6].clone(), 0.3 * z[6:10]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import pytest
+from tests.grouped import within
 
 from semantic_ids.forecast import Run
 from semantic_ids.tokenizers.options import RQKMeansOptions
@@ -25,7 +26,9 @@ def make_run():
             "seed": 1,
             "device": "cpu",
             "preprocess": None,
-            "options": {**options, **(more or {})},
+            "options": within(options, more or {})
+            if kind == "rq_vae"
+            else {**options, **(more or {})},
             "strategy": "reassign",
             "candidates": 8,
             "items": 1_000_000,

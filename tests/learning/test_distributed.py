@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import clustered
+from tests.grouped import grouped
 from tests.tokenizers.conftest import OPTIONS, RESIDUAL, SIZES
 
 from semantic_ids.learning import distributed
@@ -146,13 +147,13 @@ with open(f"{folder}/told {rank}.json", "w") as file:
 
 def fit(options, checkpoints=None):
     vectors = clustered(N, 12, seed=1)
-    rows = ROWS[:60] if options["batch_rows"] == 1 else ROWS
+    rows = ROWS[:60] if options.get("batch_rows") == 1 else ROWS
     return fit_tokenizer(
         vectors,
         kind="rq_vae",
         codebook_sizes=SIZES,
         device="cpu",
-        options=options,
+        options=grouped(options),
         rows=rows,
         monitor_rows=WATCHED,
         checkpoints=checkpoints,

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.grouped import grouped
 
 from semantic_ids.learning import optimizers
 from semantic_ids.learning.schedules import (
@@ -48,11 +49,13 @@ def network(options):
 
 def made(**changes):
     """Options, a network and its optimiser."""
-    options = RQVAEOptions(**{**PLAIN, **changes})
+    options = RQVAEOptions.of(grouped({**PLAIN, **changes}))
     net = network(options)
     x = np.zeros((20, 8), np.float32)
     task = RQVAETask(net, options, x, np.arange(20), np.arange(20), lambda y: y, 8, start=START)
-    made = optimizers.make_optimizer(task.parts(), options.optimizer, options.learning_rate)
+    made = optimizers.make_optimizer(
+        task.parts(), options.optimizer.name, options.optimizer.learning_rate
+    )
     return options, net, made
 
 
@@ -60,11 +63,11 @@ def set_rates(optimizer, options, step, steps):
     """As the loop does, with so many steps an epoch."""
     return optimizers.set_rates(
         optimizer,
-        options.schedule,
-        options.learning_rate,
+        options.schedule.shape,
+        options.optimizer.learning_rate,
         step,
-        options.warmup_epochs * steps,
-        options.epochs * steps,
+        options.schedule.warmup_epochs * steps,
+        options.schedule.epochs * steps,
     )
 
 

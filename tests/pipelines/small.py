@@ -7,6 +7,7 @@ from dataclasses import asdict
 from semantic_ids.parameters import RQVAEParameters
 from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
+from tests.grouped import within
 
 _VAE = {
     name: value
@@ -26,16 +27,18 @@ SMALL = {
         "anneal_rounds": 3,
         "refine_gain": 0.0,
     },
-    "rq_vae": {
-        **_VAE,
-        "architecture": "mlp",
-        "hidden": [16],
-        "latent": 4,
-        "init": "kmeans",
-        "init_rows": 200,
-        "epochs": 3,
-        "batch_rows": 100,
-        "encoder_rate": 1.0,
-    },
+    "rq_vae": within(
+        _VAE,
+        {
+            "architecture": "mlp",
+            "hidden": [16],
+            "latent": 4,
+            "init": "kmeans",
+            "init_rows": 200,
+            "epochs": 3,
+            "batch_rows": 100,
+            "encoder_rate": 1.0,
+        },
+    ),
     "checkpoints": {"every": 0, "keep": 1, "resume": "auto"},
 }

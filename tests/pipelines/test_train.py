@@ -29,7 +29,9 @@ from semantic_ids.pipelines.train.cost import run_of, tell_cost
 from semantic_ids.pipelines.train.nodes import checkpoints_of
 from semantic_ids.progress import listening
 from semantic_ids.tokenizers.options import RQKMeansOptions
+from semantic_ids.tokenizers.rq_vae.options import MOVED
 from tests.conftest import clustered
+from tests.grouped import within
 from tests.pipelines.small import SMALL
 
 VECTORS = clustered(600, 8)
@@ -95,7 +97,7 @@ def test_it_returns_a_tokenizer_its_history_and_its_results(embeddings, split, k
 @pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
 def test_only_fit_on_all_sees_the_items_held_out(embeddings, split, kind):
     """rq_vae chooses its best epoch by the items held out; here it has one epoch to choose from."""
-    vae = {**SMALL["rq_vae"], "epochs": 1, "burn_in": 1}
+    vae = within(SMALL["rq_vae"], {"epochs": 1, "burn_in": 1})
     vectors = VECTORS.copy()
     vectors[split.validation] = 77
     spoilt = replace(embeddings, vectors=vectors)
@@ -107,7 +109,7 @@ def test_only_fit_on_all_sees_the_items_held_out(embeddings, split, kind):
 
 
 def test_parameters_of_the_other_kind_do_not_change_where_it_comes_from(embeddings, split):
-    other = {**SMALL["rq_vae"], "epochs": 9}
+    other = within(SMALL["rq_vae"], {"epochs": 9})
     a, b = (
         train(embeddings, split, parameters(**change))[0].provenance
         for change in ({}, {"rq_vae": other})
@@ -337,7 +339,7 @@ def place_in(folder):
 
 def vae(checkpoints=None, **changes):
     kept = {"every": 1, "keep": 9, "resume": "auto", **(checkpoints or {})}
-    return parameters(kind="rq_vae", rq_vae={**SMALL["rq_vae"], **changes}, checkpoints=kept)
+    return parameters(kind="rq_vae", rq_vae=within(SMALL["rq_vae"], changes), checkpoints=kept)
 
 
 def test_a_training_that_was_stopped_goes_on_with_the_same_command(
@@ -395,7 +397,7 @@ def test_other_parameters_have_checkpoints_of_their_own_and_those_named_are_refu
     resume = {
         "resume": str(folder.relative_to(tmp_path))
     }  # a relative path starts at the root of the project
-    with pytest.raises(BadInput, match=rf"of another training: rq_vae.{name} was .*, is "):
+    with pytest.raises(BadInput, match=rf"of another training: rq_vae.{MOVED[name]} was .*, is "):
         train(embeddings, split, vae(resume, **change), place=place_in(tmp_path))
     train(embeddings, split, vae(**change), place=place_in(tmp_path))
     assert len(list(place_in(tmp_path).folder.iterdir())) == 2

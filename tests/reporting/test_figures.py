@@ -24,7 +24,7 @@ def k_means() -> History:
 
 @pytest.fixture(scope="module")
 def rq_vae() -> History:
-    options = {"epochs": 4, "unique_epochs": 0, "hidden": [8]}
+    options = {"schedule": {"epochs": 4}, "unique": {"epochs": 0}, "network": {"hidden": [8]}}
     return fit_tokenizer(
         clustered(400, 8), kind="rq_vae", codebook_sizes=(8, 8), device="cpu", options=options
     ).history

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from semantic_ids.tokenizers import fit_tokenizer
+from tests.grouped import grouped
 
 SIZES = (8, 5, 7)  # neither equal nor powers of two
 OPTIONS = {
@@ -56,6 +57,7 @@ PREPROCESS = [pytest.param({}, id="as_they_are"), pytest.param(AXES, id="axes")]
 
 def fitted(kind: str, vectors: np.ndarray, sizes=SIZES, preprocess=None, options=None, **more):
     options = {**OPTIONS[kind], **(options or {})}
+    options = grouped(options) if kind == "rq_vae" else options
     return fit_tokenizer(
         vectors,
         kind=kind,

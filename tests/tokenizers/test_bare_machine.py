@@ -24,7 +24,7 @@ from semantic_ids import RQKMeans, load_tokenizer
 from semantic_ids.tokenizers import fit_tokenizer
 
 x = np.random.default_rng(0).normal(size=(300, 8)).astype("float32")
-network = {"epochs": 2, "hidden": [8], "latent": 4}
+network = {"network": {"hidden": [8], "latent": 4}, "schedule": {"epochs": 2}}
 for kind, options in (("rq_kmeans", {"anneal_rounds": 2}), ("rq_vae", network)):
     t = fit_tokenizer(x, kind=kind, codebook_sizes=(6, 6), device="cpu", options=options)
     codes = t.encode(x)

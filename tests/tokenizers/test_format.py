@@ -35,6 +35,12 @@ def test_another_format_is_one_clear_error(folder, found):
         load_tokenizer(folder)
 
 
+def test_a_format_before_groups_is_refused(folder):
+    changed(folder, format=1)
+    with pytest.raises(BadInput, match="format 1; expected format 2; train it again"):
+        load_tokenizer(folder)
+
+
 def test_a_kind_that_is_not_known_names_those_that_are(folder):
     changed(folder, kind="opq")
     with pytest.raises(BadInput, match=r"'opq' is no kind of tokenizer.*rq_kmeans or rq_vae"):

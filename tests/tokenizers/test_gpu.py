@@ -13,6 +13,7 @@ from semantic_ids.quantization.kmeans import totals
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers import fit_tokenizer, load_tokenizer
 from tests.conftest import clustered
+from tests.grouped import grouped
 from tests.tokenizers.conftest import AXES, KINDS, OPTIONS, SIZES
 from tests.tokenizers.pretend import GPU, pretend_gpu
 
@@ -41,7 +42,7 @@ def fit(vectors, kind, device, preprocess=None, options=None, **more):
         codebook_sizes=SIZES,
         device=str(device),
         preprocess=preprocess,
-        options=options,
+        options=grouped(options) if kind == "rq_vae" else options,
         **more,
     )
 
@@ -177,7 +178,11 @@ def many():
 
 def gpu_fit(vectors, kind="rq_kmeans", **options):
     return fit_tokenizer(
-        vectors, kind=kind, codebook_sizes=(64, 64, 64), device="cuda", options=options
+        vectors,
+        kind=kind,
+        codebook_sizes=(64, 64, 64),
+        device="cuda",
+        options=grouped(options) if kind == "rq_vae" else options,
     )
 
 
@@ -187,7 +192,11 @@ def test_a_gpu_fits_as_well_as_a_cpu(kind, vectors):
     errors = []
     for device in ("cpu", "cuda"):
         tokenizer = fit_tokenizer(
-            vectors, kind=kind, codebook_sizes=SIZES, device=device, options=OPTIONS[kind]
+            vectors,
+            kind=kind,
+            codebook_sizes=SIZES,
+            device=device,
+            options=grouped(OPTIONS[kind]) if kind == "rq_vae" else OPTIONS[kind],
         )
         errors.append(((vectors - tokenizer.decode(tokenizer.encode(vectors))) ** 2).sum())
     assert errors[1] < 1.1 * errors[0]

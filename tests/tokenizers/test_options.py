@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+import semantic_ids
 from semantic_ids.errors import BadInput
+from semantic_ids.options import flat
 from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
 from semantic_ids.tokenizers.rq_kmeans import RQKMeans
 from semantic_ids.tokenizers.rq_vae.model import RQVAE
-from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.options import GradientOptions, RQVAEOptions
 from tests.probe_options import wrong_values
 
 WRONG = [
@@ -22,8 +24,12 @@ WRONG = [
     ("kind", "name", "value"), WRONG, ids=[f"{k.__name__}.{n}={v!r}" for k, n, v in WRONG]
 )
 def test_a_value_of_a_wrong_type_or_beyond_a_bound_is_refused(kind, name, value):
-    with pytest.raises(BadInput, match=rf"{kind.group}\.{name}: '{name}' is "):
-        kind.of({name: value})
+    *groups, last = name.split(".")
+    given = {last: value}
+    for group in reversed(groups):
+        given = {group: given}
+    with pytest.raises(BadInput, match=rf"{kind.group}\.{name}: '{last}' is "):
+        kind.of(given)
 
 
 @pytest.mark.parametrize(
@@ -32,12 +38,32 @@ def test_a_value_of_a_wrong_type_or_beyond_a_bound_is_refused(kind, name, value)
         (RQKMeans, {"options": {"init": "progresive"}}),
         (RQKMeans, {"options": {"ridge": float("nan")}}),
         (RQKMeans, {"preprocess": {"whiten": 2}}),
-        (RQVAE, {"options": {"optimizer": "sgd"}}),
-        (RQVAE, {"options": {"activation": "gelu"}}),
-        (RQVAE, {"options": {"quantizer": "EMA"}}),
+        (RQVAE, {"options": {"optimizer": {"name": "sgd"}}}),
+        (RQVAE, {"options": {"network": {"activation": "gelu"}}}),
+        (RQVAE, {"options": {"codebook": {"quantizer": "EMA"}}}),
         (RQVAE, {"options": {"start": {"init": "progresive"}}}),
     ],
 )
 def test_a_tokenizer_in_python_refuses_them_too(kind, given):
     with pytest.raises(BadInput, match="expected"):
         kind((4, 4), **given)
+
+
+def test_a_former_option_names_the_one_that_it_has_now():
+    """Every one of them, also where a group has its name now; the group itself is taken."""
+    names = {name for name, _, _ in flat(RQVAEOptions)}
+    assert set(RQVAEOptions.moved.values()) == names
+    for former, now in RQVAEOptions.moved.items():
+        with pytest.raises(BadInput, match=rf"option '{former}' is now '{now}'"):
+            RQVAEOptions.of({former: 1})
+        with pytest.raises(BadInput, match=rf"option '{former}' is now '{now}'"):
+            semantic_ids.RQVAE(**{former: 1})
+    made = semantic_ids.RQVAE(schedule={"shape": "constant"}, gradient=GradientOptions(sampling=1))
+    assert (made.options.schedule.shape, made.options.gradient.sampling) == ("constant", 1.0)
+
+
+@pytest.mark.parametrize("other", [{"codebook": {"sinkhorn": 0.1}}, {"gradient": {"sampling": 1}}])
+def test_codes_are_drawn_in_one_way(other):
+    gradient = {"estimator": "gumbel", **other.get("gradient", {})}
+    with pytest.raises(BadInput, match="Gumbel-softmax draws its codes itself"):
+        RQVAEOptions.of({**other, "gradient": gradient})

@@ -24,6 +24,7 @@ import semantic_ids
 from semantic_ids import RQVAE, BadInput, RQKMeans, evaluate, load_tokenizer, unique_ids
 from semantic_ids.tokenizers import rq_kmeans
 from tests.conftest import ROOT
+from tests.grouped import grouped
 
 QUICK = {"device": "cpu", "iterations": 1, "anneal_rounds": 3}
 SIZES = (6, 5, 32)
@@ -80,6 +81,12 @@ def test_parameters_are_got_and_set_also_those_in_groups(vectors):
         made.encode(vectors)
     with pytest.raises(BadInput, match="unknown option 'beems'"):
         made.set_params(beems=3)
+    vae = RQVAE(SIZES, device="cpu").set_params(network__hidden=[4], schedule__epochs=2)
+    assert vae.get_params()["schedule__epochs"] == 2 and vae.options.network.hidden == (4,)
+    vae.set_params(network__latent=3)
+    assert (vae.options.network.hidden, vae.options.network.latent) == ((4,), 3)
+    with pytest.raises(BadInput, match="unknown option 'epoch'; the nearest is 'epochs'"):
+        vae.set_params(schedule__epoch=2)
 
 
 def test_a_clone_has_the_parameters_and_nothing_that_was_learned(tokenizer, vectors):
@@ -87,7 +94,9 @@ def test_a_clone_has_the_parameters_and_nothing_that_was_learned(tokenizer, vect
     assert copy.get_params() == tokenizer.get_params() and not copy.dim
     np.testing.assert_array_equal(copy.fit(vectors).encode(vectors), tokenizer.encode(vectors))
     check_is_fitted(tokenizer)
-    assert clone(RQVAE(SIZES, hidden=[8], device="cpu")).get_params()["hidden"] == [8]
+    assert clone(RQVAE(SIZES, network={"hidden": [8]}, device="cpu")).get_params()[
+        "network__hidden"
+    ] == (8,)
 
 
 def test_it_says_what_differs_from_the_defaults(tokenizer):
@@ -184,14 +193,15 @@ def test_the_package_is_imported_without_torch_and_knows_its_names():
 
 def test_a_training_goes_on_from_its_checkpoints(vectors, tmp_path, caplog):
     """Epochs that were made are not made again; other vectors have checkpoints of their own."""
-    options = {"hidden": [8], "epochs": 12, "unique_epochs": 0, "init": "kmeans", "device": "cpu"}
+    few = {"hidden": [8], "epochs": 12, "unique_epochs": 0, "init": "kmeans"}
+    options = {**grouped(few), "device": "cpu"}
     whole = RQVAE(SIZES, **options).fit(vectors, checkpoints=tmp_path)
     with caplog.at_level("INFO", "semantic_ids"):
         again = RQVAE(SIZES, **options).fit(vectors, checkpoints=tmp_path)
     assert "going on from the checkpoint of epoch 10" in caplog.text
     assert again.content == whole.content
     RQVAE(SIZES, **options).fit(vectors[1:], checkpoints=tmp_path)
-    RQVAE(SIZES, **options | {"epochs": 11}).fit(vectors, checkpoints=tmp_path)
+    RQVAE(SIZES, **options | {"schedule": {"epochs": 11}}).fit(vectors, checkpoints=tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
     with pytest.raises(BadInput, match="checkpoints: 'here'; expected none: only an RQVAE"):
         RQKMeans(SIZES, **QUICK).fit(vectors, checkpoints="here")

@@ -25,12 +25,11 @@ from tests.conftest import ROOT, clustered
 
 KMEANS = {"iterations": 1, "anneal_rounds": 4}
 NETWORK = {
-    "hidden": [16],
-    "latent": 8,
-    "epochs": 2,
-    "batch_rows": 256,
-    "init_rows": 1024,
-    "unique_epochs": 2,
+    "network": {"hidden": [16], "latent": 8},
+    "codebook": {"init_rows": 1024},
+    "optimizer": {"batch_rows": 256},
+    "schedule": {"epochs": 2},
+    "unique": {"epochs": 2},
 }
 SIZES = (8, 8, 16)
 

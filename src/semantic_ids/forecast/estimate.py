@@ -65,7 +65,7 @@ class Run:
     @property
     def fewer_epochs(self) -> bool:
         """Whether training may well stop earlier."""
-        return self.options.get("patience") is not None
+        return self.kind == "rq_vae" and self.options["selection"]["patience"] is not None
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,9 @@ def _layers(run: Run, dim: int) -> list[int]:
     """Widths of the encoder of an rq_vae, from its input to its output."""
     if run.kind != "rq_vae":
         return [dim]
-    options = run.options
-    latent = options["latent"] if options["architecture"] == "mlp" else dim
-    return [dim, *options["hidden"], latent]
+    network = run.options["network"]
+    latent = network["latent"] if network["architecture"] == "mlp" else dim
+    return [dim, *network["hidden"], latent]
 
 
 def _pairs(run: Run) -> int:

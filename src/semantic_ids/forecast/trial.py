@@ -61,9 +61,13 @@ QUICK = {
     "balance": None,
 }
 """Options of an rq_kmeans that is fitted at once."""
-QUICK_VAE = {"init": "kmeans", "epochs": 1, "plain_epochs": 0, "warmup_epochs": 0}
-QUICK_VAE |= {"unique_epochs": 0, "patience": None, "burn_in": 0, "compile": False}
-QUICK_VAE |= {"collapse_below": 0.0, "catalogue_every": 1}
+QUICK_VAE: dict[str, dict[str, Any]] = {
+    "codebook": {"init": "kmeans"},
+    "optimizer": {"compile": False},
+    "schedule": {"epochs": 1, "plain_epochs": 0, "warmup_epochs": 0},
+    "selection": {"patience": None, "burn_in": 0, "catalogue_every": 1, "collapse_below": 0.0},
+    "unique": {"epochs": 0},
+}
 """Options of an rq_vae that is trained for an epoch."""
 VAE_ROWS = 2048
 """Rows that it is trained on: a few batches."""
@@ -156,7 +160,8 @@ class Trial:
         self.vectors = vectors[: self.rows]
         self.prepared = Growth.of(self._prepare, self.rows)
         given = run.options.get("start") if run.kind == "rq_vae" else run.options
-        self.options = {**(given or {}), "beam_size": run.options["beam_size"]}
+        beams = run.options["codebook"] if run.kind == "rq_vae" else run.options
+        self.options = {**(given or {}), "beam_size": beams["beam_size"]}
         self.latents = self._latents(self._prepare(self.rows))
         self.encode = self._encode()
         self._time_rounds()
@@ -168,13 +173,14 @@ class Trial:
         """Seconds to fit on so many items."""
         if self.run.kind != "rq_vae":
             return self._kmeans(items, unique=self.run.strategy == "reassign")
-        options, starts = self.run.options, self.run.options["init"] == "rq_kmeans"
+        options, epochs = self.run.options, self.run.options["schedule"]["epochs"]
+        starts = options["codebook"]["init"] == "rq_kmeans"
         start = self._kmeans(items, unique=False) if starts else self.started * items
         held_whole = items * self.latents.shape[1] * 4 <= UNIQUE_BYTES
         unique = self.run.strategy == "reassign" and held_whole
-        rounds = min(options["unique_epochs"], options["epochs"]) if unique else 0
+        rounds = min(options["unique"]["epochs"], epochs) if unique else 0
         again = rounds * (self.encode(items) + self.deduplicate(items))
-        return start + options["epochs"] * self.epoch * items + again
+        return start + epochs * self.epoch * items + again
 
     def _kmeans(self, items: int, *, unique: bool) -> float:
         """Seconds of an rq_kmeans: what it holds, its start, and rounds of each kind."""
@@ -198,12 +204,7 @@ class Trial:
         run = self.run
         rows = min(len(vectors), LEAST_ROWS if run.kind != "rq_vae" else VAE_ROWS)
         rows = max(rows, min(len(vectors), max(self.sizes)))
-        quick = QUICK
-        if run.kind == "rq_vae":
-            every = max(1, run.options["catalogue_every"])
-            looked_at = min(run.items, run.options["catalogue_rows"]) / every
-            share = rows / max(1, run.fit_items)
-            quick = QUICK_VAE | {"catalogue_rows": max(1, round(share * looked_at))}
+        options = self._quick_vae(rows) if run.kind == "rq_vae" else {**run.options, **QUICK}
         watched = max(1, round(rows * min(1.0, run.watched_items / max(1, run.fit_items))))
         moments = [time.perf_counter()]
         with torch.enable_grad(), listening(lambda *_: moments.append(time.perf_counter())):
@@ -214,12 +215,21 @@ class Trial:
                 seed=run.seed,
                 device=run.device,
                 preprocess=run.preprocess,
-                options={k: v for k, v in run.options.items() if k != "start"} | quick,
+                options=options,
                 monitor_rows=np.arange(watched),
             )
         self.epoch = (moments[-1] - moments[-2]) / rows if len(moments) > 1 else 0.0
         self.started = (moments[1] - moments[0]) / rows if len(moments) > 1 else 0.0
         return fitted
+
+    def _quick_vae(self, rows: int) -> dict[str, Any]:
+        """Return the options of an rq_vae that looks at its share of the catalogue."""
+        given, selection = self.run.options, self.run.options["selection"]
+        looked_at = min(self.run.items, selection["catalogue_rows"]) / selection["catalogue_every"]
+        share = rows / max(1, self.run.fit_items)
+        quick = {group: {**given[group], **QUICK_VAE.get(group, {})} for group in given}
+        quick["selection"]["catalogue_rows"] = max(1, round(share * looked_at))
+        return {group: values for group, values in quick.items() if group != "start"}
 
     def _prepare(self, rows: int) -> Tensor:
         """Read and prepare the first rows, as a fit holds them: (r, W)."""
@@ -236,7 +246,7 @@ class Trial:
         """Time the start of the codebooks, and a round of each kind."""
         self.kmeans = self._kmeans_of(self.sizes, self.options)
         z, axes, kept = self.kmeans.along_axes(self.latents.clone())
-        if self.run.kind == "rq_vae" and self.run.options["init"] != "rq_kmeans":
+        if self.run.kind == "rq_vae" and self.run.options["codebook"]["init"] != "rq_kmeans":
             return
         self.axes = Growth.of(
             lambda rows: self.kmeans.along_axes(self.latents[:rows].clone()), len(z)

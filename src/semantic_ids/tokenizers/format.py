@@ -29,8 +29,8 @@ from semantic_ids.errors import BadInput
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
-"""Rises when a folder can no longer be read as before; newer ones are refused."""
+FORMAT = 2
+"""Rises when a folder can no longer be read as before; others are refused. 1 had no groups."""
 CONFIG_FILE, MODEL_FILE, MANIFEST_FILE = "config.json", "model.safetensors", "manifest.json"
 FILES = {CONFIG_FILE, MODEL_FILE, MANIFEST_FILE}
 
@@ -64,7 +64,7 @@ def read_config(directory: str | Path) -> dict[str, Any]:
     """Read config.json.
 
     Raises:
-        BadInput: It is missing, no JSON, or of a newer format.
+        BadInput: It is missing, no JSON, or of another format.
     """
     recover(directory)
     file = Path(directory) / CONFIG_FILE
@@ -87,7 +87,9 @@ def read_config(directory: str | Path) -> dict[str, Any]:
             f"a tokenizer of format {found}",
             where=str(file),
             expected=f"format {FORMAT}",
-            do="take the version of semantic-ids that wrote it, or a newer one",
+            do="train it again"
+            if isinstance(found, int) and found < FORMAT
+            else "take the version of semantic-ids that wrote it, or a newer one",
         )
     return config
 

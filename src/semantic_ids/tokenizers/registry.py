@@ -88,7 +88,7 @@ def load_tokenizer(directory: str | Path, device: str = "cpu") -> ResidualTokeni
         device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
 
     Raises:
-        BadInput: The folder or one of its files is missing, cannot be read, or is of a newer
+        BadInput: The folder or one of its files is missing, cannot be read, or is of another
             format.
     """
     config = read_config(directory)

@@ -58,7 +58,8 @@ class Configurable(ResidualTokenizer):
         **options: Any,
     ) -> None:
         known = self._defaults()
-        for name in options:
+        for name, value in options.items():
+            self.options_class.refuse_moved(name, value)
             if name not in known:
                 raise BadInput(
                     f"unknown option '{name}'{nearest(name, known)}",

@@ -177,8 +177,8 @@ class RQVAE(Estimator, model.RQVAE):
         candidates: How many other prefixes an item of an overfull prefix is offered at a time.
         validation_share: Share of the items that are watched while all are fitted on, chosen by
             the hashes of their vectors as the pipeline `sample` chooses them.
-        **options: Every option of the group `tokenizer.rq_vae`, by its name there; groups in it are
-            mappings.
+        **options: Every group of `tokenizer.rq_vae`, by its name there, as a mapping:
+            `schedule={"epochs": 20}`; `set_params` takes `schedule__epochs=20`.
 
     Raises:
         BadInput: An option is not known, or its value is refused.
@@ -242,7 +242,7 @@ def load_tokenizer(directory: str | Path, device: str = "cpu") -> Estimator:
         device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
 
     Raises:
-        BadInput: The folder or one of its files is missing, cannot be read, or is of a newer
+        BadInput: The folder or one of its files is missing, cannot be read, or is of another
             format.
 
     Examples:

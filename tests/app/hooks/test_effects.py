@@ -74,7 +74,11 @@ def test_what_options_refuse_of_each_other_is_refused_before_any_work():
         refuse_without_effect(GUMBEL)
 
 
-GUMBEL = run(**VAE, tokenizer__rq_vae__gradient="gumbel", tokenizer__rq_vae__sinkhorn=0.1)
+GUMBEL = run(
+    **VAE,
+    tokenizer__rq_vae__gradient__estimator="gumbel",
+    tokenizer__rq_vae__codebook__sinkhorn=0.1,
+)
 
 
 def test_rules_are_of_parameters_there_are():
@@ -82,10 +86,12 @@ def test_rules_are_of_parameters_there_are():
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [("rq_kmeans", "tokenizer.rq_vae.epochs"), ("rq_vae", None)]
+    ("kind", "told"), [("rq_kmeans", "tokenizer.rq_vae.schedule.epochs"), ("rq_vae", None)]
 )
 def test_options_of_the_other_kind_are_told_of(kind, told, caplog):
     with caplog.at_level(logging.WARNING):
-        tell_unused(run(tokenizer__kind=kind), {"tokenizer": {"rq_vae": {"epochs": 3}}})
+        tell_unused(
+            run(tokenizer__kind=kind), {"tokenizer": {"rq_vae": {"schedule": {"epochs": 3}}}}
+        )
     said = [record.message for record in caplog.records]
     assert said == ([f"'{told}' has no effect: the tokenizer is {kind}"] if told else [])

@@ -70,7 +70,10 @@ def test_a_fit_whose_engine_it_is_needs_it(no_faiss, changed, nodes):
     ("changed", "nodes"),
     [
         (FAISS, {"encode", "evaluate"}),
-        (FAISS | {"tokenizer__kind": "rq_vae", "tokenizer__rq_vae__init": "kmeans"}, {"train"}),
+        (
+            FAISS | {"tokenizer__kind": "rq_vae", "tokenizer__rq_vae__codebook__init": "kmeans"},
+            {"train"},
+        ),
     ],
 )
 def test_what_does_not_fit_with_it_does_not(no_faiss, changed, nodes):

@@ -61,7 +61,7 @@ def test_every_misspelt_parameter_is_refused_and_its_neighbour_named(tree: dict,
         ("embedings", "embeddings"),
         ("tokeniser.kind", "tokenizer.kind"),
         ("kind", "tokenizer.kind"),
-        ("tokenizer.epochs", "tokenizer.rq_vae.epochs"),
+        ("tokenizer.epochs", "tokenizer.rq_vae.unique.epochs"),
         ("codebook_sizes", "tokenizer.codebook_sizes"),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_wrong_value_is_shown_with_what_was_expected(
     [
         ("tokenizer.codebook_sizes", "512x256x64", [512, 256, 64]),
         ("tokenizer.codebook_sizes", 256, [256]),
-        ("tokenizer.rq_vae.hidden", "64", [64]),
+        ("tokenizer.rq_vae.network.hidden", "64", [64]),
         ("evaluate.labels", "cat1+cat2", ["cat1", "cat2"]),
         ("evaluate.labels", "auto", "auto"),
         ("ingest.max_items", "none", None),
@@ -203,3 +203,11 @@ def test_a_path_among_the_parameters_is_told_where_it_belongs(tree: dict) -> Non
     with pytest.raises(BadInput, match=r"'embeddings' is not a parameter; set it in globals.yml"):
         check_parameters(tree | {"embeddings": "x.parquet"}, {})
     assert check_parameters(tree | {"embeddings": "x.parquet"}, {"embeddings": "x.parquet"})
+
+
+@pytest.mark.parametrize("former", MOVED)
+def test_a_former_parameter_is_refused_with_the_one_that_it_is_now(tree: dict, former: str) -> None:
+    """Also where a group has its name now."""
+    runtime = put(tree, former, "gumbel")
+    with pytest.raises(BadInput, match=rf"parameter '{former}' is now '{MOVED[former]}'"):
+        check_parameters(tree, runtime)

@@ -54,7 +54,10 @@ def test_flatten_gives_dotted_names() -> None:
 def test_every_step_of_a_history_is_a_point_of_its_own() -> None:
     """Of the very tables that the kinds of tokenizers make."""
     x = clustered(400, 8)
-    for kind, options in (("rq_kmeans", {"anneal_rounds": 5}), ("rq_vae", {"epochs": 3})):
+    for kind, options in (
+        ("rq_kmeans", {"anneal_rounds": 5}),
+        ("rq_vae", {"schedule": {"epochs": 3}}),
+    ):
         fitted = fit_tokenizer(x, kind=kind, codebook_sizes=(8, 8), device="cpu", options=options)
         points = list(history(pa.Table.from_pylist(fitted.history.rows())))
         assert len({(name, step) for name, _, step in points}) == len(points) > 0

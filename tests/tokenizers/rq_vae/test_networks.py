@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import clustered
+from tests.grouped import grouped
 from torch import nn
 
 from semantic_ids.learning.precision import autocast
@@ -28,7 +29,7 @@ PLAIN = {
 
 
 def options(**changes):
-    return RQVAEOptions(**{**PLAIN, **changes})
+    return RQVAEOptions.of(grouped({**PLAIN, **changes}))
 
 
 def network(seed=0, sizes=(4, 3), **changes):

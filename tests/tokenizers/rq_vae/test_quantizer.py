@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import clustered
+from tests.grouped import grouped
 
 from semantic_ids.quantization.kmeans import kmeans
 from semantic_ids.tokenizers.rq_vae.gradients import rotate
@@ -33,7 +34,7 @@ JOINT = pytest.mark.parametrize("joint", [True, False], ids=["joint", "level_by_
 
 def make(sizes=(4, 3), dim=5, **changes):
     """A quantiser that has not started."""
-    return LearntQuantizer(sizes, dim, RQVAEOptions(**{**PLAIN, **changes}))
+    return LearntQuantizer(sizes, dim, RQVAEOptions.of(grouped({**PLAIN, **changes})))
 
 
 def started(sizes=(4, 3), dim=5, n=200, **changes):
@@ -627,7 +628,7 @@ def test_masking_changes_no_distance():
 
 def averaged(quantizer, z, codes, level, target):
     """Uses and sums of a level after a step with a batch, by a loop in numpy."""
-    decay = quantizer.options.decay
+    decay = quantizer.options.codebook.ema_decay
     uses = decay * quantizer.get_buffer(f"uses_{level}").numpy().astype(np.float64)
     total = decay * quantizer.get_buffer(f"sums_{level}").numpy().astype(np.float64)
     for code, vector in zip(codes[:, level].tolist(), target, strict=True):

@@ -17,10 +17,14 @@ from pydantic import BaseModel, ValidationError
 from semantic_ids.app.hooks.effects import refuse_without_effect, tell_unused
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.parameters import RUNTIME_PATHS, Parameters
+from semantic_ids.tokenizers.rq_vae.options import MOVED as FORMER
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
 Tree = Mapping[str, Any]
 
-MOVED: dict[str, str] = {}
+MOVED = {
+    f"{RQVAEOptions.group}.{old}": f"{RQVAEOptions.group}.{new}" for old, new in FORMER.items()
+}
 """Old dotted name of a parameter → the one that it has now. An old one is refused."""
 
 

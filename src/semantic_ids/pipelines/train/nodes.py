@@ -82,7 +82,7 @@ def _unique_for(tokenizer: TokenizerParameters, identify: IdentifyParameters) ->
     """Note which unique IDs a training in epochs ends with, where it does."""
     unique = (
         tokenizer.kind == "rq_vae"
-        and tokenizer.rq_vae.unique_epochs
+        and tokenizer.rq_vae.unique.epochs
         and identify.strategy == "reassign"
     )
     return _unique_ids(identify) if unique else {}

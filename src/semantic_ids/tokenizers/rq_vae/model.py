@@ -40,7 +40,7 @@ class RQVAE(ResidualTokenizer):
     @property
     def beam_size(self) -> int:
         """Width of the beam that `encode` follows."""
-        return self.options.beam_size
+        return self.options.codebook.beam_size
 
     def _fit(
         self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None
@@ -71,7 +71,7 @@ class RQVAE(ResidualTokenizer):
 
     def check_libraries(self) -> None:
         """Raise `BadInput` where codebooks start in FAISS and it is not installed."""
-        if self.options.init == "rq_kmeans":
+        if self.options.codebook.init == "rq_kmeans":
             self._over_latents().check_libraries()
 
     def _start(self) -> Start:
@@ -79,9 +79,11 @@ class RQVAE(ResidualTokenizer):
 
         Plain k-means level by level, or all that `rq_kmeans` does.
         """
-        if self.options.init == "kmeans":
+        if self.options.codebook.init == "kmeans":
             generator = torch.Generator().manual_seed(self.seed)
-            rows = max(self.options.init_rows, LEAST_INIT_ROWS_A_CODE * max(self.codebook_sizes))
+            rows = max(
+                self.options.codebook.init_rows, LEAST_INIT_ROWS_A_CODE * max(self.codebook_sizes)
+            )
             return Start(
                 rows,
                 lambda z: residual_kmeans(
@@ -94,7 +96,9 @@ class RQVAE(ResidualTokenizer):
 
     def _over_latents(self) -> RQKMeans:
         """Return an rq_kmeans for latent vectors."""
-        options = replace(self.options.start, beam_size=self.options.beam_size, balance=None)
+        options = replace(
+            self.options.start, beam_size=self.options.codebook.beam_size, balance=None
+        )
         return RQKMeans(
             self.codebook_sizes, self.seed, self.device.type, AS_IT_IS, options.to_dict()
         )

@@ -111,12 +111,12 @@ def refuse_collapse(row: Mapping[str, Any], sizes: Sequence[int], items: int, le
                 where="tokenizer.rq_vae",
                 expected=(
                     f"a perplexity of at least {least:g} × {possible} = {least * possible:g}"
-                    " (collapse_below)"
+                    " (selection.collapse_below)"
                 ),
                 do=(
-                    "take a lower learning_rate or encoder_rate, a higher reset_below or"
-                    " commitment, init rq_kmeans, or smaller codebooks; if the vectors are this"
-                    " alike, lower collapse_below"
+                    "take a lower optimizer.learning_rate or encoder_rate, a higher"
+                    " codebook.reset_below or loss.commitment, codebook.init rq_kmeans, or smaller"
+                    " codebooks; if the vectors are this alike, lower selection.collapse_below"
                 ),
             )
 

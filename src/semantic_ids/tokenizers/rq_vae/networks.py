@@ -44,8 +44,8 @@ class Network(nn.Module):
     def __init__(self, width: int, sizes: Sequence[int], options: RQVAEOptions) -> None:
         super().__init__()
         self.latent = options.latent_width(width)
-        widths = [width, *options.hidden, self.latent]
-        make = Residual if options.architecture == "residual" else mlp
+        widths = [width, *options.network.hidden, self.latent]
+        make = Residual if options.network.architecture == "residual" else mlp
         self.encoder: nn.Module = make(widths, options) if options.encodes else nn.Identity()
         self.decoder: nn.Module = make(widths[::-1], options)
         self.quantizer = LearntQuantizer(sizes, self.latent, options)
@@ -86,9 +86,9 @@ def mlp(widths: Sequence[int], options: RQVAEOptions) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
-        layers.append(nn.Linear(before, after, bias=options.bias))
-        layers += [nn.LayerNorm(after)] if options.layer_norm else []
-        layers.append(nn.SiLU() if options.activation == "silu" else nn.ReLU())
-        layers += [nn.Dropout(options.dropout)] if options.dropout > 0 else []
-    ends = 1 + options.layer_norm + (options.dropout > 0)
+        layers.append(nn.Linear(before, after, bias=options.network.bias))
+        layers += [nn.LayerNorm(after)] if options.network.layer_norm else []
+        layers.append(nn.SiLU() if options.network.activation == "silu" else nn.ReLU())
+        layers += [nn.Dropout(options.network.dropout)] if options.network.dropout > 0 else []
+    ends = 1 + options.network.layer_norm + (options.network.dropout > 0)
     return nn.Sequential(*layers[:-ends])

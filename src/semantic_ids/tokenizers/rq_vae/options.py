@@ -2,25 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NoReturn
 
 from semantic_ids.errors import BadInput
 from semantic_ids.options import Options, option
 from semantic_ids.tokenizers.options import RQKMeansOptions
 
+MOVED = {
+    "architecture": "network.architecture",
+    "hidden": "network.hidden",
+    "latent": "network.latent",
+    "activation": "network.activation",
+    "bias": "network.bias",
+    "layer_norm": "network.layer_norm",
+    "dropout": "network.dropout",
+    "quantizer": "codebook.quantizer",
+    "joint": "codebook.joint",
+    "beam_size": "codebook.beam_size",
+    "init": "codebook.init",
+    "init_rows": "codebook.init_rows",
+    "decay": "codebook.ema_decay",
+    "smoothing": "codebook.smoothing",
+    "reset_below": "codebook.reset_below",
+    "masking": "codebook.masking",
+    "sinkhorn": "codebook.sinkhorn",
+    "sinkhorn_iterations": "codebook.sinkhorn_iterations",
+    "gradient": "gradient.estimator",
+    "temperature": "gradient.temperature",
+    "final_temperature": "gradient.final_temperature",
+    "sampling": "gradient.sampling",
+    "reconstruction": "loss.reconstruction",
+    "commitment": "loss.commitment",
+    "codebook_weight": "loss.codebook_weight",
+    "optimizer": "optimizer.name",
+    "learning_rate": "optimizer.learning_rate",
+    "encoder_rate": "optimizer.encoder_rate",
+    "codebook_rate": "optimizer.codebook_rate",
+    "weight_decay": "optimizer.weight_decay",
+    "clip": "optimizer.max_grad_norm",
+    "batch_rows": "optimizer.batch_rows",
+    "accumulate": "optimizer.accumulate",
+    "precision": "optimizer.precision",
+    "compile": "optimizer.compile",
+    "epochs": "schedule.epochs",
+    "schedule": "schedule.shape",
+    "warmup_epochs": "schedule.warmup_epochs",
+    "plain_epochs": "schedule.plain_epochs",
+    "patience": "selection.patience",
+    "burn_in": "selection.burn_in",
+    "catalogue_every": "selection.catalogue_every",
+    "catalogue_rows": "selection.catalogue_rows",
+    "collision_tolerance": "selection.collision_tolerance",
+    "collapse_below": "selection.collapse_below",
+    "unique_epochs": "unique.epochs",
+}
+"""Name of an option before there were groups → the one that it has now."""
+
 
 @dataclass(frozen=True)
-class RQVAEOptions(Options):
-    """RQ-VAE: encoder, residual quantiser and decoder, trained together.
+class NetworkOptions(Options):
+    """Encoder and decoder."""
 
-    Rajput et al., TIGER, arXiv:2305.05065.
-
-    Raises:
-        BadInput: A value that is refused, or two options that exclude each other.
-    """
-
-    group: ClassVar[str] = "tokenizer.rq_vae"
+    group: ClassVar[str] = "tokenizer.rq_vae.network"
 
     architecture: Literal["residual", "mlp"] = option(
         "residual",
@@ -40,6 +85,14 @@ class RQVAEOptions(Options):
     dropout: float = option(
         0.1, "Share of the hidden units that are left out at random while training.", ge=0, lt=1
     )
+
+
+@dataclass(frozen=True)
+class CodebookOptions(Options):
+    """The residual quantiser: its codebooks, how they start and what they learn from."""
+
+    group: ClassVar[str] = "tokenizer.rq_vae.codebook"
+
     quantizer: Literal["end_to_end", "gradient", "ema", "none"] = option(
         "end_to_end",
         "What codebooks learn from. end_to_end: the reconstruction, through the decoder, and "
@@ -70,28 +123,7 @@ class RQVAEOptions(Options):
         "are taken where there are so many.",
         ge=1,
     )
-    gradient: Literal["straight_through", "rotation", "gumbel"] = option(
-        "straight_through",
-        "How the encoder's gradient gets past the choice of a code: unchanged, turned as the "
-        "code is turned against the vector (rotation trick), or through a soft draw among the "
-        "codes (Gumbel-softmax).",
-    )
-    temperature: float = option(
-        1.0,
-        "With gradient gumbel: temperature of the draw at the first step, for errors in units "
-        "of their level's mean error.",
-        gt=0,
-    )
-    final_temperature: float = option(
-        0.1, "With gradient gumbel: temperature at the last step; it falls by equal factors.", gt=0
-    )
-    sampling: float = option(
-        0.0,
-        "Temperature at which codes are drawn while training, level by level, instead of taking"
-        " the nearest; 0 draws nothing.",
-        ge=0,
-    )
-    decay: float = option(
+    ema_decay: float = option(
         0.95,
         "Decay of the moving averages of each code's uses, and with quantizer ema of its "
         "vectors, a step.",
@@ -104,7 +136,8 @@ class RQVAEOptions(Options):
     reset_below: float = option(
         0.02,
         "A code whose moving average of uses a step falls below this share of its fair part "
-        "(batch_rows / codebook size) is set onto a badly reconstructed item. 0 never resets.",
+        "(optimizer.batch_rows / codebook size) is set onto a badly reconstructed item. 0 never "
+        "resets.",
         ge=0,
     )
     masking: float = option(
@@ -122,6 +155,48 @@ class RQVAEOptions(Options):
         gt=0,
     )
     sinkhorn_iterations: int = option(50, "With sinkhorn: its iterations.", ge=1)
+
+
+@dataclass(frozen=True)
+class GradientOptions(Options):
+    """How gradients get past the choice of a code, and how codes are drawn."""
+
+    group: ClassVar[str] = "tokenizer.rq_vae.gradient"
+
+    estimator: Literal["straight_through", "rotation", "gumbel"] = option(
+        "straight_through",
+        "How the encoder's gradient gets past the choice of a code: unchanged, turned as the "
+        "code is turned against the vector (rotation trick), or through a soft draw among the "
+        "codes (Gumbel-softmax).",
+    )
+    temperature: float = option(
+        1.0,
+        "With estimator gumbel: temperature of the draw at the first step, for errors in units "
+        "of their level's mean error.",
+        gt=0,
+    )
+    final_temperature: float = option(
+        0.1, "With estimator gumbel: temperature at the last step; it falls by equal factors.", gt=0
+    )
+    sampling: float = option(
+        0.0,
+        "Temperature at which codes are drawn while training, level by level, instead of taking"
+        " the nearest; 0 draws nothing.",
+        ge=0,
+    )
+
+    def check(self) -> None:
+        """Raise `BadInput` where the draws of Gumbel-softmax meet others."""
+        if self.estimator == "gumbel" and self.sampling > 0:
+            refuse_two_draws(f"gradient.sampling {self.sampling:g}")
+
+
+@dataclass(frozen=True)
+class LossOptions(Options):
+    """What is made small."""
+
+    group: ClassVar[str] = "tokenizer.rq_vae.loss"
+
     reconstruction: Literal["mse", "cosine"] = option(
         "mse", "Loss of the reconstruction: squared error summed over dimensions, or 1 − cosine."
     )
@@ -129,9 +204,36 @@ class RQVAEOptions(Options):
         1.0, "Weight β of the commitment loss, which keeps the encoder near its codes.", ge=0
     )
     codebook_weight: float = option(
-        0.0, "Weight of the codebook loss, with quantizer end_to_end or gradient.", ge=0
+        0.0, "Weight of the codebook loss, with codebook.quantizer end_to_end or gradient.", ge=0
     )
-    epochs: int = option(40, "Passes over the items fitted on, at most.", ge=1)
+
+
+@dataclass(frozen=True)
+class OptimizerOptions(Options):
+    """A step of the training."""
+
+    group: ClassVar[str] = "tokenizer.rq_vae.optimizer"
+
+    name: Literal["adamw", "adagrad"] = option("adamw", "AdamW, or Adagrad as in TIGER.")
+    learning_rate: float = option(0.001, "Highest learning rate, that of the decoder.", gt=0)
+    encoder_rate: float = option(
+        0.1,
+        "Learning rate of the encoder, as a multiple of learning_rate. With network.architecture "
+        "residual and 0 there is no encoder: vectors are quantised as they are.",
+        ge=0,
+    )
+    codebook_rate: float = option(
+        1.0,
+        "Learning rate of the codebooks, as a multiple of learning_rate, with codebook.quantizer "
+        "end_to_end or gradient.",
+        ge=0,
+    )
+    weight_decay: float = option(
+        0.0001, "Weight decay of encoder and decoder; codebooks have none.", ge=0
+    )
+    max_grad_norm: float | None = option(
+        None, "Gradients are clipped to this norm; null leaves them.", gt=0
+    )
     batch_rows: int = option(512, "Items a step, over all processes.", ge=1)
     accumulate: int = option(
         1,
@@ -139,24 +241,26 @@ class RQVAEOptions(Options):
         "the same gradient.",
         ge=1,
     )
-    optimizer: Literal["adamw", "adagrad"] = option("adamw", "AdamW, or Adagrad as in TIGER.")
-    learning_rate: float = option(0.001, "Highest learning rate, that of the decoder.", gt=0)
-    encoder_rate: float = option(
-        0.1,
-        "Learning rate of the encoder, as a multiple of learning_rate. With architecture "
-        "residual and 0 there is no encoder: vectors are quantised as they are.",
-        ge=0,
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        "auto",
+        "What encoder and decoder compute in while training; the quantiser always in float32. "
+        "auto: bfloat16 on a GPU that has it.",
     )
-    codebook_rate: float = option(
-        1.0,
-        "Learning rate of the codebooks, as a multiple of learning_rate, with quantizer "
-        "end_to_end or gradient.",
-        ge=0,
+    compile: bool = option(
+        False,
+        "Compile encoder and decoder (torch.compile). It takes a minute and a C++ compiler, and"
+        " pays for long trainings on a GPU.",
     )
-    weight_decay: float = option(
-        0.0001, "Weight decay of encoder and decoder; codebooks have none.", ge=0
-    )
-    schedule: Literal["cosine", "one_cycle", "constant"] = option(
+
+
+@dataclass(frozen=True)
+class ScheduleOptions(Options):
+    """How many epochs there are, and how the learning rate moves in them."""
+
+    group: ClassVar[str] = "tokenizer.rq_vae.schedule"
+
+    epochs: int = option(40, "Passes over the items fitted on, at most.", ge=1)
+    shape: Literal["cosine", "one_cycle", "constant"] = option(
         "cosine",
         "Learning rate after the warm-up: down to 0 by a cosine, the same with momentum running"
         " the other way (and a smooth warm-up), or constant.",
@@ -168,24 +272,14 @@ class RQVAEOptions(Options):
         "do the codebooks start.",
         ge=0,
     )
-    unique_epochs: int = option(
-        20,
-        "Epochs at the end in which every item has the codes of its unique ID, which are made "
-        "anew before each; the last of them is kept. Only with identify.strategy reassign, and "
-        "where the latent vectors of all items fitted on take at most 512 MB.",
-        ge=0,
-    )
-    clip: float | None = option(None, "Gradients are clipped to this norm; null leaves them.", gt=0)
-    precision: Literal["auto", "float32", "bfloat16"] = option(
-        "auto",
-        "What encoder and decoder compute in while training; the quantiser always in float32. "
-        "auto: bfloat16 on a GPU that has it.",
-    )
-    compile: bool = option(
-        False,
-        "Compile encoder and decoder (torch.compile). It takes a minute and a C++ compiler, and"
-        " pays for long trainings on a GPU.",
-    )
+
+
+@dataclass(frozen=True)
+class SelectionOptions(Options):
+    """Which epoch is kept, and when a training stops or fails."""
+
+    group: ClassVar[str] = "tokenizer.rq_vae.selection"
+
     patience: int | None = option(
         None,
         "Stop after this many epochs without a better one to keep; null never stops: with a "
@@ -221,31 +315,61 @@ class RQVAEOptions(Options):
         ge=0,
         lt=1,
     )
+
+
+@dataclass(frozen=True)
+class UniqueOptions(Options):
+    """The last epochs, in which items have the codes of their unique IDs."""
+
+    group: ClassVar[str] = "tokenizer.rq_vae.unique"
+
+    epochs: int = option(
+        20,
+        "Epochs at the end in which every item has the codes of its unique ID, which are made "
+        "anew before each; the last of them is kept. Only with identify.strategy reassign, and "
+        "where the latent vectors of all items fitted on take at most 512 MB.",
+        ge=0,
+    )
+
+
+@dataclass(frozen=True)
+class RQVAEOptions(Options):
+    """RQ-VAE: encoder, residual quantiser and decoder, trained together.
+
+    Rajput et al., TIGER, arXiv:2305.05065.
+
+    Raises:
+        BadInput: A value that is refused, or two options that exclude each other.
+    """
+
+    group: ClassVar[str] = "tokenizer.rq_vae"
+
+    moved: ClassVar[Mapping[str, str]] = MOVED
+
+    network: NetworkOptions = option(NetworkOptions, "Encoder and decoder.")
+    codebook: CodebookOptions = option(CodebookOptions, "The residual quantiser.")
+    gradient: GradientOptions = option(GradientOptions, "The gradient past the choice of a code.")
+    loss: LossOptions = option(LossOptions, "What is made small.")
+    optimizer: OptimizerOptions = option(OptimizerOptions, "A step of the training.")
+    schedule: ScheduleOptions = option(ScheduleOptions, "Epochs and learning rate.")
+    selection: SelectionOptions = option(SelectionOptions, "Which epoch is kept.")
+    unique: UniqueOptions = option(UniqueOptions, "Epochs for unique IDs.")
     start: RQKMeansOptions = option(
         RQKMeansOptions,
-        "With init rq_kmeans: what fits the codebooks that training starts from.",
+        "With codebook.init rq_kmeans: what fits the codebooks that training starts from.",
         elsewhere="tokenizer.rq_kmeans",
     )
 
     def check(self) -> None:
         """Raise `BadInput` for values that do not go together."""
-        if self.gradient == "gumbel" and (self.sampling > 0 or self.sinkhorn is not None):
-            other = (
-                f"sampling {self.sampling:g}"
-                if self.sampling > 0
-                else f"sinkhorn {self.sinkhorn:g}"
-            )
-            raise BadInput(
-                f"gradient gumbel and {other}: Gumbel-softmax draws its codes itself",
-                where="tokenizer.rq_vae",
-                expected="one of the two",
-                do="take sampling 0 and sinkhorn null, or another gradient",
-            )
+        if self.gradient.estimator == "gumbel" and self.codebook.sinkhorn is not None:
+            refuse_two_draws(f"codebook.sinkhorn {self.codebook.sinkhorn:g}")
 
     @property
     def draws(self) -> bool:
         """Whether the quantiser draws at random while training."""
-        return self.gradient == "gumbel" or self.sampling > 0 or self.masking > 0
+        gradient = self.gradient
+        return gradient.estimator == "gumbel" or gradient.sampling > 0 or self.codebook.masking > 0
 
     @property
     def encodes(self) -> bool:
@@ -253,8 +377,18 @@ class RQVAEOptions(Options):
 
         A residual one that does not learn would map every vector to itself.
         """
-        return self.architecture != "residual" or self.encoder_rate > 0
+        return self.network.architecture != "residual" or self.optimizer.encoder_rate > 0
 
     def latent_width(self, width: int) -> int:
         """Dimensions of what is quantised, for prepared vectors of a width."""
-        return width if self.architecture == "residual" else self.latent
+        return width if self.network.architecture == "residual" else self.network.latent
+
+
+def refuse_two_draws(other: str) -> NoReturn:
+    """Raise `BadInput`: codes would be drawn in two ways."""
+    raise BadInput(
+        f"gradient.estimator gumbel and {other}: Gumbel-softmax draws its codes itself",
+        where="tokenizer.rq_vae",
+        expected="one of the two",
+        do="take gradient.sampling 0 and codebook.sinkhorn null, or another gradient.estimator",
+    )

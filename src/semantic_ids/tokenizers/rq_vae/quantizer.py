@@ -85,8 +85,8 @@ class LearntQuantizer(nn.Module):
     def __init__(self, sizes: Sequence[int], dim: int, options: RQVAEOptions) -> None:
         super().__init__()
         self.options = options
-        self.averaged = options.quantizer == "ema"
-        learns = options.quantizer in ("gradient", "end_to_end")
+        self.averaged = options.codebook.quantizer == "ema"
+        learns = options.codebook.quantizer in ("gradient", "end_to_end")
         self.codebooks = nn.ParameterList(
             [nn.Parameter(torch.zeros(k, dim), requires_grad=learns) for k in sizes]
         )
@@ -97,7 +97,7 @@ class LearntQuantizer(nn.Module):
         self.register_buffer("initialized", torch.tensor(False))
         self.started = False
         self.register_load_state_dict_post_hook(_notice_start)
-        self.temperature = options.temperature
+        self.temperature = options.gradient.temperature
         self.generator = torch.Generator()
         self.resets = 0
 
@@ -135,7 +135,7 @@ class LearntQuantizer(nn.Module):
                 nothing,
                 nothing,
             )
-        if codes is None and self.training and self.options.gradient == "gumbel":
+        if codes is None and self.training and self.options.gradient.estimator == "gumbel":
             value, codes = self._mixed(z)
             vectors = self._vectors(codes)
         else:
@@ -155,7 +155,7 @@ class LearntQuantizer(nn.Module):
 
     def codes(self, z: Tensor) -> Tensor:
         """Choose codes as `encode` will: (m, d) → (m, L) int64."""
-        return encode(z, self.tables(), 1, self.options.beam_size)[0][:, 0]
+        return encode(z, self.tables(), 1, self.options.codebook.beam_size)[0][:, 0]
 
     @torch.no_grad()
     def _chosen(self, z: Tensor) -> Tensor:
@@ -163,14 +163,14 @@ class LearntQuantizer(nn.Module):
 
         While training they may be drawn, and those of the last level shared out evenly.
         """
-        if self.training and self.options.sampling > 0:
+        if self.training and self.options.gradient.sampling > 0:
             codes = self._drawn(z)
         else:
             codes = self.codes(z)
-        if self.training and self.options.sinkhorn is not None and len(z):
+        if self.training and self.options.codebook.sinkhorn is not None and len(z):
             errors = self.tables().last_level_costs(z, codes[:, :-1])
             codes[:, -1] = balanced_choice(
-                errors, self.options.sinkhorn, self.options.sinkhorn_iterations
+                errors, self.options.codebook.sinkhorn, self.options.codebook.sinkhorn_iterations
             )
         return codes
 
@@ -178,7 +178,7 @@ class LearntQuantizer(nn.Module):
         """Draw codes level by level, the likelier the smaller the error."""
         rest, codes = z, []
         for codebook in self.codebooks:
-            scores = -relative_errors(rest, codebook) / self.options.sampling
+            scores = -relative_errors(rest, codebook) / self.options.gradient.sampling
             codes.append((scores + gumbel_noise(scores, self.generator)).argmax(1))
             rest = rest - codebook[codes[-1]]
         return torch.stack(codes, 1)
@@ -191,7 +191,7 @@ class LearntQuantizer(nn.Module):
         kept = self._mask(z)
         for level, codebook in enumerate(self.codebooks):
             book = codebook.clone()  # which may move before the gradient is taken
-            if self.options.quantizer == "gradient":
+            if self.options.codebook.quantizer == "gradient":
                 book = book.detach()
             errors = relative_errors(rest, book)
             weights = soft_choice(errors, gumbel_noise(errors, self.generator), self.temperature)
@@ -204,15 +204,15 @@ class LearntQuantizer(nn.Module):
         """Give the codes' vectors a gradient for the encoder, and one for the codebooks where they
         learn from the reconstruction.
         """
-        if self.training and self.options.masking > 0:
+        if self.training and self.options.codebook.masking > 0:
             kept = self._mask(z)
             found = [vector * kept[:, level, None] for level, vector in enumerate(found)]
         vectors = sum(found, torch.zeros_like(z))
-        pass_on = rotate if self.options.gradient == "rotation" else straight_through
+        pass_on = rotate if self.options.gradient.estimator == "rotation" else straight_through
         value = pass_on(z, vectors.detach())
         return (
             value + (vectors - vectors.detach())
-            if self.options.quantizer == "end_to_end"
+            if self.options.codebook.quantizer == "end_to_end"
             else value
         )
 
@@ -232,11 +232,11 @@ class LearntQuantizer(nn.Module):
         All, or with the probability `masking` only the first few.
         """
         levels = len(self.codebooks)
-        if not self.training or self.options.masking == 0 or levels == 1:
+        if not self.training or self.options.codebook.masking == 0 or levels == 1:
             return z.new_ones((len(z), levels))
         draws = torch.rand((2, len(z)), generator=self.generator, device=z.device)
         kept = torch.where(
-            draws[0] < self.options.masking, 1 + (draws[1] * (levels - 1)).long(), levels
+            draws[0] < self.options.codebook.masking, 1 + (draws[1] * (levels - 1)).long(), levels
         )
         return (torch.arange(levels, device=z.device) < kept[:, None]).to(z.dtype)
 
@@ -248,7 +248,7 @@ class LearntQuantizer(nn.Module):
         the levels, of what the levels before have left over.
         """
         frozen = z.detach()
-        if self.options.joint:
+        if self.options.codebook.joint:
             vectors = sum(found, torch.zeros_like(z))
             return ((z - vectors.detach()) ** 2).sum(1), ((frozen - vectors) ** 2).sum(1)
         commitment, codebook, before = (
@@ -269,16 +269,18 @@ class LearntQuantizer(nn.Module):
         """Update averages and codebooks with one batch, and set codes that are hardly used onto
         other places.
         """
-        decay = self.options.decay ** (1 / self.options.accumulate)  # a batch comes in parts
+        decay = self.options.codebook.ema_decay ** (
+            1 / self.options.optimizer.accumulate
+        )  # a batch comes in parts
         targets = list(self._targets(z, codes))
         for level, target in targets:
             self._average(level, target, codes[:, level], decay)
-        if self.options.reset_below == 0:
+        if self.options.codebook.reset_below == 0:
             return
         rows = torch.full((), len(z), dtype=torch.float64, device=z.device)
         distributed.all_reduce(rows)
         unused = [
-            self._uses(level) < self.options.reset_below * (rows / len(codebook))
+            self._uses(level) < self.options.codebook.reset_below * (rows / len(codebook))
             for level, codebook in enumerate(self.codebooks)
         ]
         # the one wait for a GPU in a step
@@ -298,7 +300,7 @@ class LearntQuantizer(nn.Module):
         added = totals(target, codes, len(codebook))[0]
         distributed.all_reduce(added)
         self._sums(level).mul_(decay).add_(added, alpha=1 - decay)
-        smoothing, total = self.options.smoothing, used.sum()
+        smoothing, total = self.options.codebook.smoothing, used.sum()
         smoothed = (used + smoothing) / (total + smoothing * len(used)) * total
         codebook.copy_(self._sums(level) / smoothed.clamp(min=1e-12)[:, None])
 
@@ -308,10 +310,10 @@ class LearntQuantizer(nn.Module):
         What the levels before leave over, or, `joint`, all other levels.
         """
         vectors = [book.detach()[codes[:, level]] for level, book in enumerate(self.codebooks)]
-        rest = z - sum(vectors) if self.options.joint else z
+        rest = z - sum(vectors) if self.options.codebook.joint else z
         for level, vector in enumerate(vectors):
-            yield level, rest + vector if self.options.joint else rest
-            if not self.options.joint:
+            yield level, rest + vector if self.options.codebook.joint else rest
+            if not self.options.codebook.joint:
                 rest = rest - vector
 
     def _reset(

@@ -43,19 +43,19 @@ codes (n, L)."""
 def plan_of(options: RQVAEOptions) -> Plan:
     """Return how the options want a network to be trained."""
     return Plan(
-        epochs=options.epochs,
-        batch_rows=options.batch_rows,
-        accumulate=options.accumulate,
-        optimizer=options.optimizer,
-        learning_rate=options.learning_rate,
-        schedule=options.schedule,
-        warmup_epochs=options.warmup_epochs,
-        max_grad_norm=options.clip,
-        precision=options.precision,
-        patience=options.patience,
-        burn_in=options.burn_in,
-        validate_every=options.catalogue_every,
-        tolerance=options.collision_tolerance,
+        epochs=options.schedule.epochs,
+        batch_rows=options.optimizer.batch_rows,
+        accumulate=options.optimizer.accumulate,
+        optimizer=options.optimizer.name,
+        learning_rate=options.optimizer.learning_rate,
+        schedule=options.schedule.shape,
+        warmup_epochs=options.schedule.warmup_epochs,
+        max_grad_norm=options.optimizer.max_grad_norm,
+        precision=options.optimizer.precision,
+        patience=options.selection.patience,
+        burn_in=options.selection.burn_in,
+        validate_every=options.selection.catalogue_every,
+        tolerance=options.selection.collision_tolerance,
     )
 
 
@@ -97,7 +97,7 @@ class RQVAETask:
         self.sizes = [len(codebook) for codebook in network.quantizer.codebooks]
         self.width, self.make_start = width, start
         self.device = next(network.parameters()).device
-        some = np.arange(min(len(vectors), options.catalogue_rows))
+        some = np.arange(min(len(vectors), options.selection.catalogue_rows))
 
         def of(wanted: np.ndarray, *, hold: bool = True) -> Rows:
             return Rows(vectors, wanted, prepare, self.device, width, hold=hold)
@@ -107,13 +107,17 @@ class RQVAETask:
         self.unique = unique if self._can_be_unique(unique) else None
         self.codes: Tensor | None = None
         self.epoch_resets, self.phase = 0, "plain"
-        if options.compile:
+        if options.optimizer.compile:
             self._compile()
 
     def _can_be_unique(self, unique: Unique | None) -> bool:
         """Whether there are epochs for unique codes, which an autoencoder has none of."""
         size = len(self.data) * self.module.latent * 4
-        if unique is None or not self.options.unique_epochs or self.options.quantizer == "none":
+        if (
+            unique is None
+            or not self.options.unique.epochs
+            or self.options.codebook.quantizer == "none"
+        ):
             return False
         if size > UNIQUE_BYTES:
             logger.warning(
@@ -139,7 +143,7 @@ class RQVAETask:
         except Exception as error:
             raise BadInput(
                 f"torch.compile does not work here: {str(error).strip().partition(chr(10))[0]}",
-                where="tokenizer.rq_vae.compile",
+                where="tokenizer.rq_vae.optimizer.compile",
                 expected="a C++ compiler, and Triton on a GPU",
                 do="take compile false",
             ) from error
@@ -153,33 +157,39 @@ class RQVAETask:
         """
         options, network = self.options, self.module
         return [
-            Part([*network.encoder.parameters()], options.encoder_rate, options.weight_decay),
-            Part([*network.decoder.parameters()], 1.0, options.weight_decay),
-            Part([*network.quantizer.parameters()], options.codebook_rate),
+            Part(
+                [*network.encoder.parameters()],
+                options.optimizer.encoder_rate,
+                options.optimizer.weight_decay,
+            ),
+            Part([*network.decoder.parameters()], 1.0, options.optimizer.weight_decay),
+            Part([*network.quantizer.parameters()], options.optimizer.codebook_rate),
         ]
 
     @property
     def has_unused(self) -> bool:
         """Whether codebooks may get no gradient: before they are started, or where masked."""
-        learns = self.module.quantizer.started or self.options.quantizer in ("ema", "none")
-        return not learns or self.options.masking > 0
+        learns = self.module.quantizer.started or self.options.codebook.quantizer in ("ema", "none")
+        return not learns or self.options.codebook.masking > 0
 
     @property
     def _first_quantised(self) -> int:
         """The epoch that begins with codebooks; without a quantiser there is none."""
-        if self.options.quantizer == "none":
+        if self.options.codebook.quantizer == "none":
             return 0
-        return 1 + min(self.options.plain_epochs, self.options.epochs - 1)
+        return 1 + min(self.options.schedule.plain_epochs, self.options.schedule.epochs - 1)
 
     @property
     def finish(self) -> int:
         """The number of last epochs, in which items have the codes of their unique IDs."""
         if self.unique is None:
             return 0
-        return min(self.options.unique_epochs, self.options.epochs - self._first_quantised + 1)
+        return min(
+            self.options.unique.epochs, self.options.schedule.epochs - self._first_quantised + 1
+        )
 
     def _is_for_unique(self, epoch: int) -> bool:
-        return epoch > self.options.epochs - self.finish
+        return epoch > self.options.schedule.epochs - self.finish
 
     # ---- codebooks -------------------------------------------------------------------------------
 
@@ -210,7 +220,10 @@ class RQVAETask:
             done += taken
             if done == count:
                 break
-        batch = min(self.options.batch_rows, len(self.data)) / self.options.accumulate
+        batch = (
+            min(self.options.optimizer.batch_rows, len(self.data))
+            / self.options.optimizer.accumulate
+        )
         self.module.quantizer.start(latents, batch, self.make_start.make)
 
     # ---- a step ----------------------------------------------------------------------------------
@@ -243,7 +256,7 @@ class RQVAETask:
         """
         options, codes = self.options, self.codes
         self.module.quantizer.temperature = geometric(
-            options.temperature, options.final_temperature, *progress
+            options.gradient.temperature, options.gradient.final_temperature, *progress
         )
         given = None if codes is None else codes[torch.from_numpy(positions).to(self.device)]
         passed = model(batch, given)
@@ -257,15 +270,15 @@ class RQVAETask:
 
     def _reconstruction(self, x: Tensor, passed: Passed) -> Tensor:
         """Reconstruction loss of each item: (m,)."""
-        if self.options.reconstruction == "cosine":
+        if self.options.loss.reconstruction == "cosine":
             return 1 - nn.functional.cosine_similarity(passed.decoded, x)
         return ((passed.decoded - x) ** 2).sum(1)
 
     def _loss(self, reconstruction: Any, commitment: Any, codebook: Any) -> Any:
         """Weigh the losses. EMA codebooks follow averages: no loss of theirs counts."""
-        learns = self.options.quantizer in ("gradient", "end_to_end")
-        weight = self.options.codebook_weight if learns else 0.0
-        return reconstruction + self.options.commitment * commitment + weight * codebook
+        learns = self.options.codebook.quantizer in ("gradient", "end_to_end")
+        weight = self.options.loss.codebook_weight if learns else 0.0
+        return reconstruction + self.options.loss.commitment * commitment + weight * codebook
 
     def summary(self, means: Mapping[str, float]) -> dict[str, Any]:
         """Return the columns of an epoch's steps: its losses are means over the items."""
@@ -287,15 +300,17 @@ class RQVAETask:
         validation = Validation(self.width, self.device)
         for x in self.watched.in_order(share):
             validation.add(x, self.module(x))
-        row, options = validation.row(self.split, self.options.reconstruction), self.options
-        due = epoch % options.catalogue_every == 0 or epoch == options.epochs
+        row, options = validation.row(self.split, self.options.loss.reconstruction), self.options
+        due = epoch % options.selection.catalogue_every == 0 or epoch == options.schedule.epochs
         quantised = self.module.quantizer.started
         if quantised and due:
             row |= catalogue_row(self._catalogue_codes(share), self.sizes)
             if self.plan.judges(epoch):
                 counted = {"step": epoch, **row}
-                refuse_collapse(counted, self.sizes, len(self.catalogue), options.collapse_below)
-        may_be_kept = (due and quantised) or options.quantizer == "none"
+                refuse_collapse(
+                    counted, self.sizes, len(self.catalogue), options.selection.collapse_below
+                )
+        may_be_kept = (due and quantised) or options.codebook.quantizer == "none"
         return Outcome(
             row,
             row[f"{self.split}_reconstruction"] if may_be_kept else None,
