@@ -224,8 +224,20 @@ def test_codebooks_are_refined_for_unique_ids_with_reassign_alone(embeddings, sp
     assert provenances["reassign"].inputs["unique IDs"] == "reassign, 4 candidates"
 
 
+@pytest.fixture
+def any_size(monkeypatch):
+    """Estimate runs of any number of items."""
+    monkeypatch.setattr("semantic_ids.pipelines.train.cost.LEAST_ITEMS", 0)
+
+
+def test_of_few_items_nothing_is_estimated(embeddings, split, caplog):
+    with caplog.at_level(logging.INFO):
+        assert train(embeddings, split, parameters())[2]["estimate"] is None
+    assert "estimate" not in caplog.text
+
+
 def test_seconds_and_memory_are_told_before_the_fit_and_kept(
-    embeddings, split, caplog, monkeypatch
+    any_size, embeddings, split, caplog, monkeypatch
 ):
     real = nodes.fit
     monkeypatch.setattr(
@@ -258,7 +270,7 @@ def test_seconds_and_memory_are_told_before_the_fit_and_kept(
     assert json.loads(json.dumps(kept, allow_nan=False)) == kept
 
 
-def test_without_a_pilot_there_is_an_estimate_all_the_same(embeddings, split, caplog):
+def test_without_a_pilot_there_is_an_estimate_all_the_same(any_size, embeddings, split, caplog):
     with caplog.at_level(logging.INFO):
         results = train(embeddings, split, parameters())[2]
     assert results["forecast"] is None and results["estimate"]["total_seconds"] > 0
@@ -266,7 +278,7 @@ def test_without_a_pilot_there_is_an_estimate_all_the_same(embeddings, split, ca
 
 
 @pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
-def test_nobody_hears_of_what_is_done_on_trial(embeddings, split, caplog, kind):
+def test_nobody_hears_of_what_is_done_on_trial(any_size, embeddings, split, caplog, kind):
     heard = []
     given = parameters(kind=kind, codebook_sizes=[8, 8, 32])
     with caplog.at_level(logging.INFO), listening(lambda *told: heard.append(told)):
@@ -274,7 +286,9 @@ def test_nobody_hears_of_what_is_done_on_trial(embeddings, split, caplog, kind):
     assert not heard and len(caplog.records) == 1 and "estimate: about" in caplog.text
 
 
-def test_a_run_goes_on_where_its_pieces_cannot_be_tried(embeddings, split, caplog, monkeypatch):
+def test_a_run_goes_on_where_its_pieces_cannot_be_tried(
+    any_size, embeddings, split, caplog, monkeypatch
+):
     def refuse(*_):
         raise BadInput("two of a kind", where="here")
 
@@ -286,7 +300,7 @@ def test_a_run_goes_on_where_its_pieces_cannot_be_tried(embeddings, split, caplo
 
 
 def test_it_warns_where_memory_is_scarce_and_says_what_to_change(
-    embeddings, split, caplog, monkeypatch
+    any_size, embeddings, split, caplog, monkeypatch
 ):
     monkeypatch.setattr(memory, "room", lambda: 5e7)
     with caplog.at_level(logging.INFO):

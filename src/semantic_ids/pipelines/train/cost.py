@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LEAST_ITEMS = 20_000
+"""Of fewer items nothing is estimated: to try pieces of the work would take as long as the work."""
+
 
 def tell_cost(
     embeddings: Embeddings,
@@ -24,8 +27,10 @@ def tell_cost(
     evaluate: EvaluateParameters,
 ) -> dict[str, Any] | None:
     """Say, and return as JSON-like values, how long the stages that come will take, and how much
-    memory; None where pieces of the work could not be done on trial.
+    memory; None for few items, and where pieces of the work could not be done on trial.
     """
+    if len(embeddings) < LEAST_ITEMS:
+        return None
     from semantic_ids.forecast import estimate_cost, memory
 
     try:
