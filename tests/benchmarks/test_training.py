@@ -7,7 +7,8 @@ from __future__ import annotations
 import torch
 from benchmarks.training import DECAY, PlainQuantizer
 
-from semantic_ids.tokenizers.rq_vae.options import CodebookOptions, RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.groups import CodebookOptions
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.quantizer import LearntQuantizer
 from tests.benchmarks.test_gpu import ran_bare
 from tests.conftest import clustered

@@ -9,8 +9,9 @@ from semantic_ids.errors import BadInput
 from semantic_ids.options import flat
 from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
 from semantic_ids.tokenizers.rq_kmeans import RQKMeans
+from semantic_ids.tokenizers.rq_vae.groups import GradientOptions
 from semantic_ids.tokenizers.rq_vae.model import RQVAE
-from semantic_ids.tokenizers.rq_vae.options import GradientOptions, RQVAEOptions
+from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from tests.probe_options import wrong_values
 
 WRONG = [
