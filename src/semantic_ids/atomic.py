@@ -19,9 +19,10 @@ from pathlib import Path
 
 from semantic_ids.errors import BadInput
 
-FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_TEXT = re.compile(r"No space left|os error 28|\d+ requested and \d+ written")
-_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""Error numbers of a full disk, and of what may not be written."""
 _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 
@@ -170,7 +171,7 @@ def _clear_errors(path: Path, needed: int | None) -> Iterator[None]:
                 expected="room for the whole artifact",
                 do=f"make room, {elsewhere}",
             ) from error
-        if number in _CLOSED:
+        if number in CLOSED:
             raise BadInput(
                 f"may not be written ({error})",
                 where=str(path),

@@ -308,3 +308,18 @@ def test_a_training_begun_anew_takes_the_place_of_the_one_before(three, tmp_path
     again.save(made(1))
     assert kept(three.folder) == ["epoch-00001"]
     assert_same(three.latest(), made(1))
+
+
+def test_no_more_trainings_than_asked_for_have_checkpoints(tmp_path):
+    """Those written to last stay, and what is no training's is left alone."""
+    (tmp_path / "notes").mkdir()
+    folders = []
+    for number in range(4):
+        of = Checkpoints(tmp_path, {"number": number}, trainings=2)
+        of.save(made(1))
+        os.utime(of.folder, ns=(number, number))
+        folders.append(of.folder)
+    assert [place.exists() for place in folders] == [False, False, True, True]
+    Checkpoints(tmp_path, {"number": 2}, trainings=1).save(made(2))
+    assert [place.exists() for place in folders] == [False, False, True, False]
+    assert (tmp_path / "notes").is_dir()

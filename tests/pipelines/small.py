@@ -40,5 +40,5 @@ SMALL = {
             "encoder_rate": 1.0,
         },
     ),
-    "checkpoints": {"every": 0, "keep": 1, "resume": "auto"},
+    "checkpoints": {"every": 0, "keep": 1, "trainings": 8, "resume": "auto"},
 }

@@ -352,7 +352,7 @@ def place_in(folder):
 
 
 def vae(checkpoints=None, **changes):
-    kept = {"every": 1, "keep": 9, "resume": "auto", **(checkpoints or {})}
+    kept = {"every": 1, "keep": 9, "trainings": 8, "resume": "auto", **(checkpoints or {})}
     return parameters(kind="rq_vae", rq_vae=within(SMALL["rq_vae"], changes), checkpoints=kept)
 
 
@@ -385,7 +385,7 @@ def test_where_none_are_wanted_none_are_written(embeddings, split, tmp_path, cha
         train(
             embeddings,
             split,
-            parameters(checkpoints={"every": 1, "keep": 1, "resume": "auto"}),
+            parameters(checkpoints={"every": 1, "keep": 1, "trainings": 8, "resume": "auto"}),
             place=place_in(tmp_path),
         )
     else:

@@ -5,7 +5,6 @@ None for our own defects, which keep their traceback.
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Iterator
 
@@ -15,6 +14,7 @@ from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 from omegaconf.errors import OmegaConfBaseException
 
+from semantic_ids.atomic import CLOSED, FULL
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.parameters import RUNTIME_PATHS, Parameters
 
@@ -32,9 +32,6 @@ ADVISED = re.compile(rf"(?<![\w.=,-])({_DOTTED}|{'|'.join(RUNTIME_PATHS)})=(?=\S
 
 SELECTION_MODULES = ("kedro.pipeline.pipeline", "kedro.config.omegaconf_config")
 """A `ValueError` from here is about the nodes, tags or keys that the user named."""
-
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def explain(error: BaseException) -> str | None:
@@ -84,7 +81,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _surroundings(error: BaseException) -> str | None:
     """Explain a full disk and a folder that may not be written to."""
     number = getattr(error, "errno", None)
-    if number in NO_SPACE or "No space left on device" in str(error):
+    if number in FULL or "No space left on device" in str(error):
         where = getattr(error, "filename", None)
         return str(
             BadInput(
@@ -93,7 +90,7 @@ def _surroundings(error: BaseException) -> str | None:
                 do="free some, or write elsewhere with --params=data_root=DIR",
             )
         )
-    if isinstance(error, OSError) and number in NO_PERMISSION:
+    if isinstance(error, OSError) and number in CLOSED:
         return str(
             BadInput(
                 str(error),

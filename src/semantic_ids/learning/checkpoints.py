@@ -30,6 +30,8 @@ from semantic_ids.learning import distributed
 logger = logging.getLogger(__name__)
 
 TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
+TRAINING = re.compile(r"[0-9a-f]{16}")
+"""Names of the folders of trainings: nothing else is ever removed."""
 NAME = re.compile(r"epoch-(\d+)")
 NAMED_DIFFERENCES = 4
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, SafetensorError)
@@ -59,6 +61,7 @@ class Checkpoints:
         made_from: Name → value of all that the weights depend on, JSON-like.
         every: Epochs between two checkpoints.
         keep: How many of the last ones are kept.
+        trainings: How many trainings have checkpoints in `folder` at a time.
         resume: `auto` goes on from the latest that can be read, `never` begins anew; or a
             checkpoint, or a folder of them, to go on from.
     """
@@ -70,11 +73,13 @@ class Checkpoints:
         *,
         every: int = 10,
         keep: int = 2,
+        trainings: int = 8,
         resume: str = "auto",
     ) -> None:
         self.made_from = json.loads(json.dumps(made_from, default=str))
         self.folder = Path(folder) / fingerprint(self.made_from)
         self.every, self.keep, self.resume = every, keep, resume
+        self.trainings = trainings
 
     def latest(self) -> Checkpoint | None:
         """Return the checkpoint to go on from, if there is one.
@@ -133,6 +138,19 @@ class Checkpoints:
         for old in (
             found[: max(0, made - self.keep)] + found[made:]
         ):  # later ones are of a training that was begun anew
+            shutil.rmtree(old, ignore_errors=True)
+        self._bound()
+
+    def _bound(self) -> None:
+        """Remove the checkpoints of the trainings that were written to longest ago."""
+        others = [
+            place
+            for place in self.folder.parent.iterdir()
+            if place != self.folder and TRAINING.fullmatch(place.name) and _of(place)
+        ]
+        latest = sorted(others, key=lambda place: place.stat().st_mtime_ns, reverse=True)
+        for old in latest[self.trainings - 1 :]:
+            logger.info("the checkpoints of an older training are removed: %s", old)
             shutil.rmtree(old, ignore_errors=True)
 
     def check(self) -> Path:

@@ -21,6 +21,12 @@ class CheckpointOptions(Options):
         10, "Epochs between two checkpoints, in 06_models/checkpoints; 0 writes none.", ge=0
     )
     keep: int = option(2, "How many of the last checkpoints of a training are kept.", ge=1)
+    trainings: int = option(
+        8,
+        "How many trainings have checkpoints at a time: beyond, those of the trainings that were"
+        " written to longest ago are removed.",
+        ge=1,
+    )
     resume: str = option(
         "auto",
         "auto: go on from the latest checkpoint of the same data and parameters, where there is"

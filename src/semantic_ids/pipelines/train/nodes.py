@@ -150,7 +150,12 @@ def checkpoints_of(
     named = given.resume not in ("auto", "never")
     resume = str(place.root / Path(given.resume).expanduser()) if named else given.resume
     kept = Checkpoints(
-        place.folder, {**inputs, **used}, every=given.every, keep=given.keep, resume=resume
+        place.folder,
+        {**inputs, **used},
+        every=given.every,
+        keep=given.keep,
+        trainings=given.trainings,
+        resume=resume,
     )
     if named:
         kept.check()
