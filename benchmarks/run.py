@@ -29,6 +29,7 @@ from benchmarks.data import DATA_SETS, DEFAULT, prepare  # noqa: E402
 from benchmarks.machine import Surroundings  # noqa: E402
 from benchmarks.rows import Row, Task, blank  # noqa: E402
 from benchmarks.systems import systems  # noqa: E402
+from semantic_ids.arrays import usable_cores  # noqa: E402
 
 PAGE, TRIAL_PAGE, BUILD = (
     ROOT / "docs/benchmarks.md",
@@ -74,7 +75,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--threads",
         type=int,
-        default=os.cpu_count(),
+        default=usable_cores(),
         help="threads of each process (default: one a core)",
     )
     parser.add_argument(

@@ -20,6 +20,7 @@ from semantic_ids.arrays import (
     read_rows,
     release,
     require_finite,
+    usable_cores,
 )
 from semantic_ids.errors import BadInput
 
@@ -245,3 +246,22 @@ def test_values_that_are_not_finite_are_named_by_their_row(dtype, value) -> None
 def test_large_finite_values_are_no_mistake() -> None:
     require_finite(np.full((4, 4), np.finfo(np.float32).max), slice(0, 4))
     require_finite(np.array([[1, 2]]), slice(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "bound", "expected"),
+    [
+        ("max 100000", 6, 6),
+        ("150000 100000", 6, 2),
+        ("50000 100000", 6, 1),
+        ("900000 100000", 6, 6),
+        ("", 3, 3),
+    ],
+)
+def test_cores_are_those_that_the_process_may_use(
+    tmp_path, monkeypatch, text, bound, expected
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(bound)), raising=False)
+    (tmp_path / "cpu.max").write_text(text)
+    assert usable_cores(tmp_path / "cpu.max") == expected
+    assert usable_cores(tmp_path / "missing") == bound

@@ -7,6 +7,7 @@ the rows out and releases the pages again.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from collections import deque
@@ -88,9 +89,26 @@ def chunks(n: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
+def usable_cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Return how many cores this process may use, at least 1.
+
+    Those that it is bound to, or what its container grants it: `os.cpu_count` counts all there are.
+
+    Args:
+        limit: The file in which Linux says what a container is granted: quota and period.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = limit.read_text(encoding="ascii").split()
+        granted = math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # no such file, or `max`: no limit
+        return bound or 1
+    return max(1, min(bound or 1, granted))
+
+
 def workers() -> ThreadPoolExecutor:
     """Return threads, one a core: numpy and scipy let them work side by side."""
-    return ThreadPoolExecutor(os.cpu_count())
+    return ThreadPoolExecutor(usable_cores())
 
 
 @contextmanager
@@ -120,7 +138,7 @@ def in_threads(
     with workers() as pool:
         for item in items:
             waiting.append(pool.submit(work, item))
-            if len(waiting) > 2 * (os.cpu_count() or 1):
+            if len(waiting) > 2 * usable_cores():
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -9,7 +9,6 @@ sent: each thread reads and computes its own chunks (`threads`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.arrays import ahead, chunks, read_rows, release, require_finite
+from semantic_ids.arrays import ahead, chunks, read_rows, release, require_finite, usable_cores
 from semantic_ids.compute.devices import full_precision
 from semantic_ids.compute.threads import chunk_rows, each_chunk
 
@@ -135,7 +134,7 @@ def _sent(
     most = max(_count(rows) for rows in parts)
     buffers = [lane.buffer(most, array.shape[1], _torch(kind)) for _ in range(BUFFERS)]
     copies: list[torch.cuda.Event] = []
-    with ThreadPoolExecutor(min(READERS, os.cpu_count() or 1)) as readers:
+    with ThreadPoolExecutor(min(READERS, usable_cores())) as readers:
         for number, rows in enumerate(parts):
             if number >= BUFFERS:
                 copies[number - BUFFERS].synchronize()
