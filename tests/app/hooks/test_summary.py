@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.probe import METRICS, Project
 
-from semantic_ids.app.hooks.summary import headlines
+from semantic_ids.app.hooks.summary import headlines, written
+from semantic_ids.datasets import CodesDataset, FaissIndexDataset
 
 
 def test_headlines_keep_their_order_and_take_what_was_measured() -> None:
@@ -72,3 +75,14 @@ def test_a_failed_run_shows_no_table(
     with pytest.raises(RuntimeError):
         in_project.session(tracking={"enabled": False})
     assert capsys.readouterr().out == ""
+
+
+def test_what_was_not_written_is_not_listed(tmp_path: Path) -> None:
+    """An index that was not asked for is saved as nothing."""
+    there, missing = tmp_path / "codes.parquet", tmp_path / "index.faiss"
+    there.touch()
+    catalog = {
+        "codes": CodesDataset(filepath=str(there)),
+        "faiss_index": FaissIndexDataset(filepath=str(missing)),
+    }
+    assert list(written(catalog, catalog)) == ["codes"]

@@ -83,8 +83,12 @@ def headlines(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def written(names: Iterable[str], catalog: DataCatalog) -> dict[str, str]:
-    """Return dataset name → path of everything that rests on disk, all figures in one line."""
-    paths = {name: path for name in names if (path := path_of(name, catalog))}
+    """Return dataset name → path of everything that rests on disk, all figures in one line.
+
+    A dataset may have had nothing to write, such as an index that was not asked for.
+    """
+    found = {name: path for name in names if (path := path_of(name, catalog))}
+    paths = {name: path for name, path in found.items() if path.exists()}
     figures = [path for name, path in paths.items() if name.startswith("figure_")]
     lines = {name: _short(path) for name, path in paths.items() if not name.startswith("figure_")}
     return lines | (
