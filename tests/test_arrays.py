@@ -17,6 +17,7 @@ from semantic_ids.arrays import (
     chunks,
     in_threads,
     map_rows,
+    one_behind,
     read_rows,
     release,
     require_finite,
@@ -265,3 +266,16 @@ def test_cores_are_those_that_the_process_may_use(
     (tmp_path / "cpu.max").write_text(text)
     assert usable_cores(tmp_path / "cpu.max") == expected
     assert usable_cores(tmp_path / "missing") == bound
+
+
+@given(st.lists(st.integers(), max_size=8))
+def test_one_behind_yields_an_item_when_the_next_one_has_been_made(items) -> None:
+    made = []
+
+    def making():
+        for item in items:
+            made.append(item)
+            yield item
+
+    seen = [(item, len(made)) for item in one_behind(making())]
+    assert seen == [(item, min(i + 2, len(items))) for i, item in enumerate(items)]

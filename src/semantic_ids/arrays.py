@@ -155,6 +155,19 @@ def ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
             yield item  # type: ignore[misc]
 
 
+def one_behind(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield each item when the next one has been made.
+
+    What was begun with one goes on in the meantime, in threads or on a device.
+    """
+    waiting: list[Item] = []
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.pop(0)
+    yield from waiting
+
+
 def read_rows(
     array: np.ndarray, rows: slice | np.ndarray, dtype: type | np.dtype = np.float32
 ) -> np.ndarray:

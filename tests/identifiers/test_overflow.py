@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from semantic_ids.grouping import Groups
 from semantic_ids.identifiers import overflow
-from semantic_ids.identifiers.groups import Groups, Occupancy
+from semantic_ids.identifiers.groups import Occupancy
 from semantic_ids.identifiers.offers import Offers
 from semantic_ids.identifiers.overflow import choose_leavers, first_come, spill
 from semantic_ids.identifiers.placement import Placement

@@ -9,7 +9,7 @@ sent: each thread reads and computes its own chunks (`threads`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
@@ -18,7 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.arrays import ahead, chunks, read_rows, release, require_finite, usable_cores
+from semantic_ids.arrays import (
+    ahead,
+    chunks,
+    one_behind,
+    read_rows,
+    release,
+    require_finite,
+    usable_cores,
+)
 from semantic_ids.compute.devices import full_precision
 from semantic_ids.compute.threads import chunk_rows, each_chunk
 
@@ -183,22 +191,9 @@ def transform_rows(
             (part, *lane.fetch(work(rows, part)))
             for part, rows in zip(parts, arriving, strict=True)
         )
-        for part, fetched, there in _one_later(results):
+        for part, fetched, there in one_behind(results):  # meanwhile the device has work
             there.synchronize()
             _write(outputs, part, fetched)
-
-
-def _one_later(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield each item only when the next has been made.
-
-    The device then has work while we wait for results.
-    """
-    waiting: list[Item] = []
-    for item in items:
-        waiting.append(item)
-        if len(waiting) > 1:
-            yield waiting.pop(0)
-    yield from waiting
 
 
 def _write(outputs: Sequence[np.ndarray], part: slice, results: Sequence[Tensor]) -> None:

@@ -10,6 +10,7 @@ million codes one in a thousand would then share its codes, and in fact one in f
 from __future__ import annotations
 
 from semantic_ids.forecast.capacity import Choice, Forecast, forecast
-from semantic_ids.forecast.estimate import Estimate, Run, estimate_cost
+from semantic_ids.forecast.estimate import Estimate, estimate_cost
+from semantic_ids.forecast.run import Run
 
 __all__ = ["Choice", "Estimate", "Forecast", "Run", "estimate_cost", "forecast"]

@@ -6,11 +6,13 @@ memory is counted from the arrays that a stage holds (`forecast.memory`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from semantic_ids.forecast.run import Run
 
 STAGES = {
     "train": "train",
@@ -26,46 +28,6 @@ LESS = {
     "evaluate": "fewer evaluate.queries",
 }
 """What makes a stage take less memory."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is about to run.
-
-    Attributes:
-        kind: `rq_kmeans` or `rq_vae`.
-        codebook_sizes: L sizes.
-        seed: Seed of everything random.
-        device: `auto`, `cpu` or `cuda`.
-        preprocess: Options of the preprocessing.
-        options: Options of the kind.
-        strategy: `reassign`, `suffix` or `none`.
-        candidates: Prefixes that an item of an overfull one is offered at a time.
-        items: n items of the catalogue.
-        fit_items: Items that the tokenizer is fitted on.
-        watched_items: Items that an rq_vae watches, of those or of others.
-        twin_items: Items that a twin is fitted on; 0 without one.
-        queries: Items whose neighbours are compared.
-    """
-
-    kind: str
-    codebook_sizes: Sequence[int]
-    seed: int
-    device: str
-    preprocess: Any
-    options: Mapping[str, Any]
-    strategy: Any
-    candidates: int
-    items: int
-    fit_items: int
-    watched_items: int
-    twin_items: int
-    queries: int
-
-    @property
-    def fewer_epochs(self) -> bool:
-        """Whether training may well stop earlier."""
-        return self.kind == "rq_vae" and self.options["selection"]["patience"] is not None
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from semantic_ids.arrays import CHUNK_ROWS
 from semantic_ids.compute.threads import WORKER_ROWS
+from semantic_ids.forecast.run import Run
 from semantic_ids.identifiers.placement import COSTS_AT_A_TIME
 from semantic_ids.learning.batches import BUFFER_ROWS, HELD_BYTES
 from semantic_ids.quantization.residual import BEAM_CELLS
 from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE
-
-if TYPE_CHECKING:
-    from semantic_ids.forecast.estimate import Run
 
 LIBRARIES = 120e6
 """Bytes of libraries that are loaded only later, and of what their first use takes."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import ceil, prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from semantic_ids.artifacts import Codes, Embeddings, Provenance
 from semantic_ids.compute.streaming import held
 from semantic_ids.compute.threads import chunk_rows
 from semantic_ids.forecast.pilot import DIMENSIONS, ITERATIONS
+from semantic_ids.forecast.run import Run
 from semantic_ids.hashing import vector_hash
 from semantic_ids.identifiers import Deduplicated, deduplicate
 from semantic_ids.progress import listening, quiet
@@ -32,9 +33,6 @@ from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.registry import fit_tokenizer
 from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans
 from semantic_ids.tokenizers.rq_vae.task import UNIQUE_BYTES
-
-if TYPE_CHECKING:
-    from semantic_ids.forecast.estimate import Run
 
 LEAST_ROWS, MOST_ROWS = 4096, 1 << 15
 """Rows that pieces are done on: enough for every thread to have a chunk."""

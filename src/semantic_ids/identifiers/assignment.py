@@ -9,12 +9,7 @@ rectangular assignment algorithms", IEEE Transactions on Aerospace and Electroni
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
-
 import numpy as np
-
-Item = TypeVar("Item")
 
 LEAVES = -1
 """Code of an item that leaves its group."""
@@ -38,18 +33,6 @@ def assign(costs: np.ndarray) -> np.ndarray:
     if costs.shape[0] == costs.shape[1]:
         costs = np.subtract(costs, costs.min(axis=0), dtype=np.float64)
     return linear_sum_assignment(costs)[1]
-
-
-def one_behind(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield each item when the next one has been made.
-
-    What was begun with one goes on in the meantime.
-    """
-    waiting: list[Item] = []
-    for item in items:
-        yield from waiting
-        waiting = [item]
-    yield from waiting
 
 
 class Contest:

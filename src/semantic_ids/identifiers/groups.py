@@ -1,65 +1,14 @@
-"""Items grouped by a key: what shares a prefix, what shares its codes, how full a prefix is."""
+"""What of the items collides: groups that share codes under a prefix, and how full a prefix is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from semantic_ids.codes import keys
-
-
-@dataclass(frozen=True)
-class Groups:
-    """Rows, group after group.
-
-    Attributes:
-        keys: Shape (g,), int64, ascending: what the rows of a group share.
-        sizes: Shape (g,), int64: rows in each group, at least 1.
-        rows: Shape (Σ sizes,), int64: row numbers, ascending within a group.
-    """
-
-    keys: np.ndarray
-    sizes: np.ndarray
-    rows: np.ndarray
-
-    @classmethod
-    def by(cls, row_keys: np.ndarray) -> Groups:
-        """Group all rows by their keys: shape (n,)."""
-        rows = np.argsort(row_keys, kind="stable")
-        found, sizes = np.unique(row_keys, return_counts=True)
-        return cls(found, sizes, rows)
-
-    def select(self, wanted: np.ndarray) -> Groups:
-        """Keep the groups of a mask: shape (g,), bool."""
-        return Groups(
-            self.keys[wanted], self.sizes[wanted], self.rows[np.repeat(wanted, self.sizes)]
-        )
-
-    @property
-    def owner(self) -> np.ndarray:
-        """Number of each row's group: shape (Σ sizes,)."""
-        return np.repeat(np.arange(len(self.sizes)), self.sizes)
-
-    def spans(self) -> list[tuple[int, int]]:
-        """Where each group starts and stops in `rows`."""
-        stops = np.cumsum(self.sizes)
-        return list(zip((stops - self.sizes).tolist(), stops.tolist(), strict=True))
-
-    def batches(self, most: int) -> Iterator[Groups]:
-        """Yield whole groups, in order, at most `most` rows at a time.
-
-        A larger group comes alone.
-        """
-        stops = np.cumsum(self.sizes)
-        first, done = 0, 0
-        while first < len(self.sizes):
-            last = max(first + 1, int(np.searchsorted(stops, done + most, side="right")))
-            yield Groups(
-                self.keys[first:last], self.sizes[first:last], self.rows[done : stops[last - 1]]
-            )
-            first, done = last, int(stops[last - 1])
+from semantic_ids.grouping import Groups
 
 
 def colliding(codes: np.ndarray, sizes: Sequence[int]) -> Groups:

@@ -14,11 +14,12 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, read_rows, workers
+from semantic_ids.arrays import chunks, one_behind, read_rows, workers
 from semantic_ids.codes import ranks, unpack
+from semantic_ids.grouping import Groups
 from semantic_ids.hashing import vector_hash
-from semantic_ids.identifiers.assignment import LEAVES, Contest, in_row_order, one_behind
-from semantic_ids.identifiers.groups import Groups, Occupancy
+from semantic_ids.identifiers.assignment import LEAVES, Contest, in_row_order
+from semantic_ids.identifiers.groups import Occupancy
 from semantic_ids.identifiers.offers import Offers, ask, search
 from semantic_ids.identifiers.placement import Placement
 from semantic_ids.progress import Progress

@@ -13,11 +13,12 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, workers
+from semantic_ids.arrays import chunks, one_behind, workers
 from semantic_ids.contract import Tokenizer
+from semantic_ids.grouping import Groups
 from semantic_ids.hashing import vector_hash
-from semantic_ids.identifiers.assignment import assign, in_row_order, one_behind
-from semantic_ids.identifiers.groups import Groups, colliding
+from semantic_ids.identifiers.assignment import assign, in_row_order
+from semantic_ids.identifiers.groups import colliding
 from semantic_ids.identifiers.overflow import spill
 from semantic_ids.identifiers.placement import Placement
 from semantic_ids.identifiers.sparse_assignment import assign_sparse

@@ -10,8 +10,8 @@ import numpy as np
 
 from semantic_ids.artifacts import Codes, Embeddings
 from semantic_ids.contract import Tokenizer
+from semantic_ids.grouping import Partition
 from semantic_ids.metrics import collisions, duplicates, hierarchy, neighbours, usage
-from semantic_ids.metrics.distinct import Groups
 from semantic_ids.metrics.distortion import added_latent_distortion
 from semantic_ids.metrics.reconstruction import Reconstruction, reconstruct
 
@@ -101,7 +101,7 @@ def _has_value(value: float | str | None) -> bool:
 
 def _for_figures(
     counts: list[np.ndarray],
-    same_codes: Groups,
+    same_codes: Partition,
     found: Reconstruction,
     cohesion: Mapping[int, float],
 ) -> dict[str, Any]:

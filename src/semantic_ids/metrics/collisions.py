@@ -6,12 +6,12 @@ import numpy as np
 
 from semantic_ids.artifacts import Codes
 from semantic_ids.codes import keys
-from semantic_ids.metrics.distinct import Groups, distinct
+from semantic_ids.grouping import Partition, distinct
 
 
-def groups(codes: Codes) -> Groups:
+def groups(codes: Codes) -> Partition:
     """Group the items of equal codes; of semantic IDs the suffix counts too."""
-    return Groups.of(_labels(codes))
+    return Partition.of(_labels(codes))
 
 
 def _labels(codes: Codes) -> np.ndarray:
@@ -23,10 +23,10 @@ def _labels(codes: Codes) -> np.ndarray:
     without = keys(codes.tokenizer_codes, codes.sizes)
     if codes.levels == codes.codes.shape[1]:
         return without
-    return Groups.of(without).of_row * np.int64(codes.sizes[-1]) + codes.codes[:, -1]
+    return Partition.of(without).of_row * np.int64(codes.sizes[-1]) + codes.codes[:, -1]
 
 
-def collisions(same: Groups) -> dict[str, float | int]:
+def collisions(same: Partition) -> dict[str, float | int]:
     """Say how many codes are distinct, which share of the items share theirs, and how large the
     largest group is.
     """

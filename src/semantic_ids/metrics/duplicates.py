@@ -8,10 +8,10 @@ from hashlib import blake2b
 import numpy as np
 
 from semantic_ids.arrays import chunks, read_rows
-from semantic_ids.metrics.distinct import Groups
+from semantic_ids.grouping import Partition
 
 
-def equal_vectors(vectors: np.ndarray, vector_hashes: np.ndarray) -> Groups:
+def equal_vectors(vectors: np.ndarray, vector_hashes: np.ndarray) -> Partition:
     """Group the items whose stored vectors are bit-identical, −0 read as 0.
 
     Rows whose 64-bit hash is their own are alone; only the others are read, and told apart by a
@@ -21,14 +21,14 @@ def equal_vectors(vectors: np.ndarray, vector_hashes: np.ndarray) -> Groups:
         vectors: Shape (n, D).
         vector_hashes: Shape (n,), uint64, equal for equal vectors.
     """
-    rows = np.flatnonzero(Groups.of(vector_hashes).shared)
+    rows = np.flatnonzero(Partition.of(vector_hashes).shared)
     labels = np.arange(len(vectors), dtype=np.int64)
     if len(rows):
         digests = np.concatenate(
             [_digests(read_rows(vectors, rows[part], vectors.dtype)) for part in chunks(len(rows))]
         )
-        labels[rows] = len(vectors) + Groups.of(digests).of_row
-    return Groups.of(labels)
+        labels[rows] = len(vectors) + Partition.of(digests).of_row
+    return Partition.of(labels)
 
 
 def _digests(vectors: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ class Duplicates:
     largest: int
 
     @classmethod
-    def of(cls, same: Groups) -> Duplicates:
+    def of(cls, same: Partition) -> Duplicates:
         """Count them in groups of equal vectors."""
         return cls(
             int(same.shared.sum()),
@@ -75,6 +75,6 @@ class Duplicates:
         )
 
 
-def exact_rate(same: Groups) -> float:
+def exact_rate(same: Partition) -> float:
     """Return the share of items whose vector is another's too."""
     return float(same.shared.mean())

@@ -9,7 +9,7 @@ import numpy as np
 
 from semantic_ids.arrays import chunks, read_rows
 from semantic_ids.contract import Tokenizer
-from semantic_ids.metrics.distinct import Groups
+from semantic_ids.grouping import Partition
 from semantic_ids.metrics.nearest import (
     Candidates,
     CodeSums,
@@ -28,8 +28,8 @@ def recall(
     vectors: np.ndarray,
     tokenizer: Tokenizer,
     codes: np.ndarray,
-    same_vector: Groups,
-    same_codes: Groups,
+    same_vector: Partition,
+    same_codes: Partition,
     queries: int,
 ) -> float | None:
     """Return which share of an item's 10 nearest original neighbours is among its 10 nearest
@@ -70,7 +70,7 @@ Asked = tuple[np.ndarray, Iterator[Callable[[], Candidates]]]
 """Vectors of the queries, and what reads the candidates."""
 
 
-def _originals(queries: np.ndarray, vectors: np.ndarray, same: Groups) -> Asked:
+def _originals(queries: np.ndarray, vectors: np.ndarray, same: Partition) -> Asked:
     """Candidates are the first item of each vector."""
     unit = Directions.of(queries)
 
@@ -80,7 +80,9 @@ def _originals(queries: np.ndarray, vectors: np.ndarray, same: Groups) -> Asked:
     return queries, _blocks("evaluate: nearest originals", len(same), read)
 
 
-def _decoded(queries: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, same: Groups) -> Asked:
+def _decoded(
+    queries: np.ndarray, tokenizer: Tokenizer, codes: np.ndarray, same: Partition
+) -> Asked:
     """Candidates are the first item of each code, decoded only where it must be."""
     decoder = tokenizer.linear_decoder()
     if decoder is not None:
@@ -108,7 +110,7 @@ def _blocks(
 
 
 def nearest_items(
-    queries: np.ndarray, blocks: Iterator[Callable[[], Candidates]], same: Groups, k: int
+    queries: np.ndarray, blocks: Iterator[Callable[[], Candidates]], same: Partition, k: int
 ) -> np.ndarray:
     """Find the k items nearest to each of the first items, by (cosine, row), itself left out.
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,9 +27,6 @@ from semantic_ids.arrays import one_thread
 from semantic_ids.compute.threads import each_chunk
 from semantic_ids.quantization.kmeans import totals
 from semantic_ids.quantization.residual import ResidualQuantizer, sums
-
-if TYPE_CHECKING:
-    from semantic_ids.quantization.balance import Prices
 
 SWEEPS = 2
 """Sweeps over the levels in one solution; more made no difference, as the next round goes on from
@@ -43,6 +40,19 @@ LEAST_ANNEALED_BEAM = 5
 
 Choose = Callable[[ResidualQuantizer], Tensor]
 """Returns the codes of all items for codebooks and prices, (n, L)."""
+
+
+class CodePrices(Protocol):
+    """Prices of codes, as `balance.Prices` keeps them.
+
+    Attributes:
+        levels: L tensors (K_l,): what a code costs beside the squared error.
+    """
+
+    levels: list[Tensor]
+
+    def follow(self, codes: Tensor, rows: Tensor | None = None) -> None:
+        """Change with how full the codes (m, L) of these rows are."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ def anneal(
     temperature: float,
     ridge: float,
     generator: torch.Generator,
-    prices: Prices | None = None,
+    prices: CodePrices | None = None,
 ) -> Iterator[Round]:
     """Refine with codes that are drawn among the ends of each beam, at a falling temperature.
 
@@ -134,7 +144,7 @@ def refine(
     rounds: int,
     gain: float,
     ridge: float,
-    prices: Prices | None = None,
+    prices: CodePrices | None = None,
 ) -> Iterator[Round]:
     """Alternate between choosing the codes of all items and solving for the codebooks, until the
     gain is small.

@@ -1,7 +1,12 @@
-"""Rows that are the same in some respect: equal codes, equal vectors."""
+"""Rows that are the same in some respect: a common prefix, equal codes, equal vectors.
+
+`Groups` lists the rows of each group, for work on one group after the other; `Partition` numbers
+the group of each row, for statistics over all rows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +15,59 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Groups:
+    """Rows, group after group.
+
+    Attributes:
+        keys: Shape (g,), int64, ascending: what the rows of a group share.
+        sizes: Shape (g,), int64: rows in each group, at least 1.
+        rows: Shape (Σ sizes,), int64: row numbers, ascending within a group.
+    """
+
+    keys: np.ndarray
+    sizes: np.ndarray
+    rows: np.ndarray
+
+    @classmethod
+    def by(cls, row_keys: np.ndarray) -> Groups:
+        """Group all rows by their keys: shape (n,)."""
+        rows = np.argsort(row_keys, kind="stable")
+        in_order = row_keys[rows]
+        first = np.flatnonzero(_begins(in_order))
+        return cls(in_order[first], np.diff(first, append=len(rows)), rows)
+
+    def select(self, wanted: np.ndarray) -> Groups:
+        """Keep the groups of a mask: shape (g,), bool."""
+        return Groups(
+            self.keys[wanted], self.sizes[wanted], self.rows[np.repeat(wanted, self.sizes)]
+        )
+
+    @property
+    def owner(self) -> np.ndarray:
+        """Number of each row's group: shape (Σ sizes,)."""
+        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Where each group starts and stops in `rows`."""
+        stops = np.cumsum(self.sizes)
+        return list(zip((stops - self.sizes).tolist(), stops.tolist(), strict=True))
+
+    def batches(self, most: int) -> Iterator[Groups]:
+        """Yield whole groups, in order, at most `most` rows at a time.
+
+        A larger group comes alone.
+        """
+        stops = np.cumsum(self.sizes)
+        first, done = 0, 0
+        while first < len(self.sizes):
+            last = max(first + 1, int(np.searchsorted(stops, done + most, side="right")))
+            yield Groups(
+                self.keys[first:last], self.sizes[first:last], self.rows[done : stops[last - 1]]
+            )
+            first, done = last, int(stops[last - 1])
+
+
+@dataclass(frozen=True)
+class Partition:
     """n rows in g groups, which are numbered in the order of their first rows.
 
     Attributes:
@@ -22,7 +80,7 @@ class Groups:
     first: np.ndarray
 
     @classmethod
-    def of(cls, labels: np.ndarray) -> Groups:
+    def of(cls, labels: np.ndarray) -> Partition:
         """Group the rows of equal label: shape (n,), anything that sorts.
 
         Takes half the memory of `np.unique`, which returns int64.
