@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from semantic_ids.arrays import (
     CHUNK_ROWS,
     MappedRows,
-    ahead,
     chunks,
     in_threads,
     map_rows,
     one_behind,
+    prefetch,
     read_rows,
     release,
     require_finite,
@@ -144,7 +144,7 @@ def test_a_map_is_read_without_mapping_its_pages(mapped, tmp_path) -> None:
 
 @given(st.lists(st.integers(), max_size=20))
 def test_what_is_made_ahead_comes_in_order(items) -> None:
-    assert list(ahead(iter(items))) == items
+    assert list(prefetch(iter(items))) == items
 
 
 @pytest.mark.parametrize("n", [0, 1, 100])
@@ -180,7 +180,7 @@ def test_an_error_of_what_is_made_ahead_comes_in_its_place() -> None:
 
     seen = []
     with pytest.raises(ValueError, match="three"):
-        for item in ahead(broken()):
+        for item in prefetch(broken()):
             seen.append(item)
     assert seen == [1, 2]
 

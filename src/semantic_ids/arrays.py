@@ -135,16 +135,17 @@ def in_threads(
     Yield the results in the order of the items, few of them made ahead.
     """
     waiting: deque[Future[Result]] = deque()
+    most = 2 * usable_cores()
     with workers() as pool:
         for item in items:
             waiting.append(pool.submit(work, item))
-            if len(waiting) > 2 * usable_cores():
+            if len(waiting) > most:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
+def prefetch(items: Iterable[Item]) -> Generator[Item, None, None]:
     """Yield items while the next one is made in a thread; one at a time, in order."""
     source = iter(items)
     nothing = object()

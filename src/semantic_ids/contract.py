@@ -111,7 +111,7 @@ class Tokenizer(Protocol):
         t: int,
         *,
         distinct_prefixes: bool = False,
-        closed: np.ndarray | None = None,
+        excluded: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the t best full codes of each vector, best first, and their distortion.
 
@@ -121,8 +121,8 @@ class Tokenizer(Protocol):
                 −1.
             distinct_prefixes: Take only the best code under each prefix, so that the t codes have t
                 prefixes.
-            closed: Keys of prefixes (`codes.keys` of the first L − 1 levels) that may not be used,
-                ascending, int64.
+            excluded: Keys of prefixes (`codes.keys` of the first L − 1 levels) that may not be
+                used, ascending, int64.
 
         Returns:
             (m, t, L) int32 and (m, t) float32, ascending; equal distortions in the order of the

@@ -19,7 +19,6 @@ from semantic_ids.export.options import ExportOptions
 from semantic_ids.forecast.options import AdviceOptions
 from semantic_ids.identifiers.options import IdentifyOptions
 from semantic_ids.ingestion.options import IngestOptions
-from semantic_ids.learning.options import CheckpointOptions
 from semantic_ids.metrics.options import EvaluateOptions
 from semantic_ids.options import Options, is_group, members, option
 from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
@@ -144,11 +143,9 @@ def model_of(options: type[Options]) -> type[Group]:
     """Derive the model of a group of options: the same names, types, ranges and texts."""
     found: dict[str, Any] = {}
     for known, hint in members(options):
-        bounds = known.metadata["bounds"]
-        annotation = model_of(hint) if is_group(hint) else _spelled(hint, bounds)
-        limits = {} if get_origin(annotation) is Annotated else dict(bounds)
-        if least := known.metadata["min_length"]:
-            limits["min_length"] = least
+        annotation = model_of(hint) if is_group(hint) else _spelled(hint, known.metadata["bounds"])
+        least = known.metadata["min_length"]
+        limits = {"min_length": least} if least else {}
         found[known.name] = (annotation, Field(description=known.metadata["meaning"], **limits))
     return create_model(
         options.__name__.replace("Run", "").replace("Options", "") + "Parameters",
@@ -190,13 +187,10 @@ AdviceParameters = model_of(AdviceOptions)
 PreprocessParameters = model_of(PreprocessOptions)
 RQKMeansParameters = model_of(RQKMeansOptions)
 RQVAEParameters = model_of(RQVAEOptions)
-CheckpointParameters = model_of(CheckpointOptions)
 TokenizerParameters = model_of(TokenizerOptions)
 IdentifyParameters = model_of(IdentifyOptions)
 ExportParameters = model_of(ExportOptions)
 EvaluateParameters = model_of(EvaluateOptions)
-TrackingParameters = model_of(TrackingOptions)
-LogParameters = model_of(LogOptions)
 Parameters = model_of(RunOptions)
 
 

@@ -9,7 +9,7 @@ from benchmarks.training import DECAY, PlainQuantizer
 
 from semantic_ids.tokenizers.rq_vae.groups import CodebookOptions
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
-from semantic_ids.tokenizers.rq_vae.quantizer import LearntQuantizer
+from semantic_ids.tokenizers.rq_vae.quantizer import TrainableResidualQuantizer
 from tests.benchmarks.test_gpu import ran_bare
 from tests.conftest import clustered
 
@@ -42,7 +42,7 @@ def test_it_measures_and_writes_with_numpy_torch_and_safetensors_alone(tmp_path,
 def test_the_plain_quantizer_does_what_ours_does():
     """Codes, values and commitment of a batch, and the codebooks after it."""
     z = torch.from_numpy(clustered(300, 5, seed=2))
-    ours = LearntQuantizer(
+    ours = TrainableResidualQuantizer(
         (6, 4),
         5,
         RQVAEOptions(

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from tests.test_arrays import resident_kb
-from tests.tokenizers.pretend import GPU, LateLane, pretend_gpu
+from tests.tokenizers.pretend import GPU, LateTransfer, pretend_gpu
 
 from semantic_ids.arrays import chunks, map_rows
-from semantic_ids.compute.streaming import BUFFERS, sent_ahead, streamed, transform_rows
+from semantic_ids.compute.streaming import BUFFERS, prefetched, streamed, transform_rows
 from semantic_ids.compute.threads import GPU_ROWS, WORKER_ROWS, chunk_rows
 
 CPU = torch.device("cpu")
@@ -34,8 +34,8 @@ def parts(kind):
 
 
 @pytest.fixture
-def lane():
-    return LateLane(CPU)
+def transfer():
+    return LateTransfer(CPU)
 
 
 @pytest.fixture
@@ -46,41 +46,41 @@ def no_thread_left():
 
 
 @pytest.mark.parametrize("kind", ["slices", "numbers"])
-def test_rows_come_in_order_as_float32_wherever_they_are_wanted(array, lane, kind):
+def test_rows_come_in_order_as_float32_wherever_they_are_wanted(array, transfer, kind):
     expected = [array[part].astype(np.float32) for part in parts(kind)]
     for arriving in (
         streamed(array, parts(kind), CPU),
-        sent_ahead(array, parts(kind), lane, torch.float32),
+        prefetched(array, parts(kind), transfer, torch.float32),
     ):
         found = [rows.clone() for rows in arriving]
         assert [rows.dtype for rows in found] == [torch.float32] * 4
         for rows, here in zip(found, expected, strict=True):
             np.testing.assert_array_equal(rows.numpy(), here)
-    assert lane.sent == 4 and len(lane.buffers) == BUFFERS
+    assert transfer.sent == 4 and len(transfer.buffers) == BUFFERS
 
 
-def test_what_the_device_can_widen_is_sent_as_it_is(array, lane):
-    list(sent_ahead(array, parts("slices"), lane, torch.float32))
+def test_what_the_device_can_widen_is_sent_as_it_is(array, transfer):
+    list(prefetched(array, parts("slices"), transfer, torch.float32))
     sent = {"float16": torch.float16, "int64": torch.int64}.get(str(array.dtype), torch.float32)
-    assert {buffer.dtype for buffer in lane.buffers} == {sent}
+    assert {buffer.dtype for buffer in transfer.buffers} == {sent}
 
 
-def test_integers_arrive_as_integers(lane):
+def test_integers_arrive_as_integers(transfer):
     codes = np.arange(3 * N, dtype=np.int32).reshape(N, 3) + (1 << 25)  # no float32 holds these
-    rows = torch.cat(list(sent_ahead(codes, parts("slices"), lane, torch.int64)))
+    rows = torch.cat(list(prefetched(codes, parts("slices"), transfer, torch.int64)))
     np.testing.assert_array_equal(rows.numpy(), codes)
 
 
 @pytest.mark.parametrize("few", [[], [slice(10, 12)]])
-def test_a_single_part_and_none_need_no_lane(few, lane):
+def test_a_single_part_and_none_need_no_lane(few, transfer):
     array = np.ones((N, DIM), np.float32)
-    assert [rows.shape for rows in sent_ahead(array, few, lane, torch.float32)] == [(2, DIM)] * len(
-        few
-    )
-    assert not lane.buffers
+    assert [rows.shape for rows in prefetched(array, few, transfer, torch.float32)] == [
+        (2, DIM)
+    ] * len(few)
+    assert not transfer.buffers
 
 
-class FarAhead(LateLane):
+class FarAhead(LateTransfer):
     """Hands rows on before they are there, as a GPU whose computations wait in turn."""
 
     def __init__(self) -> None:
@@ -97,20 +97,23 @@ class FarAhead(LateLane):
 
 
 def test_no_buffer_is_filled_before_what_it_held_has_been_copied():
-    lane, array = FarAhead(), np.random.default_rng(0).normal(size=(N, DIM)).astype(np.float32)
-    found = list(sent_ahead(array, list(chunks(N, 600)), lane, torch.float32))
-    assert [moment.waited for moment in lane.moments] == [1] * (len(found) - BUFFERS) + [
+    transfer, array = FarAhead(), np.random.default_rng(0).normal(size=(N, DIM)).astype(np.float32)
+    found = list(prefetched(array, list(chunks(N, 600)), transfer, torch.float32))
+    assert [moment.waited for moment in transfer.moments] == [1] * (len(found) - BUFFERS) + [
         0
     ] * BUFFERS
-    for moment in lane.moments:
+    for moment in transfer.moments:
         moment.synchronize()
     np.testing.assert_array_equal(torch.cat(found).numpy(), array)
 
 
-def test_an_error_while_reading_comes_in_its_place(lane, no_thread_left):
+def test_an_error_while_reading_comes_in_its_place(transfer, no_thread_left):
     array = np.ones((N, DIM), np.float32)
-    arriving = sent_ahead(
-        array, [np.arange(10), np.arange(20), np.array([1, N]), np.arange(5)], lane, torch.float32
+    arriving = prefetched(
+        array,
+        [np.arange(10), np.arange(20), np.array([1, N]), np.arange(5)],
+        transfer,
+        torch.float32,
     )
     assert [len(next(arriving)), len(next(arriving))] == [10, 20]
     with pytest.raises(IndexError):
@@ -118,8 +121,10 @@ def test_an_error_while_reading_comes_in_its_place(lane, no_thread_left):
 
 
 @pytest.mark.parametrize("ending", ["close", "error", "interrupt", "forgotten"])
-def test_who_stops_early_leaves_no_thread_behind(lane, ending, no_thread_left):
-    arriving = sent_ahead(np.ones((N, DIM), np.float32), list(chunks(N, 10)), lane, torch.float32)
+def test_who_stops_early_leaves_no_thread_behind(transfer, ending, no_thread_left):
+    arriving = prefetched(
+        np.ones((N, DIM), np.float32), list(chunks(N, 10)), transfer, torch.float32
+    )
     next(arriving)
     if ending == "close":
         arriving.close()
@@ -129,41 +134,43 @@ def test_who_stops_early_leaves_no_thread_behind(lane, ending, no_thread_left):
         error = KeyboardInterrupt if ending == "interrupt" else ValueError
         with pytest.raises(error):
             arriving.throw(error)
-    assert lane.sent <= 2
+    assert transfer.sent <= 2
 
 
 def test_an_interrupt_while_waiting_for_rows_is_the_callers_and_no_thread_is_left(
-    lane, monkeypatch, no_thread_left
+    transfer, monkeypatch, no_thread_left
 ):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     def slow(rows):
         time.sleep(0.2)
-        return LateLane.send(lane, rows)
+        return LateTransfer.send(transfer, rows)
 
-    monkeypatch.setattr(lane, "send", slow)
+    monkeypatch.setattr(transfer, "send", slow)
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(KeyboardInterrupt):
             list(
-                sent_ahead(np.ones((N, DIM), np.float32), list(chunks(N, 10)), lane, torch.float32)
+                prefetched(
+                    np.ones((N, DIM), np.float32), list(chunks(N, 10)), transfer, torch.float32
+                )
             )
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert lane.sent <= 2
+    assert transfer.sent <= 2
 
 
 @pytest.mark.skipif(
     not Path("/proc/self/smaps").exists(), reason="only Linux tells the resident pages of a mapping"
 )
 @pytest.mark.parametrize("open_map", [map_rows, lambda path: np.load(path, mmap_mode="r")])
-def test_pages_are_given_back(lane, tmp_path, open_map):
+def test_pages_are_given_back(transfer, tmp_path, open_map):
     np.save(tmp_path / "rows.npy", np.ones((50_000, 32), np.float32))
     mapped = open_map(tmp_path / "rows.npy")
-    for _ in sent_ahead(mapped, list(chunks(50_000, 20_000)), lane, torch.float32):
+    for _ in prefetched(mapped, list(chunks(50_000, 20_000)), transfer, torch.float32):
         assert (
             resident_kb(mapped) < 6000
         )  # of 6,250: that the next chunk is being read at the time is fine

@@ -58,10 +58,10 @@ class ExhaustiveTokenizer:
         rest = np.asarray(vectors, np.float64) - self.decode(prefixes)
         return np.float32(((rest[:, None] - self.codebooks[-1][None]) ** 2).sum(2))
 
-    def candidates(self, vectors, t, *, distinct_prefixes=False, closed=None):
+    def candidates(self, vectors, t, *, distinct_prefixes=False, excluded=None):
         codes = np.full((len(vectors), t, len(self.codebooks)), -1, np.int32)
         costs = np.full((len(vectors), t), np.inf, np.float32)
-        shut = set() if closed is None else set(closed.tolist())
+        shut = set() if excluded is None else set(excluded.tolist())
         for item, vector in enumerate(vectors):
             key = (vector.tobytes(), distinct_prefixes)
             if key not in self.known:
@@ -90,7 +90,7 @@ class ExhaustiveTokenizer:
 
 
 class ShortSightedTokenizer(ExhaustiveTokenizer):
-    """Looks at the t nearest prefixes before it leaves out closed ones, as a narrow beam."""
+    """Looks at the t nearest prefixes before it leaves out excluded ones, as a narrow beam."""
 
     def _seen(self, ranked, t):
         return ranked[:t]

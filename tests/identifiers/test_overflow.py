@@ -60,7 +60,7 @@ def test_those_leave_who_lose_least(make_tokenizer):
     leavers, offers = choose_leavers(placement, Groups.by(placement.prefix_keys()), key, 3)
     losses = offers.costs[:, 0].astype(np.float64)
     costs = placement.costs(np.arange(40)).astype(np.float64)
-    elsewhere = tokenizer.candidates(placement.vectors, 1, distinct_prefixes=True, closed=key)[1][
+    elsewhere = tokenizer.candidates(placement.vectors, 1, distinct_prefixes=True, excluded=key)[1][
         :, 0
     ].astype(np.float64)
     square = np.concatenate([costs, np.repeat(elsewhere[:, None], 35, axis=1)], axis=1)

@@ -100,10 +100,10 @@ def test_closed_prefixes_are_looked_up_as_they_are_searched_for(sizes, distinct,
     q = quantizer(sizes, 6)
     z = torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
     prefixes = int(np.prod(sizes[:-1]))
-    closed = torch.arange(0, prefixes, 2)
-    looked_up = q.best_codes(z, 7, distinct, closed)
+    excluded = torch.arange(0, prefixes, 2)
+    looked_up = q.best_codes(z, 7, distinct, excluded)
     monkeypatch.setattr("semantic_ids.quantization.residual.LARGEST_TABLE", 0)
-    searched = q.best_codes(z, 7, distinct, closed)
+    searched = q.best_codes(z, 7, distinct, excluded)
     assert torch.equal(looked_up[0], searched[0]) and torch.equal(looked_up[1], searched[1])
     keys = looked_up[0][:, :, 0] * (sizes[1] if len(sizes) > 2 else 1) + (
         looked_up[0][:, :, 1] if len(sizes) > 2 else 0

@@ -129,8 +129,8 @@ class Moment:
             happens()
 
 
-class LateLane:
-    """A lane whose copies are made at the last moment, when they are waited for.
+class LateTransfer:
+    """A transfer whose copies are made at the last moment, when they are waited for.
 
     Who waits too little gets rubbish.
 
@@ -172,7 +172,7 @@ class LateLane:
 def pretend_gpu(monkeypatch: Any) -> Iterator[None]:
     """Let tokenizers find a GPU."""
     monkeypatch.setattr("semantic_ids.tokenizers.base.resolve", torch.device)
-    monkeypatch.setattr("semantic_ids.compute.streaming.Lane", LateLane)
-    monkeypatch.setattr("semantic_ids.learning.batches.Lane", LateLane)
+    monkeypatch.setattr("semantic_ids.compute.streaming.Transfer", LateTransfer)
+    monkeypatch.setattr("semantic_ids.learning.batches.Transfer", LateTransfer)
     with _Factories():
         yield

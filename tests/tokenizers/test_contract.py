@@ -171,20 +171,20 @@ def test_candidates_are_the_best_codes_of_all(tokenizer, vectors, t):
 
 def test_candidates_with_distinct_prefixes_and_without_closed_ones(tokenizer, vectors):
     x = vectors[:30]
-    closed = np.array([0, 3, 11, 17, 25, 39], dtype=np.int64)
-    codes, costs = tokenizer.candidates(x, 6, distinct_prefixes=True, closed=closed)
+    excluded = np.array([0, 3, 11, 17, 25, 39], dtype=np.int64)
+    codes, costs = tokenizer.candidates(x, 6, distinct_prefixes=True, excluded=excluded)
     best = every_cost(tokenizer, x).reshape(len(x), -1, SIZES[-1]).min(2)
-    best[:, closed] = np.inf
+    best[:, excluded] = np.inf
     np.testing.assert_allclose(costs, np.sort(best, axis=1)[:, :6], rtol=1e-3, atol=1e-3)
     for row in codes:
         prefixes = keys(row[:, :-1], SIZES[:-1])
-        assert len(set(prefixes)) == 6 and not set(prefixes) & set(closed)
+        assert len(set(prefixes)) == 6 and not set(prefixes) & set(excluded)
 
 
 def test_candidates_say_where_there_are_no_more(tokenizer, vectors):
     open_prefixes = [4, 20]
-    closed = np.setdiff1d(np.arange(SIZES[0] * SIZES[1]), open_prefixes)
-    codes, costs = tokenizer.candidates(vectors[:10], 5, distinct_prefixes=True, closed=closed)
+    excluded = np.setdiff1d(np.arange(SIZES[0] * SIZES[1]), open_prefixes)
+    codes, costs = tokenizer.candidates(vectors[:10], 5, distinct_prefixes=True, excluded=excluded)
     assert (
         np.isfinite(costs[:, :2]).all()
         and np.isinf(costs[:, 2:]).all()

@@ -50,7 +50,7 @@ def fit(vectors, kind, device, preprocess=None, options=None, **more):
 def everything(tokenizer, vectors, codes):
     """What a tokenizer says of vectors; what depends on codes for the codes given."""
     candidates = tokenizer.candidates(vectors, 5)
-    distinct = tokenizer.candidates(vectors, 4, distinct_prefixes=True, closed=CLOSED)
+    distinct = tokenizer.candidates(vectors, 4, distinct_prefixes=True, excluded=CLOSED)
     errors = (
         tokenizer.distortion(vectors, codes),
         tokenizer.level_costs(vectors, codes[:, :-1]),

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from semantic_ids.arrays import (
-    ahead,
     chunks,
     one_behind,
+    prefetch,
     read_rows,
     release,
     require_finite,
@@ -44,7 +44,7 @@ READERS, READ_ROWS = 8, 1024
 than the way to the GPU."""
 
 
-class Lane:
+class Transfer:
     """The way to a GPU and back: a stream of its own for what is sent, beside that of the
     computations.
 
@@ -99,7 +99,7 @@ def streamed(
         for rows in parts:
             yield _in_memory(array, rows, dtype)
     else:
-        yield from sent_ahead(array, parts, Lane(device), dtype)
+        yield from prefetched(array, parts, Transfer(device), dtype)
 
 
 def held(
@@ -118,21 +118,21 @@ def held(
     return kept
 
 
-def sent_ahead(
-    array: np.ndarray, parts: Sequence[Rows], lane: Lane, dtype: torch.dtype
+def prefetched(
+    array: np.ndarray, parts: Sequence[Rows], transfer: Transfer, dtype: torch.dtype
 ) -> Generator[Tensor, None, None]:
     """Yield the rows of each part, read and sent by a thread that is one part ahead."""
     if len(parts) < 2:  # there is nothing to send it beside
         for part in parts:
-            yield _in_memory(array, part, dtype).to(lane.device)
+            yield _in_memory(array, part, dtype).to(transfer.device)
         return
-    with closing(_sent(array, parts, lane, dtype)) as sent, closing(ahead(sent)) as arriving:
+    with closing(_sent(array, parts, transfer, dtype)) as sent, closing(prefetch(sent)) as arriving:
         for rows, copied in arriving:
-            yield lane.receive(rows, copied).to(dtype)
+            yield transfer.receive(rows, copied).to(dtype)
 
 
 def _sent(
-    array: np.ndarray, parts: Sequence[Rows], lane: Lane, dtype: torch.dtype
+    array: np.ndarray, parts: Sequence[Rows], transfer: Transfer, dtype: torch.dtype
 ) -> Generator[tuple[Tensor, torch.cuda.Event], None, None]:
     """Read parts into the buffers by turns and send them.
 
@@ -140,7 +140,7 @@ def _sent(
     """
     kind = array.dtype if array.dtype in SENT_AS_THEY_ARE else _numpy(dtype)
     most = max(_count(rows) for rows in parts)
-    buffers = [lane.buffer(most, array.shape[1], _torch(kind)) for _ in range(BUFFERS)]
+    buffers = [transfer.buffer(most, array.shape[1], _torch(kind)) for _ in range(BUFFERS)]
     copies: list[torch.cuda.Event] = []
     with ThreadPoolExecutor(min(READERS, usable_cores())) as readers:
         for number, rows in enumerate(parts):
@@ -148,7 +148,7 @@ def _sent(
                 copies[number - BUFFERS].synchronize()
             buffer = buffers[number % BUFFERS][: _count(rows)]
             _read(array, rows, buffer.numpy(), readers)
-            there, copied = lane.send(buffer)
+            there, copied = transfer.send(buffer)
             copies.append(copied)
             yield there, copied
 
@@ -181,14 +181,14 @@ def transform_rows(
         each_chunk(chunk, len(inputs), device)
         return
     parts = list(chunks(len(inputs), chunk_rows(device, width)))
-    lane = Lane(device)
+    transfer = Transfer(device)
     with (
         torch.no_grad(),
         full_precision(device),
-        closing(sent_ahead(inputs, parts, lane, dtype)) as arriving,
+        closing(prefetched(inputs, parts, transfer, dtype)) as arriving,
     ):
         results = (
-            (part, *lane.fetch(work(rows, part)))
+            (part, *transfer.fetch(work(rows, part)))
             for part, rows in zip(parts, arriving, strict=True)
         )
         for part, fetched, there in one_behind(results):  # meanwhile the device has work

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from kedro_datasets._typing import TablePreview
 
-from semantic_ids.arrays import ahead, map_rows
+from semantic_ids.arrays import map_rows, prefetch
 from semantic_ids.artifacts import Embeddings, Provenance
 from semantic_ids.atomic import FULL, atomic_folder, recover
 from semantic_ids.datasets.artifact import ArtifactDataset
@@ -109,7 +109,7 @@ def _write_vectors(path: Path, stream: EmbeddingStream) -> tuple[np.ndarray, int
         file.flush()
         begin = file.tell()
         _reserve(file.fileno(), begin + len(stream) * stream.dim * np.dtype(stream.dtype).itemsize)
-        for positions, vectors, vector_hashes in ahead(stream.batches()):
+        for positions, vectors, vector_hashes in prefetch(stream.batches()):
             _scatter(file.fileno(), begin, positions, vectors)
             hashes[positions] = vector_hashes
             zero_rows += int(

@@ -98,7 +98,7 @@ def _prepared(vectors: np.ndarray, items: int, options: PreprocessOptions, devic
 
 
 def _along_main_axes(points: Tensor, generator: torch.Generator) -> Tensor:
-    """Lead points to about their axes of most variance.
+    """Map points to about their axes of most variance.
 
     (s, W) → (s, `DIMENSIONS`), or as they are where there are no more.
 

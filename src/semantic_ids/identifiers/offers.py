@@ -56,19 +56,19 @@ class Offers:
         return np.isfinite(self.costs).sum(axis=1)
 
 
-def ask(placement: Placement, rows: np.ndarray, t: int, closed: np.ndarray) -> Offers:
+def ask(placement: Placement, rows: np.ndarray, t: int, excluded: np.ndarray) -> Offers:
     """Offer each item up to t prefixes, nearest first, and at least one.
 
     Args:
         placement: The items.
         rows: Shape (m,): row numbers.
         t: How many prefixes an item.
-        closed: Keys of the prefixes without room, ascending, int64. At least one prefix is open.
+        excluded: Keys of the prefixes without room, ascending, int64. At least one prefix is open.
     """
     return Offers.concatenate(
         [
             Offers.of(
-                *search(placement, read_rows(placement.vectors, rows[piece]), t, closed),
+                *search(placement, read_rows(placement.vectors, rows[piece]), t, excluded),
                 placement.sizes,
             )
             for piece in chunks(len(rows), placement.batch_rows)
@@ -77,20 +77,24 @@ def ask(placement: Placement, rows: np.ndarray, t: int, closed: np.ndarray) -> O
 
 
 def search(
-    placement: Placement, vectors: np.ndarray, t: int, closed: np.ndarray, width: int | None = None
+    placement: Placement,
+    vectors: np.ndarray,
+    t: int,
+    excluded: np.ndarray,
+    width: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the best open prefixes.
 
     For items with none, search twice as wide, and at last without the tokenizer's search.
 
-    A search through more prefixes than are closed must meet an open one; a tokenizer that still
+    A search through more prefixes than are excluded must meet an open one; a tokenizer that still
     finds none does not look further.
 
     Args:
         placement: The items.
         vectors: Shape (m, D).
         t: How many prefixes an item.
-        closed: Keys of the prefixes without room, ascending, int64.
+        excluded: Keys of the prefixes without room, ascending, int64.
         width: How many candidates to ask for; t of them are kept.
 
     Returns:
@@ -98,26 +102,28 @@ def search(
         item, then −1 and inf.
     """
     width = width or t
-    codes, costs = _candidates(placement, vectors, width, closed)
+    codes, costs = _candidates(placement, vectors, width, excluded)
     codes, costs = codes[:, :t].copy(), costs[:, :t].copy()
     lost = ~np.isfinite(costs[:, 0])
     if lost.any():
-        last_resort = width > len(closed)
+        last_resort = width > len(excluded)
         found = (
-            _enumerate(placement, vectors[lost], t, closed)
+            _enumerate(placement, vectors[lost], t, excluded)
             if last_resort
-            else search(placement, vectors[lost], t, closed, 2 * width)
+            else search(placement, vectors[lost], t, excluded, 2 * width)
         )
         codes[lost], costs[lost] = found
     return codes, costs
 
 
 def _candidates(
-    placement: Placement, vectors: np.ndarray, width: int, closed: np.ndarray
+    placement: Placement, vectors: np.ndarray, width: int, excluded: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ask the tokenizer, for few items at a time where the search is wide."""
     found = [
-        placement.tokenizer.candidates(vectors[piece], width, distinct_prefixes=True, closed=closed)
+        placement.tokenizer.candidates(
+            vectors[piece], width, distinct_prefixes=True, excluded=excluded
+        )
         for piece in chunks(len(vectors), max(1, CANDIDATES_AT_A_TIME // width))
     ]
     return np.concatenate([codes for codes, _ in found]), np.concatenate(
@@ -126,7 +132,7 @@ def _candidates(
 
 
 def _enumerate(
-    placement: Placement, vectors: np.ndarray, t: int, closed: np.ndarray
+    placement: Placement, vectors: np.ndarray, t: int, excluded: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Offer the first t open prefixes by key, best first.
 
@@ -135,8 +141,8 @@ def _enumerate(
     Returns:
         Shapes (m, t, L) and (m, t), filled up with −1 and inf.
     """
-    first = np.arange(min(capacity(placement.sizes[:-1]), len(closed) + t), dtype=np.int64)
-    prefixes = unpack(np.setdiff1d(first, closed, assume_unique=True)[:t], placement.sizes[:-1])
+    first = np.arange(min(capacity(placement.sizes[:-1]), len(excluded) + t), dtype=np.int64)
+    prefixes = unpack(np.setdiff1d(first, excluded, assume_unique=True)[:t], placement.sizes[:-1])
     codes = np.full((len(vectors), t, len(placement.sizes)), -1, dtype=np.int32)
     costs = np.full((len(vectors), t), np.inf)
     for item, vector in enumerate(vectors):

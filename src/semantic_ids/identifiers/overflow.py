@@ -2,7 +2,7 @@
 
 Those leave who lose least by leaving, and find room elsewhere.
 
-A prefix is closed once it has as many items as there are last-level codes. Room elsewhere is given
+A prefix is full once it has as many items as there are last-level codes. Room elsewhere is given
 in the order of cost and row: an item takes the next best of the prefixes it was offered that still
 has room, and one whose offers have all filled up is made new ones.
 """
@@ -48,14 +48,14 @@ def spill(placement: Placement, candidates: int) -> None:
         candidates: How many other prefixes an item is offered at a time.
     """
     groups = Groups.by(placement.prefix_keys())
-    closed = groups.keys[groups.sizes >= placement.last_size]
+    excluded = groups.keys[groups.sizes >= placement.last_size]
     overfull = groups.select(groups.sizes > placement.last_size)
     if len(overfull.rows):
-        find_room(placement, *choose_leavers(placement, overfull, closed, candidates), candidates)
+        find_room(placement, *choose_leavers(placement, overfull, excluded, candidates), candidates)
 
 
 def choose_leavers(
-    placement: Placement, overfull: Groups, closed: np.ndarray, candidates: int
+    placement: Placement, overfull: Groups, excluded: np.ndarray, candidates: int
 ) -> tuple[np.ndarray, Offers]:
     """Decide for every overfull group who stays, and with which code.
 
@@ -67,7 +67,7 @@ def choose_leavers(
     leavers, offers = [], []
     with Progress("overfull prefixes", total=len(overfull.rows)) as progress, workers() as pool:
         begun = (
-            _begin_contests(placement, batch, closed, candidates, pool)
+            _begin_contests(placement, batch, excluded, candidates, pool)
             for batch in overfull.batches(placement.batch_rows)
         )
         for batch, elsewhere, likeness, results in one_behind(
@@ -81,7 +81,7 @@ def choose_leavers(
 
 
 def _begin_contests(
-    placement: Placement, batch: Groups, closed: np.ndarray, candidates: int, pool: Executor
+    placement: Placement, batch: Groups, excluded: np.ndarray, candidates: int, pool: Executor
 ) -> tuple[Groups, Offers, np.ndarray, Iterator[Result]]:
     """Enter all items of some groups, and let the pool decide.
 
@@ -99,7 +99,7 @@ def _begin_contests(
         costs = placement.costs_of(vectors, rows)
         placement.note_before(rows, costs)
         elsewhere.append(
-            Offers.of(*search(placement, vectors, candidates, closed), placement.sizes)
+            Offers.of(*search(placement, vectors, candidates, excluded), placement.sizes)
         )
         values = costs - elsewhere[-1].costs[:, :1].astype(np.float64)
         likeness[piece] = vector_hash(values)

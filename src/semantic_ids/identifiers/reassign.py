@@ -98,20 +98,17 @@ def _settle_large(placement: Placement, rows: np.ndarray) -> None:
         placement: Changed in place.
         rows: Shape (m,): row numbers of the group.
     """
-    likeness = np.empty(len(rows), dtype=np.uint64)
-    for piece in chunks(len(rows), placement.batch_rows):
-        costs = placement.costs(rows[piece])
-        likeness[piece] = vector_hash(costs)
-        placement.note_before(rows[piece], costs)
 
     def costs_of(items: np.ndarray) -> np.ndarray:
         return placement.costs(rows[items])
 
     last = assign_sparse(costs_of, len(rows), placement.last_size, placement.batch_rows)
-    paid = np.empty(len(rows))
+    paid, likeness = np.empty(len(rows)), np.empty(len(rows), dtype=np.uint64)
     for piece in chunks(len(rows), placement.batch_rows):
-        found = placement.costs(rows[piece])
-        paid[piece] = found[np.arange(len(found)), last[piece]]
+        costs = placement.costs(rows[piece])
+        likeness[piece] = vector_hash(costs)
+        placement.note_before(rows[piece], costs)
+        paid[piece] = costs[np.arange(len(costs)), last[piece]]
     owner = np.zeros(len(rows), dtype=np.int64)
     last, paid = in_row_order(owner, likeness, last, paid)
     placement.codes[rows, -1] = last

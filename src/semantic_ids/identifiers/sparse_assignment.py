@@ -57,7 +57,7 @@ class _Candidates:
     """Pairs of items and codes that are allowed, with their costs.
 
     Attributes:
-        items, of_items, values: Shape (e,): item, code and cost of each pair, sorted by item and
+        items, code, values: Shape (e,): item, code and cost of each pair, sorted by item and
             code.
     """
 
@@ -82,10 +82,10 @@ class _Candidates:
             np.concatenate([values.ravel(), spare]),
         )
 
-    def _merge(self, items: np.ndarray, of_items: np.ndarray, values: np.ndarray) -> None:
+    def _merge(self, items: np.ndarray, code: np.ndarray, values: np.ndarray) -> None:
         """Keep each pair once, sorted."""
-        _, first = np.unique(items * self.codes + of_items, return_index=True)
-        self.items, self.of_items, self.values = items[first], of_items[first], values[first]
+        _, first = np.unique(items * self.codes + code, return_index=True)
+        self.items, self.code, self.values = items[first], code[first], values[first]
 
     def solve(self) -> np.ndarray:
         """Solve the problem over the candidates: shape (m,)."""
@@ -94,7 +94,7 @@ class _Candidates:
 
         above = self.values - self.values.min() + 1.0  # a cost of 0 would be no pair
         starts = np.searchsorted(self.items, np.arange(self.m + 1))
-        graph = csr_array((above, self.of_items, starts), shape=(self.m, self.codes))
+        graph = csr_array((above, self.code, starts), shape=(self.m, self.codes))
         items, chosen = min_weight_full_bipartite_matching(graph)
         result = np.empty(self.m, dtype=np.int64)
         result[items] = chosen
@@ -108,13 +108,10 @@ class _Candidates:
         (i, k) says price(k) ≤ price(own code) + cost(i, k) − cost(i, own code).
         """
         own = chosen[self.items]
-        paid = np.empty(self.m)
-        mine = own == self.of_items
-        paid[self.items[mine]] = self.values[mine]
-        more = self.values - paid[self.items]
-        order = np.argsort(self.of_items, kind="stable")
-        begins = np.flatnonzero(np.diff(self.of_items[order], prepend=-1))
-        reached, own, more = self.of_items[order][begins], own[order], more[order]
+        more = self.values - self._paid(chosen)[self.items]
+        order = np.argsort(self.code, kind="stable")
+        begins = np.flatnonzero(np.diff(self.code[order], prepend=-1))
+        reached, own, more = self.code[order][begins], own[order], more[order]
         prices = np.zeros(self.codes)
         for _ in range(self.codes + 1):
             lower = np.minimum.reduceat(prices[own] + more, begins)
@@ -124,11 +121,16 @@ class _Candidates:
             prices[reached[falls]] = lower[falls]
         raise RuntimeError("an assignment was not the best over its candidates; please report this")
 
+    def _paid(self, chosen: np.ndarray) -> np.ndarray:
+        """Return what each item's code costs it: shape (m,)."""
+        mine = chosen[self.items] == self.code
+        paid = np.empty(self.m)
+        paid[self.items[mine]] = self.values[mine]
+        return paid
+
     def extend(self, chosen: np.ndarray, prices: np.ndarray) -> bool:
         """Add the codes that items prefer at these prices; return whether there are any."""
-        mine = chosen[self.items] == self.of_items
-        content = np.empty(self.m)
-        content[self.items[mine]] = self.values[mine] - prices[self.of_items[mine]]
+        content = self._paid(chosen) - prices[chosen]
         # Prices are at most 0, so a code farther than all candidates costs at least its distance.
         doubtful = np.flatnonzero(content > self.reach)
         pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -145,6 +147,6 @@ class _Candidates:
         before = len(self.items)
         if pairs:
             new = [np.concatenate(found) for found in zip(*pairs, strict=True)]
-            known = (self.items, self.of_items, self.values)
+            known = (self.items, self.code, self.values)
             self._merge(*(np.concatenate(both) for both in zip(known, new, strict=True)))
         return len(self.items) > before

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.arrays import ahead, chunks, read_rows, require_finite
-from semantic_ids.compute.streaming import Lane, held, streamed
+from semantic_ids.arrays import chunks, prefetch, read_rows, require_finite
+from semantic_ids.compute.streaming import Transfer, held, streamed
 
 HELD_BYTES = 512 << 20
 """Prepared rows up to this size are held in memory."""
@@ -94,26 +94,28 @@ class Rows:
             for window in windows:
                 yield from ((batch, self.at(batch)) for batch in window)
             return
-        lane = None if self.device.type == "cpu" else Lane(self.device)
-        with closing(ahead((window, *self._sent(window, lane)) for window in windows)) as arriving:
+        transfer = None if self.device.type == "cpu" else Transfer(self.device)
+        with closing(
+            prefetch((window, *self._sent(window, transfer)) for window in windows)
+        ) as arriving:
             for window, rows, copied in arriving:
-                there = lane.receive(rows, copied) if lane and copied else rows
+                there = transfer.receive(rows, copied) if transfer and copied else rows
                 for batch, x in zip(
                     window, there.split([len(batch) for batch in window]), strict=True
                 ):
                     yield batch, self.prepare(x)
 
     def _sent(
-        self, window: list[np.ndarray], lane: Lane | None
+        self, window: list[np.ndarray], transfer: Transfer | None
     ) -> tuple[Tensor, torch.cuda.Event | None]:
         """Read the rows of a window and begin to send them, on a GPU from page-locked memory beside
         its computations.
         """
         found = torch.from_numpy(self._read(np.concatenate(window)))
-        if lane is None:
+        if transfer is None:
             return found, None
-        buffer = lane.buffer(len(found), found.shape[1], found.dtype)
-        return lane.send(buffer.copy_(found))
+        buffer = transfer.buffer(len(found), found.shape[1], found.dtype)
+        return transfer.send(buffer.copy_(found))
 
     def _read(self, positions: np.ndarray) -> np.ndarray:
         """Read rows in the order of the file, and give them back in that of the positions.

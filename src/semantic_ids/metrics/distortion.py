@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from semantic_ids.arrays import ahead, chunks, read_rows
+from semantic_ids.arrays import chunks, prefetch, read_rows
 from semantic_ids.contract import Tokenizer
 from semantic_ids.metrics.reconstruction import added
 from semantic_ids.progress import Progress
@@ -27,7 +27,7 @@ def added_latent_distortion(
     before = np.empty(len(codes))
     after = np.empty(len(codes))
     with Progress("evaluate: distortion", total=len(codes)) as progress:
-        for part, x in ahead((part, read_rows(vectors, part)) for part in chunks(len(codes))):
+        for part, x in prefetch((part, read_rows(vectors, part)) for part in chunks(len(codes))):
             before[part] = after[part] = tokenizer.distortion(x, codes[part])
             moved = np.flatnonzero(changed[part])
             if len(moved):

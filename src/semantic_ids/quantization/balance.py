@@ -188,7 +188,7 @@ def _crowds(z: Tensor, limit: int) -> tuple[Tensor, int]:
     return torch.from_numpy(numbers[group]).to(z.device), int(large.sum())
 
 
-def alternate(
+def fit_prices(
     z: Tensor, codebooks: list[Tensor], prices: Prices, choose: Choose, ridge: float
 ) -> Iterator[Round]:
     """Let prices and codebooks follow each other.

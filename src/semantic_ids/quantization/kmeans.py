@@ -12,7 +12,7 @@ from torch import Tensor
 
 from semantic_ids.arrays import one_thread
 from semantic_ids.compute.threads import chunk_rows, each_chunk
-from semantic_ids.quantization.residual import least
+from semantic_ids.quantization.residual import first_argmin
 
 GROWTH_STEPS = 10
 """Steps in which the progressive start goes from one dimension to all."""
@@ -130,7 +130,7 @@ def nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
     def work(part: slice) -> None:
         block = points[part]
         distances = torch.addmm(norms, block, centroids.T, alpha=-2)
-        codes[part] = least(distances)
+        codes[part] = first_argmin(distances)
         errors[part] = distances.gather(1, codes[part, None])[:, 0] + (block * block).sum(1)
 
     each_chunk(work, len(points), points.device, len(centroids))

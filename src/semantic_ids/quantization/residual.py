@@ -26,8 +26,8 @@ BEAM_CELLS, GPU_BEAM_CELLS = 3 << 17, 1 << 26
 """Scores held at a time by the beam search: 1.5 MiB of float32 stay in the processor's cache; on a
 GPU 256 MiB keep it busy."""
 LARGEST_TABLE = 1 << 26
-"""Up to so many prefixes, those that are closed are looked up in a table of one byte each; beyond,
-they are searched for."""
+"""Up to so many prefixes, those that are excluded are looked up in a table of one byte each;
+beyond, they are searched for."""
 LARGEST_EXACT = 1 << 22
 """Products of two codebooks up to which they are computed in float64; more take the memory of two
 tables beside the one that is kept, and four times as long."""
@@ -106,7 +106,7 @@ class ResidualQuantizer:
         return self._in_blocks(z, offsets, None, t, beam)
 
     def best_codes(
-        self, z: Tensor, t: int, distinct_prefixes: bool = False, closed: Tensor | None = None
+        self, z: Tensor, t: int, distinct_prefixes: bool = False, excluded: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Search the t best codes with a wide beam: (m, d) → (m, t, L) int64, (m, t) float32.
 
@@ -114,7 +114,13 @@ class ResidualQuantizer:
         """
         width = max(t, LEAST_BEAM_CODES // max(self.sizes))
         codes, scores = self._in_blocks(
-            z, self.norms, (z * z).sum(1), t, width, distinct_prefixes, self.closed_table(closed)
+            z,
+            self.norms,
+            (z * z).sum(1),
+            t,
+            width,
+            distinct_prefixes,
+            self.excluded_table(excluded),
         )
         return _ordered(codes, scores, t)
 
@@ -126,7 +132,7 @@ class ResidualQuantizer:
         t: int,
         width: int,
         distinct: bool = False,
-        closed: Tensor | None = None,
+        excluded: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Search for few rows at a time, whose scores fit the cache.
 
@@ -149,7 +155,7 @@ class ResidualQuantizer:
                     t,
                     width,
                     distinct,
-                    closed,
+                    excluded,
                 )
             )
         return torch.cat([codes for codes, _ in found]), torch.cat([scores for _, scores in found])
@@ -161,7 +167,7 @@ class ResidualQuantizer:
         t: int,
         width: int,
         distinct: bool,
-        closed: Tensor | None,
+        excluded: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Follow the beam; `tables` hold ‖c‖² − 2 z·c of each level, `norms` what every score
         starts from.
@@ -169,19 +175,19 @@ class ResidualQuantizer:
         last = len(self.sizes) - 1
         codes: list[Tensor] = []
         scores = norms[:, None]
-        if last == 0 and closed is not None and len(closed):
+        if last == 0 and excluded is not None and len(excluded):
             scores = torch.full_like(scores, torch.inf)
         for level in range(last):
             grown = self._grow(tables[level], scores, codes, level)
             if level == last - 1:
-                grown = self._close(grown, codes, closed)
+                grown = self._exclude(grown, codes, excluded)
             codes, scores = _keep(grown, codes, width)
         grown = self._grow(tables[last], scores, codes, last)
         if distinct:
-            chosen = least(grown.flatten(0, 1)).view(scores.shape)
+            chosen = first_argmin(grown.flatten(0, 1)).view(scores.shape)
             scores = grown.gather(2, chosen[..., None])[..., 0]
             codes = [*codes, chosen]
-            scores, best = smallest(scores, t)
+            scores, best = top_k(scores, t)
             codes = [code.expand_as(chosen).gather(1, best) for code in codes]
         else:
             codes, scores = _keep(grown, codes, t)
@@ -195,36 +201,36 @@ class ResidualQuantizer:
             grown += torch.index_select(product, 0, code.reshape(-1)).view(m, beams, -1)
         return grown
 
-    def _close(self, grown: Tensor, codes: list[Tensor], closed: Tensor | None) -> Tensor:
-        """Give prefixes that are closed an infinite error.
+    def _exclude(self, grown: Tensor, codes: list[Tensor], excluded: Tensor | None) -> Tensor:
+        """Give prefixes that are excluded an infinite error.
 
         (m, B, K) errors of prefixes of L − 1 levels.
         """
-        if closed is None or not len(closed):
+        if excluded is None or not len(excluded):
             return grown
         keys = torch.zeros(grown.shape[:2], dtype=torch.int64, device=grown.device)
         for size, code in zip(self.sizes, codes, strict=False):
             keys = keys * size + code
-        if closed.dtype == torch.bool:
-            return grown.masked_fill_(closed.view(-1, grown.shape[2])[keys], torch.inf)
+        if excluded.dtype == torch.bool:
+            return grown.masked_fill_(excluded.view(-1, grown.shape[2])[keys], torch.inf)
         keys = keys[:, :, None] * grown.shape[2] + torch.arange(grown.shape[2], device=grown.device)
-        place = torch.searchsorted(closed, keys).clamp_(max=len(closed) - 1)
-        return grown.masked_fill_(closed[place] == keys, torch.inf)
+        place = torch.searchsorted(excluded, keys).clamp_(max=len(excluded) - 1)
+        return grown.masked_fill_(excluded[place] == keys, torch.inf)
 
-    def closed_table(self, closed: Tensor | None) -> Tensor | None:
-        """Turn the keys of closed prefixes into a table of all prefixes, where that is of moderate
-        size; a table stays as it is.
+    def excluded_table(self, excluded: Tensor | None) -> Tensor | None:
+        """Turn the keys of excluded prefixes into a table of all prefixes, where that is of
+        moderate size; a table stays as it is.
         """
         prefixes = math.prod(self.sizes[:-1])
         if (
-            closed is None
-            or not len(closed)
-            or closed.dtype == torch.bool
+            excluded is None
+            or not len(excluded)
+            or excluded.dtype == torch.bool
             or prefixes > LARGEST_TABLE
         ):
-            return closed
-        table = torch.zeros(prefixes, dtype=torch.bool, device=closed.device)
-        table[closed] = True
+            return excluded
+        table = torch.zeros(prefixes, dtype=torch.bool, device=excluded.device)
+        table[excluded] = True
         return table
 
 
@@ -243,7 +249,7 @@ def sums(codebooks: Sequence[Tensor], codes: Tensor) -> Tensor:
     return total
 
 
-def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k least of each row, ascending, and where they are.
 
     (m, n) → two of (m, min(k, n)).
@@ -255,19 +261,19 @@ def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     m, n = x.shape
     folds = _folds(n, k)
     if k == 1 or folds < 2:
-        where = least(x)[:, None] if k == 1 else _few_least(x, min(k, n))
+        where = first_argmin(x)[:, None] if k == 1 else _few_smallest(x, min(k, n))
         return x.gather(1, where), where
     groups = n // folds
-    near = _few_least(x.view(m, folds, groups).amin(1), k)
+    near = _few_smallest(x.view(m, folds, groups).amin(1), k)
     where = (near[:, None, :] + groups * torch.arange(folds, device=x.device)[None, :, None]).view(
         m, folds * k
     )
     values = x.gather(1, where)
-    best = _few_least(values, k)
+    best = _few_smallest(values, k)
     return values.gather(1, best), where.gather(1, best)
 
 
-def least(x: Tensor) -> Tensor:
+def first_argmin(x: Tensor) -> Tensor:
     """Return where the least of each row is, of equal ones the first: (m, n) → (m,).
 
     Numpy's is several times faster than torch's.
@@ -279,7 +285,7 @@ def least(x: Tensor) -> Tensor:
     )
 
 
-def _few_least(x: Tensor, k: int) -> Tensor:
+def _few_smallest(x: Tensor, k: int) -> Tensor:
     """Return where the k least of each row are, ascending, of equal ones the first.
 
     (m, n) float32 → (m, k).
@@ -313,7 +319,7 @@ def _keep(grown: Tensor, codes: list[Tensor], width: int) -> tuple[list[Tensor],
     (m, B, K) → codes, one (m, width) a level, and scores (m, width).
     """
     m, beams, size = grown.shape
-    scores, flat = smallest(grown.view(m, beams * size), width)
+    scores, flat = top_k(grown.view(m, beams * size), width)
     parents = flat // size
     return [*(code.gather(1, parents) for code in codes), flat - parents * size], scores
 

@@ -47,8 +47,8 @@ class ResidualTokenizer(ABC):
         codebook_sizes: Size of each level's codebook.
         seed: Seed of everything random in the fit.
         device: `auto`, `cpu` or `cuda`.
-        preprocess: See `options.PreprocessOptions`.
-        options: What the kind takes.
+        preprocess: The group `options.PreprocessOptions`, or a mapping.
+        options: The group of the kind, or a mapping.
     """
 
     kind: ClassVar[str]
@@ -59,8 +59,8 @@ class ResidualTokenizer(ABC):
         codebook_sizes: Sequence[int] = (256, 256, 256),
         seed: int = 42,
         device: str = "auto",
-        preprocess: dict[str, Any] | None = None,
-        options: dict[str, Any] | None = None,
+        preprocess: Any = None,
+        options: Any = None,
     ) -> None:
         self.codebook_sizes = sizes_of(codebook_sizes)
         self.seed = seed
@@ -96,11 +96,11 @@ class ResidualTokenizer(ABC):
         return False
 
     def _to_latent(self, x: Tensor) -> Tensor:
-        """Lead prepared vectors to the space that is quantised: (m, W) → (m, d)."""
+        """Map prepared vectors to the space that is quantised: (m, W) → (m, d)."""
         return x
 
     def _from_latent(self, z: Tensor) -> Tensor:
-        """Lead quantised vectors back: (m, d) → (m, W)."""
+        """Map quantised vectors back: (m, d) → (m, W)."""
         return z
 
     def _weights(self) -> dict[str, Tensor]:
@@ -260,7 +260,7 @@ class ResidualTokenizer(ABC):
         t: int,
         *,
         distinct_prefixes: bool = False,
-        closed: np.ndarray | None = None,
+        excluded: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the t best full codes of each vector and their distortion.
 
@@ -271,10 +271,10 @@ class ResidualTokenizer(ABC):
         costs = np.empty((len(vectors), t), dtype=np.float32)
         shut = (
             None
-            if closed is None
-            else torch.from_numpy(np.ascontiguousarray(closed, dtype=np.int64)).to(self.device)
+            if excluded is None
+            else torch.from_numpy(np.ascontiguousarray(excluded, dtype=np.int64)).to(self.device)
         )
-        shut = self.quantizer.closed_table(shut)
+        shut = self.quantizer.excluded_table(shut)
 
         def work(x: Tensor, part: slice) -> tuple[Tensor, Tensor]:
             return self.quantizer.best_codes(
@@ -377,10 +377,6 @@ class ResidualTokenizer(ABC):
         transform_rows(
             work, inputs, outputs, self.device, max(self.dim, sum(self.codebook_sizes)), dtype
         )
-
-    def _prepared(self, vectors: np.ndarray) -> Tensor:
-        """Copy rows to the device and prepare them: (m, D) → (m, W)."""
-        return self.preprocessing.apply(torch.from_numpy(vectors).to(self.device))
 
     def _latent(self, x: Tensor) -> Tensor:
         """Map rows on the device to the space that is quantised, filled up to `LEAST_ROWS`."""

@@ -117,7 +117,7 @@ class Preprocessing:
         return x.div_(self.scale) if self.axes is None else x @ self._into
 
     def undo(self, y: Tensor) -> Tensor:
-        """Lead back: (m, W) → (m, D), on axes cut off where the mean is.
+        """Map back: (m, W) → (m, D), on axes cut off where the mean is.
 
         Unit vectors where vectors were brought to unit length.
         """

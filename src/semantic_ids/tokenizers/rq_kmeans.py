@@ -32,7 +32,7 @@ from semantic_ids.quantization.balance import (
     FOLLOWED_ROUNDS,
     SETTLED_ROUNDS,
     Prices,
-    alternate,
+    fit_prices,
     settle,
 )
 from semantic_ids.quantization.faiss_kmeans import faiss_kmeans, tell_where
@@ -229,7 +229,7 @@ class RQKMeans(ResidualTokenizer):
         refined = self._refine(sample, codebooks, choose, whole, prices)
         codebooks = rounds.take("refine", refined, codebooks)
         if prices:
-            followed = alternate(sample, codebooks, prices, choose, options.ridge)
+            followed = fit_prices(sample, codebooks, prices, choose, options.ridge)
             codebooks = rounds.take("balance", followed, codebooks)
         if assign:
             unique = self._assigned(sample, assign)

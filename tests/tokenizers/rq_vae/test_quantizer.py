@@ -13,7 +13,7 @@ from tests.grouped import grouped
 from semantic_ids.quantization.kmeans import kmeans
 from semantic_ids.tokenizers.rq_vae.gradients import rotate
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
-from semantic_ids.tokenizers.rq_vae.quantizer import LearntQuantizer, residual_kmeans
+from semantic_ids.tokenizers.rq_vae.quantizer import TrainableResidualQuantizer, residual_kmeans
 
 KINDS = ("end_to_end", "gradient", "ema")
 PLAIN = {
@@ -34,7 +34,7 @@ JOINT = pytest.mark.parametrize("joint", [True, False], ids=["joint", "level_by_
 
 def make(sizes=(4, 3), dim=5, **changes):
     """A quantiser that has not started."""
-    return LearntQuantizer(sizes, dim, RQVAEOptions.of(grouped({**PLAIN, **changes})))
+    return TrainableResidualQuantizer(sizes, dim, RQVAEOptions.of(grouped({**PLAIN, **changes})))
 
 
 def started(sizes=(4, 3), dim=5, n=200, **changes):

@@ -99,9 +99,7 @@ class RQVAE(ResidualTokenizer):
         options = replace(
             self.options.start, beam_size=self.options.codebook.beam_size, balance=None
         )
-        return RQKMeans(
-            self.codebook_sizes, self.seed, self.device.type, AS_IT_IS, options.to_dict()
-        )
+        return RQKMeans(self.codebook_sizes, self.seed, self.device.type, AS_IT_IS, options)
 
     def _unique(self, assign: Assign | None) -> Unique | None:
         """Return what gives latent vectors unique codes."""

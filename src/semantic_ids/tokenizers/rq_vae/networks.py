@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from semantic_ids.learning.precision import full_float32
-from semantic_ids.tokenizers.rq_vae.quantizer import LearntQuantizer, Quantized
+from semantic_ids.tokenizers.rq_vae.quantizer import Quantized, TrainableResidualQuantizer
 
 if TYPE_CHECKING:
     from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
@@ -48,7 +48,7 @@ class Network(nn.Module):
         make = Residual if options.network.architecture == "residual" else mlp
         self.encoder: nn.Module = make(widths, options) if options.encodes else nn.Identity()
         self.decoder: nn.Module = make(widths[::-1], options)
-        self.quantizer = LearntQuantizer(sizes, self.latent, options)
+        self.quantizer = TrainableResidualQuantizer(sizes, self.latent, options)
 
     def forward(self, x: Tensor, codes: Tensor | None = None) -> Passed:
         """Encode, quantise and decode prepared vectors: (m, W).

@@ -64,7 +64,7 @@ class Quantized:
     codebook: Tensor
 
 
-class LearntQuantizer(nn.Module):
+class TrainableResidualQuantizer(nn.Module):
     """L codebooks of K_l vectors of d dimensions.
 
     Args:
