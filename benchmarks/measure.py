@@ -115,14 +115,13 @@ def quality(task: Task, fitted: Fitted, codes: np.ndarray) -> dict[str, Any]:
     """
     from semantic_ids.artifacts import Codes, Provenance
     from semantic_ids.datasets.embeddings import EmbeddingsDataset
-    from semantic_ids.identifiers.deduplication import deduplicate
+    from semantic_ids.identifiers import TokenizerCosts, deduplicate
     from semantic_ids.metrics.catalogue import evaluate
 
     embeddings, tokenizer = EmbeddingsDataset(task.folder).load(), fitted.make_tokenizer()
     unique = deduplicate(
         codes,
-        tokenizer,
-        embeddings.vectors,
+        TokenizerCosts(tokenizer, embeddings.vectors, embeddings.vector_hashes),
         strategy="reassign",
         candidates=base_values("identify")["candidates"],
     )

@@ -133,6 +133,42 @@ class Tokenizer(Protocol):
         """Write the folder that `load_tokenizer` reads, its provenance included."""
 
 
-Assign = Callable[[np.ndarray, Tokenizer, np.ndarray], np.ndarray]
-"""Makes codes unique: codes (m, L) int32, the tokenizer that made them, its vectors (m, D) → unique
-codes (m, L) int32."""
+class CostOracle(Protocol):
+    """What codes cost some items: all that is asked of a tokenizer to make codes unique.
+
+    Items are rows, numbered from 0 in the order of the item hash. L levels, K_L the size of the
+    last level's codebook; costs are distortions, in the space that is quantised.
+    """
+
+    sizes: tuple[int, ...]
+    """The L codebook sizes."""
+
+    def level_costs(self, rows: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
+        """Return the cost of each last-level code under a given prefix.
+
+        (m,), (m, L − 1) → (m, K_L) float32.
+        """
+
+    def candidates(
+        self, rows: np.ndarray, t: int, excluded: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best code of each of the t best prefixes, best first, and their costs.
+
+        `excluded` holds the keys of prefixes that may not be used, ascending, int64.
+
+        (m,) → (m, t, L) int32 and (m, t) float32: −1 and inf where fewer are found.
+        """
+
+    def distortion(self, rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Return the cost of each item's codes: (m,), (m, L) → (m,) float32."""
+
+    def likeness(self, rows: np.ndarray) -> np.ndarray:
+        """Return a hash of each item's stored vector: (m,) → (m,) uint64.
+
+        Items with equal vectors have equal costs, but for rounding; this tells who they are.
+        """
+
+
+Assign = Callable[[np.ndarray, CostOracle], np.ndarray]
+"""Makes codes unique: codes (n, L) int32, and what codes cost the n items → unique codes (n, L)
+int32."""

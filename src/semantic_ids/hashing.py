@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from semantic_ids.arrays import chunks, read_rows
+
 
 def item_hash(item_ids: Iterable[int | str]) -> np.ndarray:
     """Hash item ids; an integer and its decimal string hash alike.
@@ -52,6 +54,22 @@ def vector_hash(vectors: np.ndarray) -> np.ndarray:
         words = _words(vectors[start : start + block])
         hashes[start : start + block] = np.einsum("ij,j->i", words, multipliers)
     return mix(hashes)
+
+
+def hashes_of(vectors: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Hash vectors chunk by chunk: (n, D), an array or a memory map → (n,) uint64.
+
+    As they are stored, or as float32 where that is neither float32 nor float16.
+
+    Args:
+        vectors: Shape (n, D).
+        rows: Shape (m,): the numbers of the rows wanted, for (m,) hashes; all if None.
+    """
+    kept = vectors.dtype if vectors.dtype in (np.float16, np.float32) else np.dtype(np.float32)
+    hashes = np.empty(len(vectors) if rows is None else len(rows), dtype=np.uint64)
+    for part in chunks(len(hashes)):
+        hashes[part] = vector_hash(read_rows(vectors, part if rows is None else rows[part], kept))
+    return hashes
 
 
 _BLOCK_WORDS = 1 << 16

@@ -12,7 +12,7 @@ from tests.tokenizers.conftest import fitted
 from semantic_ids.artifacts import Codes, Provenance
 from semantic_ids.errors import BadInput
 from semantic_ids.export.faiss_index import faiss_index
-from semantic_ids.identifiers import deduplicate
+from semantic_ids.identifiers import TokenizerCosts, deduplicate
 
 DIM, ITEMS, QUERIES, NEAREST = 12, 900, 60, 10
 SIZES = [(8, 5, 7), (16, 16, 16), (30, 1, 3), (50,)]
@@ -39,9 +39,8 @@ def queries():
 
 def catalogue(tokenizer, vectors, item_ids=None, strategy="reassign"):
     """The semantic IDs of all vectors."""
-    made = deduplicate(
-        tokenizer.encode(vectors), tokenizer, vectors, strategy=strategy, candidates=4
-    )
+    costs = TokenizerCosts(tokenizer, vectors)
+    made = deduplicate(tokenizer.encode(vectors), costs, strategy=strategy, candidates=4)
     item_ids = pa.array(np.arange(len(vectors)) * 7 + 10**12) if item_ids is None else item_ids
     return Codes(item_ids, made.codes, made.sizes, made.levels, Provenance("semantic_ids"))
 

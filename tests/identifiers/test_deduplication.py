@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semantic_ids.errors import BadInput
-from semantic_ids.identifiers import deduplicate
+from semantic_ids.identifiers import TokenizerCosts, deduplicate
 from semantic_ids.identifiers.deduplication import require_unique
 from semantic_ids.identifiers.placement import Placement
 
 
 def reassigned(tokenizer, vectors, candidates=4):
     codes = tokenizer.encode(vectors)
-    return codes, deduplicate(codes, tokenizer, vectors, strategy="reassign", candidates=candidates)
+    costs = TokenizerCosts(tokenizer, vectors)
+    return codes, deduplicate(codes, costs, strategy="reassign", candidates=candidates)
 
 
 def members(codes):
@@ -218,7 +219,7 @@ def test_without_collisions_nothing_changes(make_tokenizer):
 def test_suffix(make_tokenizer):
     tokenizer, vectors = make_tokenizer((2, 2)), random_vectors(30, 3, 9)
     codes = tokenizer.encode(vectors)
-    result = deduplicate(codes, tokenizer, vectors, strategy="suffix", candidates=4)
+    result = deduplicate(codes, TokenizerCosts(tokenizer, vectors), strategy="suffix", candidates=4)
     assert codes_are_distinct(result.codes)
     assert result.sizes == (2, 2, max(Counter(map(tuple, codes.tolist())).values()))
     assert result.levels == 2
@@ -230,7 +231,7 @@ def test_suffix(make_tokenizer):
 def test_none_keeps_collisions(make_tokenizer):
     tokenizer, vectors = make_tokenizer((2, 2)), random_vectors(30, 3, 9)
     codes = tokenizer.encode(vectors)
-    result = deduplicate(codes, tokenizer, vectors, strategy="none", candidates=4)
+    result = deduplicate(codes, TokenizerCosts(tokenizer, vectors), strategy="none", candidates=4)
     np.testing.assert_array_equal(result.codes, codes)
     assert result.codes is not codes
     assert (result.sizes, result.levels, result.moved_rate, result.suffixed_rate) == (
@@ -245,7 +246,9 @@ def test_input_codes_are_not_changed(make_tokenizer):
     tokenizer, vectors = make_tokenizer((2, 8)), random_vectors(12, 3, 10)
     codes = tokenizer.encode(vectors)
     before = codes.copy()
-    assert deduplicate(codes, tokenizer, vectors, strategy="reassign", candidates=2).moved.any()
+    assert deduplicate(
+        codes, TokenizerCosts(tokenizer, vectors), strategy="reassign", candidates=2
+    ).moved.any()
     np.testing.assert_array_equal(codes, before)
 
 

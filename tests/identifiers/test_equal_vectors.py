@@ -13,14 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semantic_ids.hashing import item_hash
-from semantic_ids.identifiers import deduplicate
+from semantic_ids.identifiers import TokenizerCosts, deduplicate
 from semantic_ids.identifiers.placement import Placement
 
 
 def ids_of(tokenizer, vectors, strategy="reassign", candidates=4):
-    return deduplicate(
-        tokenizer.encode(vectors), tokenizer, vectors, strategy=strategy, candidates=candidates
-    ).codes
+    codes, costs = tokenizer.encode(vectors), TokenizerCosts(tokenizer, vectors)
+    return deduplicate(codes, costs, strategy=strategy, candidates=candidates).codes
 
 
 def by_vector(vectors, ids):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from semantic_ids.identifiers import TokenizerCosts
 from semantic_ids.identifiers.offers import ask
 from semantic_ids.identifiers.placement import Placement
 
@@ -15,7 +16,7 @@ def vectors():
 
 
 def offers_of(tokenizer, vectors, t, excluded):
-    placement = Placement(tokenizer, vectors, tokenizer.encode(vectors))
+    placement = Placement(TokenizerCosts(tokenizer, vectors), tokenizer.encode(vectors))
     return ask(placement, np.arange(len(vectors)), t, np.array(excluded, dtype=np.int64))
 
 

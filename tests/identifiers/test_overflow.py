@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from semantic_ids.grouping import Groups
-from semantic_ids.identifiers import overflow
+from semantic_ids.identifiers import TokenizerCosts, overflow
 from semantic_ids.identifiers.groups import Occupancy
 from semantic_ids.identifiers.offers import Offers
 from semantic_ids.identifiers.overflow import choose_leavers, first_come, spill
@@ -48,7 +48,8 @@ def crowded(tokenizer, n=40, seed=2):
     vectors = (tokenizer.all_vectors[0] + 0.05 * rng.normal(size=(n, tokenizer.dim))).astype(
         np.float32
     )
-    return Placement(tokenizer, vectors, np.tile(tokenizer.encode(vectors[:1]), (n, 1)))
+    costs = TokenizerCosts(tokenizer, vectors)
+    return Placement(costs, np.tile(tokenizer.encode(vectors[:1]), (n, 1)))
 
 
 def test_those_leave_who_lose_least(make_tokenizer):
@@ -60,9 +61,7 @@ def test_those_leave_who_lose_least(make_tokenizer):
     leavers, offers = choose_leavers(placement, Groups.by(placement.prefix_keys()), key, 3)
     losses = offers.costs[:, 0].astype(np.float64)
     costs = placement.costs(np.arange(40)).astype(np.float64)
-    elsewhere = tokenizer.candidates(placement.vectors, 1, distinct_prefixes=True, excluded=key)[1][
-        :, 0
-    ].astype(np.float64)
+    elsewhere = placement.oracle.candidates(np.arange(40), 1, key)[1][:, 0].astype(np.float64)
     square = np.concatenate([costs, np.repeat(elsewhere[:, None], 35, axis=1)], axis=1)
     stays = np.setdiff1d(np.arange(40), leavers)
     assert len(stays) == 5
@@ -105,7 +104,8 @@ def test_a_group_larger_than_a_batch_is_the_same_problem(make_tokenizer, monkeyp
 def test_of_equal_items_the_first_rows_stay(make_tokenizer):
     tokenizer = make_tokenizer((3, 3, 5))
     vectors = np.repeat(np.float32(tokenizer.all_vectors[:1] + 0.01), 30, axis=0)
-    placement = Placement(tokenizer, vectors, np.tile(tokenizer.encode(vectors[:1]), (30, 1)))
+    codes = np.tile(tokenizer.encode(vectors[:1]), (30, 1))
+    placement = Placement(TokenizerCosts(tokenizer, vectors), codes)
     home = placement.prefix_keys()[0]
     spill(placement, 4)
     np.testing.assert_array_equal(np.flatnonzero(placement.prefix_keys() == home), np.arange(5))

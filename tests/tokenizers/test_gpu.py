@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -132,10 +134,7 @@ def test_a_training_reads_from_the_map_over_a_gpu_as_over_a_cpu(
 
 
 def test_unique_codes_are_refined_for_on_a_gpu_as_on_a_cpu(vectors, monkeypatch, small_chunks):
-    def assign(codes, tokenizer, x):
-        return unique_codes(codes, tokenizer, x, candidates=4)
-
-    sizes = {"options": {"refine_rounds": 1}, "assign": assign}
+    sizes = {"options": {"refine_rounds": 1}, "assign": partial(unique_codes, candidates=4)}
     expected = fit(vectors[:250], "rq_kmeans", "cpu", **sizes).encode(vectors)
     with pretend_gpu(monkeypatch):
         tokenizer = fit(vectors[:250], "rq_kmeans", GPU, **sizes)

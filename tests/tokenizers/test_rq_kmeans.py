@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from semantic_ids.errors import BadInput
-from semantic_ids.identifiers import deduplicate, unique_codes
+from semantic_ids.hashing import vector_hash
+from semantic_ids.identifiers import TokenizerCosts, deduplicate, unique_codes
 from tests.conftest import clustered
 from tests.tokenizers.conftest import fitted
 
@@ -164,9 +165,8 @@ def crowded():
 
 
 def unique_error(tokenizer, x):
-    return deduplicate(
-        tokenizer.encode(x), tokenizer, x, strategy="reassign", candidates=4
-    ).distortion_after
+    codes, costs = tokenizer.encode(x), TokenizerCosts(tokenizer, x)
+    return deduplicate(codes, costs, strategy="reassign", candidates=4).distortion_after
 
 
 def test_refinement_for_unique_codes_lowers_the_error_with_unique_codes():
@@ -174,18 +174,19 @@ def test_refinement_for_unique_codes_lowers_the_error_with_unique_codes():
     plain = fitted("rq_kmeans", x, sizes=sizes)
     calls = []
 
-    def assign(codes, tokenizer, vectors):
-        calls.append((codes.shape, codes.dtype, vectors.shape))
-        return unique_codes(codes, tokenizer, vectors, candidates=4)
+    def assign(codes, costs):
+        calls.append((codes.shape, codes.dtype, costs.sizes))
+        np.testing.assert_array_equal(costs.likeness(np.arange(1500)), vector_hash(x))
+        return unique_codes(codes, costs, candidates=4)
 
     for_unique = fitted("rq_kmeans", x, sizes=sizes, options={"unique_rounds": 4}, assign=assign)
-    assert calls and set(calls) == {((1500, 3), np.dtype(np.int32), (1500, 8))}
+    assert calls and set(calls) == {((1500, 3), np.dtype(np.int32), sizes)}
     assert unique_error(for_unique, x) < unique_error(plain, x)
     assert {row["phase"] for row in for_unique.history} >= {"unique"}
 
 
 def test_no_refinement_for_unique_codes_where_the_fit_does_not_see_all_items(caplog):
-    def assign(codes, tokenizer, vectors):
+    def assign(codes, costs):
         raise AssertionError("not to be called")
 
     options = {"max_points_per_centroid": 20}

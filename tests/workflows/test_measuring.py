@@ -10,7 +10,7 @@ import pytest
 
 from semantic_ids import load_tokenizer
 from semantic_ids.hashing import vector_hash
-from semantic_ids.identifiers import deduplicate
+from semantic_ids.identifiers import TokenizerCosts, deduplicate
 from semantic_ids.metrics.reconstruction import relative_mse
 from semantic_ids.tokenizers import fit_tokenizer
 from semantic_ids.workflows.fitting import FitOptions, fit, held_out
@@ -32,9 +32,8 @@ def measured(vectors, validation):
 
 def test_the_parts_belong_together(measured, vectors):
     np.testing.assert_array_equal(measured.tokenizer.encode(vectors), measured.codes)
-    ids = deduplicate(
-        measured.codes, measured.tokenizer, vectors, strategy="reassign", candidates=4
-    )
+    costs = TokenizerCosts(measured.tokenizer, vectors)
+    ids = deduplicate(measured.codes, costs, strategy="reassign", candidates=4)
     np.testing.assert_array_equal(measured.ids.codes, ids.codes)
     assert len(np.unique(measured.ids.codes, axis=0)) == len(vectors)
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 from semantic_ids.arrays import chunks, one_thread
 from semantic_ids.compute.devices import full_precision
@@ -17,6 +18,19 @@ WORKER_ROWS = 2048
 GPU_ROWS, GPU_CELLS = 1 << 15, 1 << 25
 """Rows that a GPU works on at a time, at most so many and no table of more numbers: enough to keep
 it busy, in a few hundred MiB."""
+
+
+LEAST_ROWS = 256
+"""Smaller batches are filled up to this many rows: matrix products round differently for very few,
+and results must not depend on how many come at once."""
+
+
+def filled(block: Tensor) -> Tensor:
+    """Repeat the last row until there are `LEAST_ROWS` rows."""
+    missing = LEAST_ROWS - len(block)
+    return (
+        torch.cat([block, block[-1:].expand(missing, -1)]) if len(block) and missing > 0 else block
+    )
 
 
 def chunk_rows(device: torch.device, width: int) -> int:

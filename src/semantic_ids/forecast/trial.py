@@ -25,7 +25,7 @@ from semantic_ids.compute.threads import chunk_rows
 from semantic_ids.forecast.pilot import DIMENSIONS, ITERATIONS
 from semantic_ids.forecast.run import Run
 from semantic_ids.hashing import vector_hash
-from semantic_ids.identifiers import Deduplicated, deduplicate
+from semantic_ids.identifiers import Deduplicated, TokenizerCosts, deduplicate
 from semantic_ids.progress import listening, quiet
 from semantic_ids.quantization import refinement
 from semantic_ids.quantization.balance import FOLLOWED_ROUNDS, SETTLED_ROUNDS
@@ -316,8 +316,7 @@ class Trial:
         def unique(rows: int) -> None:
             made = deduplicate(
                 codes[:rows],
-                tokenizer,
-                self.vectors[:rows],
+                TokenizerCosts(tokenizer, self.vectors[:rows]),
                 strategy=self.run.strategy,
                 candidates=self.run.candidates,
             )

@@ -6,6 +6,7 @@ item hash: "first by item hash" and "first row" are one and the same.
 
 from __future__ import annotations
 
+from semantic_ids.identifiers.costs import TokenizerCosts
 from semantic_ids.identifiers.deduplication import (
     Deduplicated,
     Strategy,
@@ -13,4 +14,4 @@ from semantic_ids.identifiers.deduplication import (
     unique_codes,
 )
 
-__all__ = ["Deduplicated", "Strategy", "deduplicate", "unique_codes"]
+__all__ = ["Deduplicated", "Strategy", "TokenizerCosts", "deduplicate", "unique_codes"]

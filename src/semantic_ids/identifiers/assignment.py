@@ -107,7 +107,7 @@ def in_row_order(
 
     Args:
         owner: Shape (m,): number of each row's group.
-        likeness: Shape (m,), uint64: equal for items with the same cost for every code.
+        likeness: Shape (m,), uint64: equal for items with the same vector.
         codes: Shape (m,): codes given, `LEAVES` for those that leave.
         costs: Shape (m,): cost of the code given, inf for those that leave.
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from semantic_ids.codes import capacity, check_sizes, keys
-from semantic_ids.contract import Tokenizer
+from semantic_ids.contract import CostOracle
 from semantic_ids.identifiers.reassign import reassign
 from semantic_ids.identifiers.suffix import with_suffix
 
@@ -75,21 +75,14 @@ class Deduplicated:
 
 
 def deduplicate(
-    codes: np.ndarray,
-    tokenizer: Tokenizer,
-    vectors: np.ndarray,
-    *,
-    strategy: Strategy,
-    candidates: int,
+    codes: np.ndarray, costs: CostOracle, *, strategy: Strategy, candidates: int
 ) -> Deduplicated:
     """Turn codes into semantic IDs.
 
     Args:
-        codes: Shape (n, L), int32: what `tokenizer.encode(vectors)` returns, rows in the order of
+        codes: Shape (n, L), int32: what the tokenizer encodes the items to, rows in the order of
             the item hash.
-        tokenizer: The tokenizer that made them; only its sizes, `level_costs` and `candidates` are
-            used.
-        vectors: Shape (n, D), an array or a memory map; read in chunks, by `reassign` alone.
+        costs: What codes cost these items, `TokenizerCosts` for one; asked by `reassign` alone.
         strategy: `reassign`: every item its own last-level code, at the least distortion. `suffix`:
             one more level, 0 where unique. `none`: items may share an ID.
         candidates: How many other prefixes an item of an overfull prefix is offered at a time.
@@ -100,10 +93,7 @@ def deduplicate(
     Raises:
         BadInput: There are more items than codes, or the keys of the IDs do not fit 63 bits.
     """
-    sizes, nobody = (
-        tuple(int(k) for k in tokenizer.codebook_sizes),
-        np.zeros(len(codes), dtype=bool),
-    )
+    sizes, nobody = tuple(costs.sizes), np.zeros(len(codes), dtype=bool)
     if strategy == "none":
         return Deduplicated(codes.copy(), sizes, len(sizes), nobody, nobody, nobody)
     if strategy == "suffix":
@@ -114,7 +104,7 @@ def deduplicate(
         )
     if len(codes) > capacity(sizes):
         check_sizes(len(codes), sizes, unique=True)
-    ids, before, after = reassign(codes, tokenizer, vectors, candidates)
+    ids, before, after = reassign(codes, costs, candidates)
     require_unique(ids, sizes)
     changed = ids != codes
     return Deduplicated(
@@ -129,15 +119,13 @@ def deduplicate(
     )
 
 
-def unique_codes(
-    codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, *, candidates: int
-) -> np.ndarray:
+def unique_codes(codes: np.ndarray, costs: CostOracle, *, candidates: int) -> np.ndarray:
     """Return what `reassign` makes of codes: (n, L) → (n, L) int32.
 
     What a tokenizer is refined for. See `deduplicate`.
     """
-    check_sizes(len(codes), tokenizer.codebook_sizes, unique=True)
-    return reassign(codes, tokenizer, vectors, candidates)[0]
+    check_sizes(len(codes), costs.sizes, unique=True)
+    return reassign(codes, costs, candidates)[0]
 
 
 def require_unique(codes: np.ndarray, sizes: Sequence[int]) -> None:

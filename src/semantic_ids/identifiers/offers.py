@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, read_rows
+from semantic_ids.arrays import chunks
 from semantic_ids.codes import capacity, keys, unpack
 from semantic_ids.identifiers.placement import Placement
 
 CANDIDATES_AT_A_TIME = 2**17
-"""Candidates that the tokenizer is asked for in one call, over all items."""
+"""Candidates that are asked for in one call, over all items."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def ask(placement: Placement, rows: np.ndarray, t: int, excluded: np.ndarray) ->
     return Offers.concatenate(
         [
             Offers.of(
-                *search(placement, read_rows(placement.vectors, rows[piece]), t, excluded),
+                *search(placement, rows[piece], t, excluded),
                 placement.sizes,
             )
             for piece in chunks(len(rows), placement.batch_rows)
@@ -78,7 +78,7 @@ def ask(placement: Placement, rows: np.ndarray, t: int, excluded: np.ndarray) ->
 
 def search(
     placement: Placement,
-    vectors: np.ndarray,
+    rows: np.ndarray,
     t: int,
     excluded: np.ndarray,
     width: int | None = None,
@@ -92,7 +92,7 @@ def search(
 
     Args:
         placement: The items.
-        vectors: Shape (m, D).
+        rows: Shape (m,): row numbers.
         t: How many prefixes an item.
         excluded: Keys of the prefixes without room, ascending, int64.
         width: How many candidates to ask for; t of them are kept.
@@ -102,29 +102,27 @@ def search(
         item, then −1 and inf.
     """
     width = width or t
-    codes, costs = _candidates(placement, vectors, width, excluded)
+    codes, costs = _candidates(placement, rows, width, excluded)
     codes, costs = codes[:, :t].copy(), costs[:, :t].copy()
     lost = ~np.isfinite(costs[:, 0])
     if lost.any():
         last_resort = width > len(excluded)
         found = (
-            _enumerate(placement, vectors[lost], t, excluded)
+            _enumerate(placement, rows[lost], t, excluded)
             if last_resort
-            else search(placement, vectors[lost], t, excluded, 2 * width)
+            else search(placement, rows[lost], t, excluded, 2 * width)
         )
         codes[lost], costs[lost] = found
     return codes, costs
 
 
 def _candidates(
-    placement: Placement, vectors: np.ndarray, width: int, excluded: np.ndarray
+    placement: Placement, rows: np.ndarray, width: int, excluded: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ask the tokenizer, for few items at a time where the search is wide."""
+    """Ask for candidates, for few items at a time where the search is wide."""
     found = [
-        placement.tokenizer.candidates(
-            vectors[piece], width, distinct_prefixes=True, excluded=excluded
-        )
-        for piece in chunks(len(vectors), max(1, CANDIDATES_AT_A_TIME // width))
+        placement.oracle.candidates(rows[piece], width, excluded)
+        for piece in chunks(len(rows), max(1, CANDIDATES_AT_A_TIME // width))
     ]
     return np.concatenate([codes for codes, _ in found]), np.concatenate(
         [costs for _, costs in found]
@@ -132,7 +130,7 @@ def _candidates(
 
 
 def _enumerate(
-    placement: Placement, vectors: np.ndarray, t: int, excluded: np.ndarray
+    placement: Placement, rows: np.ndarray, t: int, excluded: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Offer the first t open prefixes by key, best first.
 
@@ -143,12 +141,10 @@ def _enumerate(
     """
     first = np.arange(min(capacity(placement.sizes[:-1]), len(excluded) + t), dtype=np.int64)
     prefixes = unpack(np.setdiff1d(first, excluded, assume_unique=True)[:t], placement.sizes[:-1])
-    codes = np.full((len(vectors), t, len(placement.sizes)), -1, dtype=np.int32)
-    costs = np.full((len(vectors), t), np.inf)
-    for item, vector in enumerate(vectors):
-        under = placement.tokenizer.level_costs(
-            np.broadcast_to(vector, (len(prefixes), len(vector))).copy(), prefixes
-        )
+    codes = np.full((len(rows), t, len(placement.sizes)), -1, dtype=np.int32)
+    costs = np.full((len(rows), t), np.inf)
+    for item, row in enumerate(rows):
+        under = placement.oracle.level_costs(np.full(len(prefixes), row), prefixes)
         last, paid = under.argmin(axis=1), under.min(axis=1)
         order = np.argsort(paid, kind="stable")
         codes[item, : len(order)] = np.column_stack([prefixes, last])[order]

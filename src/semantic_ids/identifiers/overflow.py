@@ -14,10 +14,9 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, one_behind, read_rows, workers
+from semantic_ids.arrays import chunks, one_behind, workers
 from semantic_ids.codes import ranks, unpack
 from semantic_ids.grouping import Groups
-from semantic_ids.hashing import vector_hash
 from semantic_ids.identifiers.assignment import LEAVES, Contest, in_row_order
 from semantic_ids.identifiers.groups import Occupancy
 from semantic_ids.identifiers.offers import Offers, ask, search
@@ -70,10 +69,9 @@ def choose_leavers(
             _begin_contests(placement, batch, excluded, candidates, pool)
             for batch in overfull.batches(placement.batch_rows)
         )
-        for batch, elsewhere, likeness, results in one_behind(
-            begun
-        ):  # decided in threads, while the next batch is measured
-            stays = _end_contests(placement, batch, elsewhere, likeness, results)
+        # decided in threads, while the next batch is measured
+        for batch, elsewhere, results in one_behind(begun):
+            stays = _end_contests(placement, batch, elsewhere, results)
             leavers.append(batch.rows[~stays])
             offers.append(elsewhere.select(~stays))
             progress.advance(len(stays))
@@ -82,45 +80,36 @@ def choose_leavers(
 
 def _begin_contests(
     placement: Placement, batch: Groups, excluded: np.ndarray, candidates: int, pool: Executor
-) -> tuple[Groups, Offers, np.ndarray, Iterator[Result]]:
+) -> tuple[Groups, Offers, Iterator[Result]]:
     """Enter all items of some groups, and let the pool decide.
 
     A group that is larger than a batch is entered piece by piece.
 
     Returns:
-        The batch; what each item is offered elsewhere; a hash of its values, shape (m,) uint64; and
-        the groups' results.
+        The batch; what each item is offered elsewhere; and the groups' results.
     """
     contests = [Contest(placement.last_size) for _ in batch.keys]
-    elsewhere, likeness = [], np.empty(len(batch.rows), dtype=np.uint64)
+    elsewhere = []
     for piece in chunks(len(batch.rows), placement.batch_rows):
         rows = batch.rows[piece]
-        vectors = read_rows(placement.vectors, rows)
-        costs = placement.costs_of(vectors, rows)
+        costs = placement.costs(rows)
         placement.note_before(rows, costs)
-        elsewhere.append(
-            Offers.of(*search(placement, vectors, candidates, excluded), placement.sizes)
-        )
+        elsewhere.append(Offers.of(*search(placement, rows, candidates, excluded), placement.sizes))
         values = costs - elsewhere[-1].costs[:, :1].astype(np.float64)
-        likeness[piece] = vector_hash(values)
         for contest, (start, stop) in zip(contests, batch.spans(), strict=True):
             mine = np.arange(max(start, piece.start), min(stop, piece.stop))
             contest.enter(mine, values[mine - piece.start])
-    return batch, Offers.concatenate(elsewhere), likeness, pool.map(Contest.stay, contests)
+    return batch, Offers.concatenate(elsewhere), pool.map(Contest.stay, contests)
 
 
 def _end_contests(
-    placement: Placement,
-    batch: Groups,
-    elsewhere: Offers,
-    likeness: np.ndarray,
-    results: Iterator[Result],
+    placement: Placement, batch: Groups, elsewhere: Offers, results: Iterator[Result]
 ) -> np.ndarray:
     """Give those who stay their codes; return who stays: shape (m,), bool."""
     last, paid = np.full(len(batch.rows), LEAVES, dtype=np.int64), np.full(len(batch.rows), np.inf)
     for items, codes, values in results:
         last[items], paid[items] = codes, values
-    last, paid = in_row_order(batch.owner, likeness, last, paid)
+    last, paid = in_row_order(batch.owner, placement.oracle.likeness(batch.rows), last, paid)
     stays = last != LEAVES
     placement.codes[batch.rows[stays], -1] = last[stays]
     placement.after[batch.rows[stays]] = (paid + elsewhere.costs[:, 0])[stays]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from semantic_ids.arrays import CHUNK_ROWS, chunks, read_rows
+from semantic_ids.arrays import CHUNK_ROWS, chunks
 from semantic_ids.codes import keys
-from semantic_ids.contract import Tokenizer
+from semantic_ids.contract import CostOracle
 
 COSTS_AT_A_TIME = 2**23
 """Numbers in a batch of level costs: 32 MB. It bounds memory where the last codebook is large."""
@@ -19,15 +19,15 @@ class Placement:
     """Codes that change, with the distortion of each item before and after.
 
     Attributes:
+        oracle: What codes cost the items.
         codes: Shape (n, L), int32: a copy of the tokenizer's codes, changed in place.
         before: Shape (n,), float64: distortion with the tokenizer's codes, NaN until it is known.
         after: Shape (n,), float64: distortion with the codes given last.
         sizes: The L codebook sizes.
     """
 
-    def __init__(self, tokenizer: Tokenizer, vectors: np.ndarray, codes: np.ndarray) -> None:
-        self.tokenizer, self.vectors = tokenizer, vectors
-        self.sizes = tuple(int(k) for k in tokenizer.codebook_sizes)
+    def __init__(self, oracle: CostOracle, codes: np.ndarray) -> None:
+        self.oracle, self.sizes = oracle, tuple(oracle.sizes)
         self.codes = np.array(codes, dtype=np.int32)
         self.before = np.full(len(codes), np.nan)
         self.after = np.full(len(codes), np.nan)
@@ -53,22 +53,15 @@ class Placement:
         """
         costs = np.empty((len(rows), self.last_size), dtype=np.float32)
         for piece in chunks(len(rows), self.batch_rows):
-            costs[piece] = self.costs_of(read_rows(self.vectors, rows[piece]), rows[piece])
+            costs[piece] = self.oracle.level_costs(rows[piece], self.codes[rows[piece], :-1])
         return costs
-
-    def costs_of(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return the same for a batch of items whose vectors have been read.
-
-        (m, D), (m,) → (m, K) float32.
-        """
-        return self.tokenizer.level_costs(vectors, self.codes[rows, :-1])
 
     def distortion(self, rows: np.ndarray) -> np.ndarray:
         """Return the distortion of items with their present codes.
 
         (m,) row numbers → (m,) float32.
         """
-        return self.tokenizer.distortion(read_rows(self.vectors, rows), self.codes[rows])
+        return self.oracle.distortion(rows, self.codes[rows])
 
     def note_before(self, rows: np.ndarray, costs: np.ndarray) -> None:
         """Note the distortion of items that have not been touched yet.

@@ -14,9 +14,8 @@ from concurrent.futures import Executor
 import numpy as np
 
 from semantic_ids.arrays import chunks, one_behind, workers
-from semantic_ids.contract import Tokenizer
+from semantic_ids.contract import CostOracle
 from semantic_ids.grouping import Groups
-from semantic_ids.hashing import vector_hash
 from semantic_ids.identifiers.assignment import assign, in_row_order
 from semantic_ids.identifiers.groups import colliding
 from semantic_ids.identifiers.overflow import spill
@@ -30,20 +29,19 @@ an item, to the same total."""
 
 
 def reassign(
-    codes: np.ndarray, tokenizer: Tokenizer, vectors: np.ndarray, candidates: int
+    codes: np.ndarray, oracle: CostOracle, candidates: int
 ) -> tuple[np.ndarray, float, float]:
     """Make codes unique.
 
     Args:
         codes: Shape (n, L), int32, n at most the product of the codebook sizes.
-        tokenizer: The tokenizer that made them.
-        vectors: Shape (n, D), rows in the order of the item hash.
+        oracle: What codes cost the n items, in the order of the item hash.
         candidates: How many other prefixes an item of an overfull prefix is offered at a time.
 
     Returns:
         The unique codes, shape (n, L) int32, and the total distortion before and after.
     """
-    placement = Placement(tokenizer, vectors, codes)
+    placement = Placement(oracle, codes)
     spill(placement, candidates)
     settle(placement)
     measure_rest(placement)
@@ -85,7 +83,7 @@ def _finish(
     """Wait for the solutions and give every item its code."""
     last = np.concatenate(list(solved))
     paid = costs[np.arange(len(costs)), last].astype(np.float64)
-    last, paid = in_row_order(batch.owner, vector_hash(costs), last, paid)
+    last, paid = in_row_order(batch.owner, placement.oracle.likeness(batch.rows), last, paid)
     placement.note_before(batch.rows, costs)
     placement.codes[batch.rows, -1] = last
     placement.after[batch.rows] = paid
@@ -103,14 +101,13 @@ def _settle_large(placement: Placement, rows: np.ndarray) -> None:
         return placement.costs(rows[items])
 
     last = assign_sparse(costs_of, len(rows), placement.last_size, placement.batch_rows)
-    paid, likeness = np.empty(len(rows)), np.empty(len(rows), dtype=np.uint64)
+    paid = np.empty(len(rows))
     for piece in chunks(len(rows), placement.batch_rows):
         costs = placement.costs(rows[piece])
-        likeness[piece] = vector_hash(costs)
         placement.note_before(rows[piece], costs)
         paid[piece] = costs[np.arange(len(costs)), last[piece]]
     owner = np.zeros(len(rows), dtype=np.int64)
-    last, paid = in_row_order(owner, likeness, last, paid)
+    last, paid = in_row_order(owner, placement.oracle.likeness(rows), last, paid)
     placement.codes[rows, -1] = last
     placement.after[rows] = paid
 

@@ -21,6 +21,7 @@ from semantic_ids.artifacts import Provenance
 from semantic_ids.codes import check_sizes, sizes_of
 from semantic_ids.compute.devices import full_precision, resolve
 from semantic_ids.compute.streaming import Work, transform_rows
+from semantic_ids.compute.threads import filled
 from semantic_ids.contract import Assign, LinearDecoder
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint
@@ -35,9 +36,6 @@ from semantic_ids.tokenizers.preprocessing import Preprocessing
 PREPROCESS_ROWS = 1 << 18
 """Mean and scale are those of the first rows by item hash, at most so many: more would only take
 longer to read."""
-LEAST_ROWS = 256
-"""Smaller batches are filled up to this many rows: matrix products round differently for very few,
-and codes must not depend on m."""
 
 
 class ResidualTokenizer(ABC):
@@ -208,7 +206,7 @@ class ResidualTokenizer(ABC):
 
         def work(chosen: Tensor, _: slice) -> list[Tensor]:
             return [
-                self.preprocessing.undo(self._from_latent(self.quantizer.decode(_filled(chosen))))
+                self.preprocessing.undo(self._from_latent(self.quantizer.decode(filled(chosen))))
             ]
 
         self._each(work, codes, vectors, dtype=torch.int64)
@@ -380,11 +378,11 @@ class ResidualTokenizer(ABC):
 
     def _latent(self, x: Tensor) -> Tensor:
         """Map rows on the device to the space that is quantised, filled up to `LEAST_ROWS`."""
-        return self._to_latent(self.preprocessing.apply(_filled(x)))
+        return self._to_latent(self.preprocessing.apply(filled(x)))
 
     def _codes(self, codes: np.ndarray) -> Tensor:
         """Bring codes to the device, filled up to `LEAST_ROWS` rows."""
-        return _filled(torch.from_numpy(codes.astype(np.int64))).to(self.device, non_blocking=True)
+        return filled(torch.from_numpy(codes.astype(np.int64))).to(self.device, non_blocking=True)
 
     def _require_fitted(self) -> None:
         if not self.dim:
@@ -431,11 +429,3 @@ def _require_ascending(rows: np.ndarray, n: int) -> None:
             where="rows",
             expected=f"ascending row numbers from 0 to {n - 1:,}, each once",
         )
-
-
-def _filled(block: Tensor) -> Tensor:
-    """Repeat the last row until there are `LEAST_ROWS` rows."""
-    missing = LEAST_ROWS - len(block)
-    return (
-        torch.cat([block, block[-1:].expand(missing, -1)]) if len(block) and missing > 0 else block
-    )

@@ -11,12 +11,11 @@ variance first: distances are the same there, and the early steps can do without
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import time
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -47,8 +46,9 @@ from semantic_ids.quantization.refinement import Choose, Round, anneal, encode, 
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
 from semantic_ids.tokenizers.options import RQKMeansOptions
-from semantic_ids.tokenizers.preprocessing import Preprocessing, principal_axes
+from semantic_ids.tokenizers.preprocessing import principal_axes
 from semantic_ids.tokenizers.rounds import Rounds
+from semantic_ids.tokenizers.unique import Unique, unique_by
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,8 @@ class RQKMeans(ResidualTokenizer):
             sample, axes, kept = self.along_axes(
                 held(vectors, sampled, self.preprocessing.apply, self.device, self.width)
             )
-            found = self._refined(sample, kept, self._for_unique(assign, len(sampled), len(rows)))
+            unique = self._for_unique(assign, vectors, sampled, len(rows))
+            found = self._refined(sample, kept, unique)
             quantizer = ResidualQuantizer([c @ axes.T for c in found.codebooks], found.prices)
         self.report = {
             "rows": len(sampled),
@@ -127,17 +128,21 @@ class RQKMeans(ResidualTokenizer):
         }
         return quantizer
 
-    def _for_unique(self, assign: Assign | None, sampled: int, rows: int) -> Assign | None:
+    def _for_unique(
+        self, assign: Assign | None, vectors: np.ndarray, sampled: np.ndarray, rows: int
+    ) -> Unique | None:
         """Return what makes codes unique, None (and say so) where the fit does not see every item.
 
         Which IDs are free follows from all items, so those of a sample would be others.
         """
-        if assign is None or not self.options.unique_rounds or sampled == rows:
-            return assign
+        if assign is None or not self.options.unique_rounds:
+            return None
+        if len(sampled) == rows:
+            return unique_by(assign, vectors, sampled)
         logger.info(
             "no rounds for unique IDs: the fit sees %s of %s items; a max_points_per_centroid of at"
             " least %d lets it see all of them, in %s MB",
-            f"{sampled:,}",
+            f"{len(sampled):,}",
             f"{rows:,}",
             math.ceil(rows / max(self.codebook_sizes)),
             f"{rows * self.width * 4 / 1e6:,.0f}",
@@ -159,14 +164,14 @@ class RQKMeans(ResidualTokenizer):
         shares = np.cumsum(variances) / max(float(variances.sum()), 1e-30)
         return sample, axes, int(np.searchsorted(shares, EARLY_VARIANCE) + 1)
 
-    def _refined(self, sample: Tensor, kept: int, assign: Assign | None) -> ResidualQuantizer:
+    def _refined(self, sample: Tensor, kept: int, unique: Unique | None) -> ResidualQuantizer:
         """Fit codebooks and prices, step by step, and write the history.
 
         (s, W) → codebooks (K_l, W).
         """
         generator = torch.Generator().manual_seed(self.seed)
         variance = _mean_square(sample) or 1.0
-        with Progress("fit", self._rounds(assign), "rounds") as progress:
+        with Progress("fit", self._rounds(unique), "rounds") as progress:
             rounds = Rounds(self.history, variance, progress)
             codebooks = rounds.take("start", self.start(sample, generator), [])
             prices = None
@@ -174,14 +179,14 @@ class RQKMeans(ResidualTokenizer):
                 unit = self.history[-1]["relative_mse"] * variance
                 prices = Prices(sample, self.codebook_sizes, self.options.balance, unit)
             codebooks = self._early(rounds, sample, kept, codebooks, prices, generator)
-            codebooks = self._late(rounds, sample, codebooks, prices, assign)
+            codebooks = self._late(rounds, sample, codebooks, prices, unique)
         return ResidualQuantizer(codebooks, prices.levels if prices else [])
 
-    def _rounds(self, assign: Assign | None) -> int:
+    def _rounds(self, unique: Unique | None) -> int:
         """Count the rounds that there will be, at most."""
         options = self.options
         rounds = len(self.codebook_sizes) + options.anneal_rounds + options.refine_rounds
-        rounds += options.unique_rounds if assign else 0
+        rounds += options.unique_rounds if unique else 0
         return rounds + (FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.is_balanced else 0)
 
     def _early(
@@ -221,7 +226,7 @@ class RQKMeans(ResidualTokenizer):
         sample: Tensor,
         codebooks: list[Tensor],
         prices: Prices | None,
-        assign: Assign | None,
+        unique: Unique | None,
     ) -> list[Tensor]:
         """Refine along all axes, for prices and for unique codes where there are any."""
         options, choose = self.options, self._chosen(sample)
@@ -231,9 +236,9 @@ class RQKMeans(ResidualTokenizer):
         if prices:
             followed = fit_prices(sample, codebooks, prices, choose, options.ridge)
             codebooks = rounds.take("balance", followed, codebooks)
-        if assign:
-            unique = self._assigned(sample, assign)
-            refined = self._refine(sample, codebooks, unique, options.unique_rounds, prices)
+        if unique:
+            assigned = self._assigned(sample, unique)
+            refined = self._refine(sample, codebooks, assigned, options.unique_rounds, prices)
             codebooks = rounds.take("unique", refined, codebooks)
         if prices:
             rounds.take("balance", settle(sample, codebooks, prices, choose), codebooks)
@@ -284,31 +289,10 @@ class RQKMeans(ResidualTokenizer):
         """Choose codes as `encode` will."""
         return lambda quantizer: encode(sample, quantizer, 1, self.options.beam_size)[0][:, 0]
 
-    def _assigned(self, sample: Tensor, assign: Assign) -> Choose:
+    def _assigned(self, sample: Tensor, unique: Unique) -> Choose:
         """Choose codes as `encode` will, and make them unique."""
         choose = self._chosen(sample)
-
-        def unique(quantizer: ResidualQuantizer) -> Tensor:
-            return self.made_unique(sample, quantizer, choose(quantizer), assign)
-
-        return unique
-
-    def made_unique(
-        self, z: Tensor, quantizer: ResidualQuantizer, codes: Tensor, assign: Assign
-    ) -> Tensor:
-        """Make the codes of prepared vectors unique: (n, W), (n, L) → (n, L) int64."""
-        tokenizer: Any = self._over_prepared(quantizer)
-        found = assign(codes.cpu().numpy().astype(np.int32), tokenizer, z.cpu().numpy())
-        return torch.from_numpy(found.astype(np.int64)).to(z.device)
-
-    def _over_prepared(self, quantizer: ResidualQuantizer) -> RQKMeans:
-        """Return a tokenizer with these codebooks that takes prepared vectors."""
-        tokenizer = copy.copy(self)
-        tokenizer.dim, tokenizer.quantizer = quantizer.codebooks[0].shape[1], quantizer
-        tokenizer.preprocessing = Preprocessing(
-            False, torch.zeros(tokenizer.dim, device=self.device), 1.0
-        )
-        return tokenizer
+        return lambda quantizer: unique(sample, quantizer, choose(quantizer))
 
 
 def _mean_square(x: Tensor) -> float:

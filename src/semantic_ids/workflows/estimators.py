@@ -11,14 +11,14 @@ import numpy as np
 from semantic_ids.artifacts import Provenance
 from semantic_ids.codes import check_sizes
 from semantic_ids.errors import BadInput
-from semantic_ids.hashing import fingerprint
+from semantic_ids.hashing import fingerprint, hashes_of
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.tokenizers import rq_kmeans
 from semantic_ids.tokenizers.format import read_config
 from semantic_ids.tokenizers.registry import tokenizer_class
 from semantic_ids.tokenizers.rq_vae import model
 from semantic_ids.workflows.configurable import Configurable
-from semantic_ids.workflows.fitting import hashes_of, held_out
+from semantic_ids.workflows.fitting import held_out
 from semantic_ids.workflows.inputs import as_codes, as_vectors, hash_order, in_order, items_of
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, read_rows
-from semantic_ids.hashing import mix, vector_hash
+from semantic_ids.hashing import mix
 from semantic_ids.identifiers.options import IdentifyOptions
 from semantic_ids.options import Options, option, same_as
 from semantic_ids.workflows.options import TokenizerOptions
@@ -92,15 +91,3 @@ def held_out(vector_hashes: np.ndarray, share: float) -> np.ndarray:
     zero vector is 0, which would always be held out.
     """
     return mix(vector_hashes + SIDE) < np.uint64(share * 2.0**64)
-
-
-def hashes_of(vectors: np.ndarray) -> np.ndarray:
-    """Hash each vector, chunk by chunk: (n, D) → (n,) uint64.
-
-    As it is stored, or as float32 where that is neither float32 nor float16.
-    """
-    kept = vectors.dtype if vectors.dtype in (np.float16, np.float32) else np.dtype(np.float32)
-    hashes = np.empty(len(vectors), dtype=np.uint64)
-    for rows in chunks(len(vectors)):
-        hashes[rows] = vector_hash(read_rows(vectors, rows, kept))
-    return hashes

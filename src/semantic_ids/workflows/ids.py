@@ -10,8 +10,8 @@ import numpy as np
 
 from semantic_ids.artifacts import Provenance
 from semantic_ids.errors import BadInput
-from semantic_ids.hashing import fingerprint, item_hash
-from semantic_ids.workflows.fitting import FitOptions, hashes_of
+from semantic_ids.hashing import fingerprint, hashes_of, item_hash
+from semantic_ids.workflows.fitting import FitOptions
 from semantic_ids.workflows.inputs import hash_order, in_order, items_of
 
 if TYPE_CHECKING:
@@ -118,16 +118,15 @@ def unique_ids(
         >>> ids.tokens[0].startswith("<a_"), ids.to_dict()["item 0"] == ids.codes[0].tolist()
         (True, True)
     """
-    from semantic_ids.identifiers import deduplicate
+    from semantic_ids.identifiers import TokenizerCosts, deduplicate
 
     wanted = FitOptions(strategy=strategy, candidates=candidates)
     vectors, ids = items_of(x, item_ids)
     order = None if ids is None else hash_order(ids, len(vectors))
     vectors = in_order(vectors, order)
     codes = tokenizer.encode(vectors)
-    made = deduplicate(
-        codes, tokenizer, vectors, strategy=wanted.strategy, candidates=wanted.candidates
-    )
+    costs = TokenizerCosts(tokenizer, vectors)
+    made = deduplicate(codes, costs, strategy=wanted.strategy, candidates=wanted.candidates)
     back = None if order is None else np.argsort(order)
     return SemanticIds(
         list(range(len(vectors))) if ids is None else ids,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semantic_ids.hashing import hashes_of
 from semantic_ids.progress import reported_as
-from semantic_ids.workflows.fitting import FitOptions, fit, hashes_of
+from semantic_ids.workflows.fitting import FitOptions, fit
 
 if TYPE_CHECKING:
     from semantic_ids.contract import Tokenizer
@@ -63,7 +64,7 @@ def fit_and_measure(
     Raises:
         BadInput: See `tokenizers.fit_tokenizer` and `identifiers.deduplicate`.
     """
-    from semantic_ids.identifiers import deduplicate
+    from semantic_ids.identifiers import TokenizerCosts, deduplicate
 
     out = np.zeros(len(vectors), dtype=bool) if validation is None else validation
     held, others = np.flatnonzero(out), np.flatnonzero(~out)
@@ -76,9 +77,8 @@ def fit_and_measure(
         checkpoints=checkpoints,
     )
     codes = tokenizer.encode(vectors)
-    ids = deduplicate(
-        codes, tokenizer, vectors, strategy=options.strategy, candidates=options.candidates
-    )
+    costs = TokenizerCosts(tokenizer, vectors)
+    ids = deduplicate(codes, costs, strategy=options.strategy, candidates=options.candidates)
     metrics, figures = measure(
         vectors,
         tokenizer,

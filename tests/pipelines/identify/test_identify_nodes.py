@@ -89,9 +89,8 @@ def test_encode_gives_the_codes_of_every_item(embeddings):
     [("reassign", True, 1), ("suffix", True, 2), ("none", False, 1)],
 )
 def test_deduplicate(few, caplog, strategy, unique, width):
-    few = Embeddings(
-        np.zeros_like(few.vectors) + 2.2, few.item_ids, few.vector_hashes, 0, few.provenance
-    )
+    vectors = np.zeros_like(few.vectors) + 2.2
+    few = Embeddings(vectors, few.item_ids, vector_hash(vectors), 0, few.provenance)
     tokenizer = tokenizer_of(few, size=8)
     codes = encode(few, tokenizer, PARAMETERS)
     with caplog.at_level(logging.INFO):

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from tests.tokenizers.conftest import OPTIONS, RESIDUAL, SIZES, fitted
 
 from semantic_ids.arrays import map_rows
 from semantic_ids.errors import BadInput
-from semantic_ids.identifiers import unique_codes
+from semantic_ids.hashing import vector_hash
+from semantic_ids.identifiers import TokenizerCosts, unique_codes
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.learning.loop import Loop
 from semantic_ids.tokenizers.options import RQKMeansOptions
@@ -724,17 +726,20 @@ def test_where_nothing_can_be_compiled_it_says_so_before_it_trains(vectors, monk
 # ---- the codes of unique IDs ---------------------------------------------------------------------
 
 
-def made_unique(codes, tokenizer, x):
-    return unique_codes(codes, tokenizer, x, candidates=4)
+made_unique = partial(unique_codes, candidates=4)
 
 
 @pytest.mark.parametrize("options", [{}, RESIDUAL], ids=["mlp", "residual"])
 def test_in_the_last_epochs_items_have_the_codes_of_their_unique_ids(vectors, options, monkeypatch):
     asked, seen, forward = [], [], Network.forward
+    beam = {**OPTIONS["rq_vae"], **options}["beam_size"]
 
-    def assign(codes, tokenizer, x):
-        found = made_unique(codes, tokenizer, x)
-        asked.append((codes, found, tokenizer.encode(x)))
+    def assign(codes, costs):
+        found = made_unique(codes, costs)
+        asked.append((codes, found, costs.quantizer.encode(costs.z, beam).numpy()))
+        np.testing.assert_array_equal(
+            costs.likeness(np.arange(len(FEW))), vector_hash(vectors[FEW])
+        )
         return found
 
     def watched(network, x, codes=None):
@@ -777,7 +782,7 @@ def test_unique_ids_are_better_reconstructed_for_it(vectors):
             "encoder_rate": 0.0,
         }
         tokenizer = vae(vectors, options, sizes=(8, 8, 12), assign=made_unique)
-        unique = made_unique(tokenizer.encode(vectors), tokenizer, vectors)
+        unique = made_unique(tokenizer.encode(vectors), TokenizerCosts(tokenizer, vectors))
         errors.append(((tokenizer.decode(unique) - vectors) ** 2).sum())
     assert errors[1] < 0.99 * errors[0]
 

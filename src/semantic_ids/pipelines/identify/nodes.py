@@ -67,8 +67,7 @@ def deduplicate(
     tokenizer = tokenizer.to(tokenizer_parameters.device)
     result = identifiers.deduplicate(
         codes.codes,
-        tokenizer,
-        embeddings.vectors,
+        identifiers.TokenizerCosts(tokenizer, embeddings.vectors, embeddings.vector_hashes),
         strategy=identify.strategy,
         candidates=identify.candidates,
     )

@@ -25,7 +25,8 @@ from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans
 from semantic_ids.tokenizers.rq_vae.networks import Network
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.quantizer import Start, residual_kmeans
-from semantic_ids.tokenizers.rq_vae.task import RQVAETask, Unique
+from semantic_ids.tokenizers.rq_vae.task import RQVAETask
+from semantic_ids.tokenizers.unique import unique_by
 
 AS_IT_IS = {"normalize": False, "center": False, "scale": False}
 """Preprocessing of latent vectors before codebooks are fitted to them."""
@@ -59,7 +60,7 @@ class RQVAE(ResidualTokenizer):
                 self.preprocessing.apply,
                 self.width,
                 start=self._start(),
-                unique=self._unique(assign),
+                unique=unique_by(assign, vectors, rows) if assign else None,
             )
             loop = Loop(task, task.plan, self.seed, self.device, self.checkpoints)
             loop.run()
@@ -100,14 +101,6 @@ class RQVAE(ResidualTokenizer):
             self.options.start, beam_size=self.options.codebook.beam_size, balance=None
         )
         return RQKMeans(self.codebook_sizes, self.seed, self.device.type, AS_IT_IS, options)
-
-    def _unique(self, assign: Assign | None) -> Unique | None:
-        """Return what gives latent vectors unique codes."""
-        if assign is None:
-            return None
-        return lambda z, quantizer, codes: self._over_latents().made_unique(
-            z, quantizer, codes, assign
-        )
 
     def _to_latent(self, x: Tensor) -> Tensor:
         return self.network.encoder(x)

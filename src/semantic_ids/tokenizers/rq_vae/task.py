@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from semantic_ids.learning.loop import Plan
 from semantic_ids.learning.optimizers import Part
 from semantic_ids.learning.schedules import geometric
 from semantic_ids.learning.task import Outcome
-from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.rq_vae.monitoring import (
     Validation,
     catalogue_row,
@@ -26,6 +25,7 @@ from semantic_ids.tokenizers.rq_vae.monitoring import (
 )
 from semantic_ids.tokenizers.rq_vae.networks import Passed
 from semantic_ids.tokenizers.rq_vae.quantizer import Start
+from semantic_ids.tokenizers.unique import Unique
 
 if TYPE_CHECKING:
     from semantic_ids.tokenizers.rq_vae.networks import Network
@@ -35,9 +35,6 @@ logger = logging.getLogger(__name__)
 
 UNIQUE_BYTES = 512 << 20
 """Latent vectors up to this size are held to make their codes unique."""
-Unique = Callable[[Tensor, ResidualQuantizer, Tensor], Tensor]
-"""Makes codes unique: latent vectors (n, d), the codebooks, the vectors' codes (n, L) → unique
-codes (n, L)."""
 
 
 def plan_of(options: RQVAEOptions) -> Plan:

@@ -1,0 +1,46 @@
+"""What codes cost the items of a catalogue, by a tokenizer and its vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from semantic_ids.arrays import read_rows
+from semantic_ids.contract import Tokenizer
+from semantic_ids.hashing import hashes_of
+
+
+class TokenizerCosts:
+    """A `contract.CostOracle` that reads the vectors of the rows it is asked for.
+
+    Args:
+        tokenizer: The tokenizer that made the codes.
+        vectors: Shape (n, D), an array or a memory map, rows in the order of the item hash.
+        hashes: Shape (n,), uint64: `hashing.vector_hash` of the stored rows. None to hash those
+            that are asked for.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, vectors: np.ndarray, hashes: np.ndarray | None = None
+    ) -> None:
+        self.tokenizer, self.vectors, self.hashes = tokenizer, vectors, hashes
+        self.sizes = tuple(int(size) for size in tokenizer.codebook_sizes)
+
+    def level_costs(self, rows: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
+        """See `CostOracle`."""
+        return self.tokenizer.level_costs(read_rows(self.vectors, rows), prefixes)
+
+    def candidates(
+        self, rows: np.ndarray, t: int, excluded: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `CostOracle`."""
+        return self.tokenizer.candidates(
+            read_rows(self.vectors, rows), t, distinct_prefixes=True, excluded=excluded
+        )
+
+    def distortion(self, rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """See `CostOracle`."""
+        return self.tokenizer.distortion(read_rows(self.vectors, rows), codes)
+
+    def likeness(self, rows: np.ndarray) -> np.ndarray:
+        """See `CostOracle`."""
+        return hashes_of(self.vectors, rows) if self.hashes is None else self.hashes[rows]

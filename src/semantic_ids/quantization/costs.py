@@ -1,0 +1,90 @@
+"""What codes cost vectors that are on the device: for codebooks that are still being fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semantic_ids.compute.threads import each_chunk, filled
+from semantic_ids.quantization.residual import ResidualQuantizer
+
+
+class TensorCosts:
+    """A `contract.CostOracle` over vectors that stay where they are.
+
+    Only row numbers, codes and costs go to the device and back. The numbers are those of a
+    tokenizer with these codebooks and vectors as its latent ones: it works on as many rows at a
+    time.
+
+    Args:
+        z: Shape (n, d).
+        quantizer: The codebooks, on the same device.
+        hashes: Shape (n,), uint64: `hashing.vector_hash` of the items' stored vectors.
+    """
+
+    def __init__(self, z: Tensor, quantizer: ResidualQuantizer, hashes: np.ndarray) -> None:
+        self.z, self.quantizer, self.hashes = z, quantizer, hashes
+        self.sizes = tuple(quantizer.sizes)
+
+    def level_costs(self, rows: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
+        """See `CostOracle`."""
+        costs = np.empty((len(rows), self.sizes[-1]), dtype=np.float32)
+        self._each(
+            lambda z, part: [self.quantizer.last_level_costs(z, self._codes(prefixes[part]))],
+            rows,
+            costs,
+        )
+        return costs
+
+    def candidates(
+        self, rows: np.ndarray, t: int, excluded: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `CostOracle`."""
+        codes = np.empty((len(rows), t, len(self.sizes)), dtype=np.int32)
+        costs = np.empty((len(rows), t), dtype=np.float32)
+        keys = torch.from_numpy(np.ascontiguousarray(excluded, dtype=np.int64)).to(self.z.device)
+        table = self.quantizer.excluded_table(keys)
+        # without the rows that were filled up: a wide search takes longer for each
+        self._each(
+            lambda z, part: self.quantizer.best_codes(z[: part.stop - part.start], t, True, table),
+            rows,
+            codes,
+            costs,
+        )
+        return codes, costs
+
+    def distortion(self, rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """See `CostOracle`."""
+        errors = np.empty(len(rows), dtype=np.float32)
+        self._each(
+            lambda z, part: [self.quantizer.errors(z, self._codes(codes[part]))], rows, errors
+        )
+        return errors
+
+    def likeness(self, rows: np.ndarray) -> np.ndarray:
+        """See `CostOracle`."""
+        return self.hashes[rows]
+
+    def _codes(self, codes: np.ndarray) -> Tensor:
+        return filled(torch.from_numpy(codes.astype(np.int64))).to(self.z.device)
+
+    def _each(
+        self,
+        work: Callable[[Tensor, slice], Sequence[Tensor]],
+        rows: np.ndarray,
+        *outputs: np.ndarray,
+    ) -> None:
+        """Fill the rows of each output with what the work makes of the vectors of some rows."""
+        numbers = torch.from_numpy(np.asarray(rows, dtype=np.int64)).to(self.z.device)
+
+        def chunk(part: slice) -> None:
+            for output, result in zip(
+                outputs, work(filled(self.z[numbers[part]]), part), strict=True
+            ):
+                output[part] = result[: part.stop - part.start].cpu().numpy()
+
+        width = max(self.z.shape[1], sum(self.sizes))
+        each_chunk(chunk, len(rows), self.z.device, width)
