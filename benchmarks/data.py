@@ -89,7 +89,7 @@ def prepare(data: DataSet, folder: Path, *, quick: bool) -> tuple[int, int]:
     """
     from semantic_ids.datasets.embeddings import EmbeddingsDataset
     from semantic_ids.ingestion import ParquetSource
-    from semantic_ids.ingestion.check import IngestOptions
+    from semantic_ids.ingestion.options import IngestOptions
     from semantic_ids.ingestion.stream import open_stream
 
     path = data.source(folder.parent, quick)

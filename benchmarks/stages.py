@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.machine import machine  # noqa: E402
 
 STAGES = {
+    "check": "check",
     "ingest": "ingest",
     "sample": "split",
     "train": "train",
@@ -76,12 +78,26 @@ def measure(command: Sequence[str], checkout: Path) -> Used:
     return Used(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * unit)
 
 
+@cache
+def nodes_of(checkout: Path) -> set[str]:
+    """Return the nodes of the pipeline `tokenize` of a checkout: another may have fewer of them."""
+    script = (
+        "from semantic_ids.pipeline_registry import register_pipelines as all\n"
+        "print(*(node.name for node in all()['tokenize'].nodes))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
 def run_stages(
     checkout: Path, embeddings: Path, out: Path, params: str, stages: Sequence[str]
 ) -> dict[str, Used]:
     """Run the stages one after the other: name → what it used, the start taken off."""
     kedro = [sys.executable, "-m", "kedro"]
     start = measure([*kedro, "registry", "list"], checkout)
+    stages = [stage for stage in stages if STAGES[stage] in nodes_of(checkout)]
     given = ",".join(filter(None, [f"embeddings={embeddings}", f"data_root={out}", QUIET, params]))
     return {
         stage: measure(
@@ -118,7 +134,7 @@ def table(now: dict[str, Used], before: dict[str, Used] | None = None) -> str:
     for stage, used in {**now, "all": _sum(now)}.items():
         line = [stage, f"{used.cpu:.1f}", f"{used.wall:.1f}", f"{used.peak / 1e9:.2f}"]
         if before:
-            was = before[stage] if stage in before else _sum(before)
+            was = _sum(before) if stage == "all" else before.get(stage, Used(0, 0, 0))
             ratio = f"{used.cpu / was.cpu:.2f}" if was.cpu else ""
             line += [f"{was.cpu:.1f}", ratio, f"{was.peak / 1e9:.2f}"]
         lines.append(line)

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from kedro.pipeline import Pipeline
 
-STAGES = ("ingest", "sample", "train", "identify", "export", "evaluate")
+STAGES = ("check", "ingest", "sample", "train", "identify", "export", "evaluate")
 
 PIPELINES = {
     **{stage: (stage,) for stage in STAGES},

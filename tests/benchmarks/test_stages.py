@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from benchmarks.stages import STAGES, Used, least, measure, table
+from benchmarks.stages import ROOT, STAGES, Used, least, measure, nodes_of, table
 
 from semantic_ids.pipeline_registry import register_pipelines
 
@@ -15,6 +15,7 @@ from semantic_ids.pipeline_registry import register_pipelines
 def test_every_stage_is_a_node_of_the_pipeline_and_every_node_a_stage():
     nodes = {node.name for node in register_pipelines()["tokenize"].nodes}
     assert set(STAGES.values()) == nodes
+    assert nodes_of(ROOT) == nodes
 
 
 def test_a_process_is_charged_for_what_it_used(tmp_path, root):
@@ -45,3 +46,10 @@ def test_the_least_of_all_rounds_is_compared():
     lines = table(now, {"train": Used(4.0, 4.0, 5 * 10**9)}).splitlines()
     assert lines[2] == "| train | 2.0 | 2.0 | 0.00 | 4.0 | 0.50 | 5.00 |"
     assert lines[3].startswith("| all | 2.0 |")
+
+
+def test_a_stage_that_is_new_is_compared_with_nothing():
+    now = {"check": Used(1.0, 1.0, 10), "train": Used(3.0, 2.0, 10)}
+    lines = table(now, {"train": Used(2.0, 2.0, 10)}).splitlines()
+    assert lines[2] == "| check | 1.0 | 1.0 | 0.00 | 0.0 |  | 0.00 |"
+    assert lines[4] == "| all | 4.0 | 3.0 | 0.00 | 2.0 | 2.00 | 0.00 |"

@@ -20,7 +20,7 @@ from semantic_ids.datasets.embeddings import EmbeddingsDataset
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import item_hash, vector_hash
 from semantic_ids.ingestion import EmbeddingStream, ParquetSource
-from semantic_ids.ingestion.check import IngestOptions
+from semantic_ids.ingestion.options import IngestOptions
 from semantic_ids.ingestion.stream import open_stream
 
 SRC = Path(__file__).parents[2] / "src"
@@ -87,8 +87,8 @@ def test_round_trip(dataset, vectors, tmp_path, dtype, text) -> None:
     assert dataset.metadata == {"kedro-viz": {"layer": "primary"}}
 
 
-@pytest.mark.parametrize("drop", [False, True])
-def test_bytes_do_not_depend_on_rows_and_files(tmp_path, vectors, drop) -> None:
+@pytest.mark.parametrize("on_invalid", ["raise", "drop"])
+def test_bytes_do_not_depend_on_rows_and_files(tmp_path, vectors, on_invalid) -> None:
     found = []
     for seed in range(3):
         rows = random.Random(seed).sample(range(60), 60)
@@ -101,7 +101,7 @@ def test_bytes_do_not_depend_on_rows_and_files(tmp_path, vectors, drop) -> None:
                 group=5 + seed,
             )
         dataset = EmbeddingsDataset(str(tmp_path / f"out{seed}"))
-        dataset.save(stream_of(tmp_path / str(seed), drop=drop))
+        dataset.save(stream_of(tmp_path / str(seed), on_invalid=on_invalid))
         found.append(bytes_of(dataset._filepath))
     assert found[0] == found[1] == found[2]
     assert str(tmp_path) not in found[0]["manifest.json"].decode()
@@ -115,7 +115,7 @@ def test_fingerprint_stands_for_the_content(tmp_path, vectors) -> None:
 
     ids = list(range(60))
     first = fingerprint("a", ids, vectors)
-    assert first == fingerprint("b", ids, vectors, drop=True)
+    assert first == fingerprint("b", ids, vectors, on_invalid="drop")
     changed = vectors.copy()
     changed[59, 6] += 1e-3
     others = [
@@ -169,7 +169,7 @@ def test_killed_in_the_middle_leaves_no_embeddings(dataset, vectors, tmp_path) -
     path = write(tmp_path / "in.parquet", list(range(60)), vectors)
     code = (
         "import os, signal\nfrom semantic_ids.datasets.embeddings import EmbeddingsDataset\nfrom"
-        " semantic_ids.ingestion import ParquetSource\nfrom semantic_ids.ingestion.check import"
+        " semantic_ids.ingestion import ParquetSource\nfrom semantic_ids.ingestion.options import"
         " IngestOptions; from semantic_ids.ingestion.stream import open_stream\npwrite, calls ="
         " os.pwrite, []\ndef dying(*args):\n    calls.append(1)\n    len(calls) == 40 and"
         " os.kill(os.getpid(), signal.SIGKILL)\n    return pwrite(*args)\nos.pwrite ="

@@ -10,7 +10,7 @@ import pytest
 
 from semantic_ids.hashing import vector_hash
 from semantic_ids.ingestion import EmbeddingStream, ParquetSource
-from semantic_ids.ingestion.check import IngestOptions
+from semantic_ids.ingestion.options import IngestOptions
 from semantic_ids.ingestion.stream import open_stream
 
 Write = Callable[..., ParquetSource]
@@ -50,8 +50,8 @@ def write(tmp_path: Path) -> Write:
 @pytest.fixture
 def ingest() -> Ingest:
     """Open a stream with the default columns."""
-    return lambda source, **options: open_stream(
-        source, IngestOptions("ItemID", "embedding", **options)
+    return lambda source, *, nonzero=False, **options: open_stream(
+        source, IngestOptions("ItemID", "embedding", **options), nonzero=nonzero
     )
 
 

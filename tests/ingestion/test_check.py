@@ -6,7 +6,8 @@ import pytest
 
 from semantic_ids.errors import BadInput
 from semantic_ids.ingestion import ParquetSource
-from semantic_ids.ingestion.check import IngestOptions, check_footers
+from semantic_ids.ingestion.check import check_footers
+from semantic_ids.ingestion.options import IngestOptions
 
 NUMBERS = [
     pa.float16(),
@@ -150,17 +151,3 @@ def test_two_dimensions_in_two_files(tmp_path, container) -> None:
     message = refused(source)
     assert "b.parquet: the vectors have 5 dimensions, but 3 in" in message
     assert "a.parquet" in message
-
-
-@pytest.mark.parametrize(
-    ("rows", "options", "found"),
-    [
-        (5, {"codebook_sizes": (8, 8)}, "5 items are fewer than the 8 codes"),
-        (20, {"codebook_sizes": (8, 8), "max_items": 5}, "5 items are fewer than the 8 codes"),
-        (20, {"codebook_sizes": (4, 4), "unique": True}, "16 codes for 20 items"),
-        (20, {"codebook_sizes": (16,) * 16}, "63"),
-    ],
-)
-def test_sizes(tmp_path, rows, options, found) -> None:
-    table = pa.table({"ItemID": range(rows), "embedding": [[1.0]] * rows})
-    assert found in refused(source_of(tmp_path, table), **options)

@@ -36,7 +36,7 @@ def test_every_invalid_row_is_left_out_and_listed(write, ingest, drain) -> None:
     ]
     ids, vectors, reasons = zip(*rows, strict=True)
     source = write(list(ids), vectors, pa.list_(pa.float64()))
-    stream, rejected = ingest(source, drop=True, nonzero=True, dtype="float16")
+    stream, rejected = ingest(source, on_invalid="drop", nonzero=True, dtype="float16")
     assert dict(zip(stream.item_ids.to_pylist(), drain(stream).tolist(), strict=True)) == {
         "good": [1, 2],
         "twin": [3, 4],
@@ -53,14 +53,14 @@ def test_every_invalid_row_is_left_out_and_listed(write, ingest, drain) -> None:
 
 
 def test_three_of_one_id_with_two_vectors_all_go(write, ingest) -> None:
-    stream, rejected = ingest(write([1, 1, 1, 2], [[1.0], [1.0], [2.0], [3.0]]), drop=True)
+    stream, rejected = ingest(write([1, 1, 1, 2], [[1.0], [1.0], [2.0], [3.0]]), on_invalid="drop")
     assert stream.item_ids.to_pylist() == [2]
     assert rejected["item_id"].to_pylist() == ["1"] * 3
 
 
 def test_vectors_equal_after_the_cast_are_equal(write, ingest, drain) -> None:
     stream, _ = ingest(
-        write([1, 1], [[1.0, -0.0], [1.0 + 1e-12, 0.0]], pa.list_(pa.float64())), drop=True
+        write([1, 1], [[1.0, -0.0], [1.0 + 1e-12, 0.0]], pa.list_(pa.float64())), on_invalid="drop"
     )
     assert drain(stream).tolist() == [[1.0, 0.0]]
 
@@ -71,7 +71,7 @@ def test_vectors_equal_after_the_cast_are_equal(write, ingest, drain) -> None:
 def test_the_dimension_is_the_most_common_one(write, ingest, dims, expected) -> None:
     for order in (dims, dims[::-1]):
         stream, rejected = ingest(
-            write(list(range(len(dims))), [[1.0] * dim for dim in order]), drop=True
+            write(list(range(len(dims))), [[1.0] * dim for dim in order]), on_invalid="drop"
         )
         assert stream.dim == expected
         assert rejected.num_rows == len(dims) - dims.count(expected)
@@ -85,25 +85,21 @@ def test_a_file_of_another_dimension_is_no_invalid_row(write, ingest) -> None:
     with pytest.raises(
         BadInput, match=r"b\.parquet: the vectors have 3 dimensions, but 2 in .*a\.parquet"
     ):
-        ingest(source, drop=True)
+        ingest(source, on_invalid="drop")
 
 
 def test_nothing_left(write, ingest) -> None:
     with pytest.raises(
         BadInput, match="all 2 rows are invalid; the first because the vector is null"
     ):
-        ingest(write([1, 2], [None, []]), drop=True)
-
-
-def test_sizes_are_checked_on_what_is_left(write, ingest) -> None:
-    source = write(list(range(6)), [[1.0]] * 3 + [[NAN]] * 3)
-    with pytest.raises(BadInput, match="3 items are fewer than the 4 codes"):
-        ingest(source, drop=True, codebook_sizes=(4,))
+        ingest(write([1, 2], [None, []]), on_invalid="drop")
 
 
 def test_max_items_counts_valid_rows(write, ingest) -> None:
     clean, _ = ingest(write(list(range(0, 40, 2)), [[1.0]] * 20), max_items=5)
-    stream, rejected = ingest(write(list(range(40)), [[1.0], [NAN]] * 20), drop=True, max_items=5)
+    stream, rejected = ingest(
+        write(list(range(40)), [[1.0], [NAN]] * 20), on_invalid="drop", max_items=5
+    )
     assert stream.item_ids == clean.item_ids
     assert rejected.num_rows == 20
 
@@ -129,7 +125,8 @@ def test_what_stays_does_not_depend_on_the_order_of_rows(
     for some in (rows, random.sample(rows, len(rows))):
         try:
             stream, rejected = ingest(
-                write(pa.array([i for i, _ in some], pa.int64()), [v for _, v in some]), drop=True
+                write(pa.array([i for i, _ in some], pa.int64()), [v for _, v in some]),
+                on_invalid="drop",
             )
         except BadInput:
             found.append(None)
@@ -142,7 +139,7 @@ def test_what_stays_does_not_depend_on_the_order_of_rows(
 def test_a_clean_input_gives_the_same_whether_dropping_or_not(write, ingest, drain) -> None:
     vectors = np.random.default_rng(0).normal(size=(50, 3))
     source = write(list(range(50)), vectors, pa.list_(pa.float64()))
-    (one, none), (two, also_none) = ingest(source), ingest(source, drop=True)
+    (one, none), (two, also_none) = ingest(source), ingest(source, on_invalid="drop")
     assert one.item_ids == two.item_ids
     assert drain(one).tobytes() == drain(two).tobytes()
     assert none == also_none

@@ -1,16 +1,15 @@
-"""What footers and configuration tell, said before a vector is read."""
+"""What footers and options tell, said before a vector is read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from semantic_ids.codes import check_sizes
 from semantic_ids.errors import BadInput, nearest
+from semantic_ids.ingestion.options import IngestOptions
 from semantic_ids.ingestion.order import is_text
 from semantic_ids.ingestion.source import Footer, ParquetSource
 
@@ -18,38 +17,6 @@ LOOKED_AT = 64
 """So many vectors at the head of a file tell its dimensions."""
 _LISTED = 30
 """At most this many column names are put into a message."""
-
-
-@dataclass(frozen=True)
-class IngestOptions:
-    """What is wanted of an ingest.
-
-    Attributes:
-        id_column: Column of the item ids.
-        vector_column: Column of the vectors.
-        dtype: Storage type, `float32` or `float16`.
-        drop: Whether invalid rows are left out and listed, rather than refused.
-        max_items: Take only the first items by item hash; None takes all.
-        codebook_sizes: Sizes of the codebooks that the items are for.
-        unique: Whether every item is to have codes of its own.
-        nonzero: Whether zero vectors are invalid, because they are to be normalised.
-    """
-
-    id_column: str
-    vector_column: str
-    dtype: str = "float32"
-    drop: bool = False
-    max_items: int | None = None
-    codebook_sizes: tuple[int, ...] = ()
-    unique: bool = False
-    nonzero: bool = False
-
-    def check_items(self, items: int) -> None:
-        """Raise `BadInput` where the codebooks cannot serve so many items."""
-        if self.codebook_sizes:
-            check_sizes(
-                min(items, self.max_items or items), self.codebook_sizes, unique=self.unique
-            )
 
 
 def is_id(kind: pa.DataType) -> bool:
@@ -66,7 +33,7 @@ def is_vector(kind: pa.DataType) -> bool:
 
 
 def check_footers(source: ParquetSource, options: IngestOptions) -> None:
-    """Raise `BadInput` for everything that the footers and the configuration tell."""
+    """Raise `BadInput` for everything that the footers and the options tell."""
     for footer in source.footers:
         _check_column(footer, options.id_column, "ingest.id_column", is_id, "integers or strings")
         _check_column(
@@ -85,7 +52,6 @@ def check_footers(source: ParquetSource, options: IngestOptions) -> None:
         )
     _check_id_kinds(source, options.id_column)
     _check_dims(source, options)
-    options.check_items(source.rows)
 
 
 def _check_column(
@@ -174,7 +140,7 @@ def _file_dim(source: ParquetSource, footer: Footer, options: IngestOptions) -> 
     kind = footer.schema.field(options.vector_column).type
     if pa.types.is_fixed_size_list(kind):
         return kind.list_size
-    if options.drop:
+    if options.drops:
         return None
     first = (
         source.head(LOOKED_AT, [options.vector_column], footer)

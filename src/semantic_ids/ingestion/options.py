@@ -36,3 +36,8 @@ class IngestOptions(Options):
         "Take only this many items, the first by item hash: for a quick try. null takes all.",
         ge=1,
     )
+
+    @property
+    def drops(self) -> bool:
+        """Whether invalid rows are left out and listed, rather than refused."""
+        return self.on_invalid == "drop"

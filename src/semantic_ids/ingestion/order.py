@@ -111,6 +111,15 @@ def read_ids(source: ParquetSource, column: str) -> ItemIds:
     return ItemIds(joined, np.concatenate(hashes), np.concatenate(null), np.concatenate(too_large))
 
 
+def read_texts(source: ParquetSource, column: str) -> pa.ChunkedArray:
+    """Return the ids of all rows that have one as text, large_string, in file order."""
+    read = [
+        _readable(batch.column(0), source, start).cast(pa.large_string()).drop_null()
+        for start, batch in source.batches([column])
+    ]
+    return pa.chunked_array(read, pa.large_string())
+
+
 def is_text(kind: pa.DataType) -> bool:
     """Whether a type is one of Arrow's strings, dictionaries of them included."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from semantic_ids.errors import BadInput
-from semantic_ids.ingestion.check import IngestOptions, different_dims, known_dim
+from semantic_ids.ingestion.check import different_dims, known_dim
+from semantic_ids.ingestion.options import IngestOptions
 from semantic_ids.ingestion.order import ItemIds
 from semantic_ids.ingestion.rows import Reason, check, lengths
 from semantic_ids.ingestion.source import ParquetSource
@@ -44,7 +45,7 @@ class Verdicts(NamedTuple):
 
 
 def sort_out(
-    source: ParquetSource, ids: ItemIds, options: IngestOptions
+    source: ParquetSource, ids: ItemIds, options: IngestOptions, nonzero: bool
 ) -> tuple[np.ndarray, int, pa.Table]:
     """Tell the rows that stay from those that are rejected.
 
@@ -55,7 +56,7 @@ def sort_out(
     Raises:
         BadInput: No row stays, or a file holds vectors of other dimensions only.
     """
-    verdicts = _look(source, options)
+    verdicts = _look(source, options, nonzero)
     dim = known_dim(source, options) or _common_length(verdicts.lengths)
     _check_files(source, verdicts.lengths, dim)
     verdicts.reasons[(verdicts.lengths > 0) & (verdicts.lengths != dim)] = Reason.RAGGED
@@ -79,7 +80,7 @@ def empty_table() -> pa.Table:
     return SCHEMA.empty_table()
 
 
-def _look(source: ParquetSource, options: IngestOptions) -> Verdicts:
+def _look(source: ParquetSource, options: IngestOptions, nonzero: bool) -> Verdicts:
     """Check every row as a vector of its own length."""
     verdicts = Verdicts(
         np.zeros(source.rows, np.int32),
@@ -100,7 +101,7 @@ def _look(source: ParquetSource, options: IngestOptions) -> Verdicts:
                 rows = part.lengths == length
                 same = column if rows.all() else column.filter(pa.array(rows))
                 _, part.hashes[rows], part.reasons[rows] = check(
-                    same, length, options.dtype, nonzero=options.nonzero
+                    same, length, options.dtype, nonzero=nonzero
                 )
             progress.advance(len(column))
     return verdicts

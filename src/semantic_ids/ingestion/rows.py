@@ -54,8 +54,7 @@ class Reason(IntEnum):
                 " distances are lost in float32"
             ),
             Reason.ZERO: (
-                "the vector is zero, and a zero vector cannot be normalised"
-                " (tokenizer.preprocess.normalize)"
+                "the vector is zero, which has no direction and cannot be brought to unit length"
             ),
         }[self]
 

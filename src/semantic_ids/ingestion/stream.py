@@ -18,7 +18,7 @@ from semantic_ids.progress import Progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from semantic_ids.ingestion.check import IngestOptions
+    from semantic_ids.ingestion.options import IngestOptions
     from semantic_ids.ingestion.order import ItemIds
 
 logger = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class EmbeddingStream:
     _source: ParquetSource = field(repr=False)
     _ids: ItemIds = field(repr=False)
     _options: IngestOptions = field(repr=False)
+    _nonzero: bool = field(repr=False)
     _positions: np.ndarray = field(repr=False)
 
     def __len__(self) -> int:
@@ -76,9 +77,9 @@ class EmbeddingStream:
                 column = batch.column(0)
                 positions = self._positions[start : start + len(column)]
                 vectors, hashes, reasons = check(
-                    column, self.dim, self.dtype, nonzero=self._options.nonzero
+                    column, self.dim, self.dtype, nonzero=self._nonzero
                 )
-                if self._options.drop:
+                if self._options.drops:
                     reasons[positions < 0] = 0
                 if reasons.any():
                     refuse_rows(
@@ -99,18 +100,25 @@ class EmbeddingStream:
                 progress.advance(len(column))
 
 
-def open_stream(source: ParquetSource, options: IngestOptions) -> tuple[EmbeddingStream, pa.Table]:
+def open_stream(
+    source: ParquetSource, options: IngestOptions, *, nonzero: bool = False
+) -> tuple[EmbeddingStream, pa.Table]:
     """Check what can be told at once, read the ids, put them in order, and return the vectors as a
     stream.
 
     Where invalid rows are dropped, the vectors are read once here to find them; where they are
     refused, the stream does it.
 
+    Args:
+        source: The files.
+        options: What is read, and how it is stored.
+        nonzero: Whether zero vectors are invalid.
+
     Returns:
         The stream, and the rejected rows: a table of item_id, file, row_group, row, reason.
 
     Raises:
-        BadInput: Whatever is wrong with files, columns, types, ids or sizes; or no row is valid.
+        BadInput: Whatever is wrong with files, columns, types or ids; or no row is valid.
     """
     from semantic_ids.ingestion.check import check_footers
     from semantic_ids.ingestion.order import read_ids
@@ -118,7 +126,9 @@ def open_stream(source: ParquetSource, options: IngestOptions) -> tuple[Embeddin
     check_footers(source, options)
     ids = read_ids(source, options.id_column)
     ordered, dim, rejected = (
-        _sort_out(source, ids, options) if options.drop else _all_rows(source, ids, options)
+        _sort_out(source, ids, options, nonzero)
+        if options.drops
+        else _all_rows(source, ids, options)
     )
     ordered = ordered[: options.max_items]
     positions = np.full(len(ids), -1, dtype=np.int64)
@@ -126,20 +136,17 @@ def open_stream(source: ParquetSource, options: IngestOptions) -> tuple[Embeddin
     logger.info(
         "%s items of %s dimensions from %s file(s)", f"{len(ordered):,}", dim, len(source.files)
     )
-    parameters = {
-        name: getattr(options, name)
-        for name in ("id_column", "vector_column", "dtype", "drop", "max_items")
-    }
     return (
         EmbeddingStream(
             dim,
             options.dtype,
             ids.take(ordered),
             ids.hashes[ordered],
-            parameters,
+            options.to_dict(),
             source,
             ids,
             options,
+            nonzero,
             positions,
         ),
         rejected,
@@ -160,11 +167,11 @@ def _all_rows(
 
 
 def _sort_out(
-    source: ParquetSource, ids: ItemIds, options: IngestOptions
+    source: ParquetSource, ids: ItemIds, options: IngestOptions, nonzero: bool
 ) -> tuple[np.ndarray, int, pa.Table]:
     from semantic_ids.ingestion.reject import sort_out
 
-    ordered, dim, rejected = sort_out(source, ids, options)
+    ordered, dim, rejected = sort_out(source, ids, options, nonzero)
     if rejected.num_rows:
         logger.warning(
             "%s of %s rows are invalid and left out; they are listed in"
@@ -172,5 +179,4 @@ def _sort_out(
             f"{rejected.num_rows:,}",
             f"{len(ids):,}",
         )
-    options.check_items(len(ordered))
     return ordered, dim, rejected

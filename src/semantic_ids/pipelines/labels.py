@@ -1,6 +1,6 @@
 """The labels of the items, as the stages read them.
 
-`ingest` to refuse a wrong file before any training, `evaluate` to use it.
+`check` to refuse a wrong file before any work, `evaluate` to use it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def labels_of(
     Nothing where there is no items file.
 
     Args:
-        item_ids: n ids, a pyarrow array.
+        item_ids: n ids, a pyarrow array, chunked or not.
         items: The items file as a pyarrow table, or None.
         id_column: Its column of ids.
         evaluate: Which columns, and what is too few.

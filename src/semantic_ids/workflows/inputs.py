@@ -58,7 +58,7 @@ def read_items(
         >>> sorted(items.item_ids), items.vectors.shape
         (['a', 'b'], (2, 2))
     """
-    from semantic_ids.ingestion.check import IngestOptions
+    from semantic_ids.ingestion.options import IngestOptions
     from semantic_ids.ingestion.source import ParquetSource
     from semantic_ids.ingestion.stream import open_stream
 

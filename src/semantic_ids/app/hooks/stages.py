@@ -44,12 +44,21 @@ class StageHooks:
             logger.info("%s …", node.name)
 
     @hook_impl(tryfirst=True)
+    def after_node_run(self, node: Node) -> None:
+        """End a stage that makes nothing."""
+        if not node.outputs:
+            self._end(node.name)
+
+    @hook_impl(tryfirst=True)
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
         """End a stage with its last output."""
         self.written.append(dataset_name)
         if dataset_name == node.outputs[-1]:
-            self.seconds[node.name] = time.perf_counter() - self._start
-            logger.info("%s: %.1f s", node.name, self.seconds[node.name])
+            self._end(node.name)
+
+    def _end(self, name: str) -> None:
+        self.seconds[name] = time.perf_counter() - self._start
+        logger.info("%s: %.1f s", name, self.seconds[name])
 
 
 def path_of(name: str, catalog: DataCatalog) -> Path | None:
