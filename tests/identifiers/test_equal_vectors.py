@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semantic_ids.hashing import item_hash
+from semantic_ids.hashing import item_hash, vector_hash
 from semantic_ids.identifiers import TokenizerCosts, deduplicate
 from semantic_ids.identifiers.placement import Placement
 
@@ -164,3 +164,49 @@ def test_the_tokenizers_of_the_house_cost_equal_vectors_alike_in_every_batch(mon
     for prefix in np.unique(ids[equal, :-1], axis=0):
         mine = equal[(ids[equal, :-1] == prefix).all(axis=1)]
         assert (np.diff(tokenizer.distortion(vectors[mine], ids[mine])) >= -1e-4).all()
+
+
+class RoundedCosts(TokenizerCosts):
+    """Costs whose last bits depend on the place that an item has in a batch, as on a GPU."""
+
+    calls = 0
+
+    def _rounded(self, costs):
+        RoundedCosts.calls += 1
+        rng = np.random.default_rng(RoundedCosts.calls)
+        ulps = rng.integers(-1, 2, costs.shape).astype(np.float32)
+        return costs + ulps * np.spacing(np.where(np.isfinite(costs), costs, 0))
+
+    def level_costs(self, rows, prefixes):
+        return self._rounded(super().level_costs(rows, prefixes))
+
+    def candidates(self, rows, t, excluded):
+        codes, costs = super().candidates(rows, t, excluded)
+        return codes, np.sort(self._rounded(costs), axis=1)
+
+    def distortion(self, rows, codes):
+        return self._rounded(super().distortion(rows, codes))
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["hashes stored", "hashed when asked"])
+@pytest.mark.parametrize("dense_cells", [0, 1 << 24])
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_never_tells_equal_vectors_apart(
+    make_tokenizer, monkeypatch, seed, dense_cells, stored
+):
+    """Whatever the last bits are, the kth item of a vector gets the same ID: in groups, in overfull
+    groups, in the offers made to those who leave, and in batches of any size.
+    """
+    monkeypatch.setattr("semantic_ids.identifiers.overflow.DENSE_CELLS", dense_cells)
+    monkeypatch.setattr("semantic_ids.identifiers.overflow.FIRST_TURN", 5)
+    monkeypatch.setattr("semantic_ids.identifiers.overflow.SMALLEST_TURN", 5)
+    monkeypatch.setattr(Placement, "batch_rows", property(lambda self: 4))
+    tokenizer, vectors = make_tokenizer((3, 3, 6), seed=seed), with_copies(50, 9, seed)
+    codes = tokenizer.encode(vectors)
+    expected = ids_of(tokenizer, vectors, candidates=2)
+    assert (expected[:, :-1] != codes[:, :-1]).any()
+    hashes = vector_hash(vectors) if stored else None
+    for _ in range(5):
+        costs = RoundedCosts(tokenizer, vectors, hashes)
+        found = deduplicate(codes, costs, strategy="reassign", candidates=2)
+        np.testing.assert_array_equal(found.codes, expected)

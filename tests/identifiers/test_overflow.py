@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from semantic_ids.grouping import Groups
-from semantic_ids.identifiers import TokenizerCosts, overflow
+from semantic_ids.identifiers import TokenizerCosts, overflow, sparse_assignment
 from semantic_ids.identifiers.groups import Occupancy
 from semantic_ids.identifiers.offers import Offers
 from semantic_ids.identifiers.overflow import choose_leavers, first_come, spill
@@ -101,7 +101,29 @@ def test_a_group_larger_than_a_batch_is_the_same_problem(make_tokenizer, monkeyp
     np.testing.assert_array_equal(whole.after, parts.after)
 
 
-def test_of_equal_items_the_first_rows_stay(make_tokenizer):
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_a_contest_too_large_for_a_table_ends_at_the_same_total(
+    make_tokenizer, monkeypatch, candidates
+):
+    tokenizer = make_tokenizer((3, 24), seed=4)
+    expected, found = crowded(tokenizer, n=60), crowded(tokenizer, n=60)
+    spill(expected, candidates)
+    monkeypatch.setattr(overflow, "DENSE_CELLS", 0)
+    monkeypatch.setattr(sparse_assignment, "CANDIDATES", 4)
+    monkeypatch.setattr(Placement, "batch_rows", property(lambda self: 7))
+    spill(found, candidates)
+    home = expected.prefix_keys() == crowded(tokenizer).prefix_keys()[0]
+    np.testing.assert_array_equal(np.sort(found.codes[home, -1]), np.arange(24))
+    np.testing.assert_array_equal(expected.prefix_keys(), found.prefix_keys())
+    np.testing.assert_array_equal(expected.before[home], found.before[home])
+    assert found.after.sum() == pytest.approx(expected.after.sum(), rel=1e-7)
+
+
+@pytest.mark.parametrize("dense_cells", [0, 1 << 24])
+def test_of_equal_items_the_first_rows_stay_in_a_contest_of_any_size(
+    make_tokenizer, monkeypatch, dense_cells
+):
+    monkeypatch.setattr(overflow, "DENSE_CELLS", dense_cells)
     tokenizer = make_tokenizer((3, 3, 5))
     vectors = np.repeat(np.float32(tokenizer.all_vectors[:1] + 0.01), 30, axis=0)
     codes = np.tile(tokenizer.encode(vectors[:1]), (30, 1))

@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from semantic_ids.identifiers import sparse_assignment
+from semantic_ids.identifiers.assignment import LEAVES
 from semantic_ids.identifiers.sparse_assignment import assign_sparse
 
 
@@ -74,3 +75,55 @@ def test_items_that_are_certain_are_looked_at_once():
     table = (places[:290, None] - places[None]) ** 2
     chosen, asked = solved(table)
     assert chosen.tolist() == list(range(290)) and asked == 290
+
+
+def against_elsewhere(n, codes, spread, seed=0, dim=3):
+    """Costs of more items than codes, less what each pays elsewhere."""
+    rng = np.random.default_rng(seed)
+    elsewhere = rng.gamma(2.0, 1.0, n)
+    return distances(n, codes, dim, spread, seed) - elsewhere[:, None]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        against_elsewhere(2, 1, 1.0),
+        against_elsewhere(41, 40, 1.0),
+        against_elsewhere(200, 40, 1.0),
+        against_elsewhere(90, 60, 1e-3),  # all want the same codes
+        np.repeat(against_elsewhere(7, 12, 1.0), 20, axis=0),  # equal vectors
+        against_elsewhere(80, 30, 1.0) + 50,  # all would rather leave
+        against_elsewhere(80, 30, 1.0) - 50,  # nobody would
+        np.zeros((9, 7)),
+        against_elsewhere(60, 4, 1.0),  # all codes are candidates
+    ],
+)
+def test_of_more_items_than_codes_the_best_stay(table):
+    codes = table.shape[1]
+    chosen, _ = solved(table)
+    stays = np.flatnonzero(chosen != LEAVES)
+    assert sorted(chosen[stays].tolist()) == list(range(codes))
+    held_by, held = linear_sum_assignment(table.T)
+    expected = table.T[held_by, held].sum()
+    assert table[stays, chosen[stays]].sum() == pytest.approx(expected, rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_more_items_than_codes_of_any_shape(seed):
+    rng = np.random.default_rng(seed)
+    codes = int(rng.integers(1, 60))
+    table = against_elsewhere(codes + int(rng.integers(1, 150)), codes, 0.3, seed, dim=2)
+    chosen, _ = solved(table, piece=23)
+    stays = np.flatnonzero(chosen != LEAVES)
+    assert sorted(chosen[stays].tolist()) == list(range(codes))
+    expected = table.T[linear_sum_assignment(table.T)].sum()
+    assert table[stays, chosen[stays]].sum() == pytest.approx(expected, rel=1e-7)
+
+
+def test_very_many_items_start_with_fewer_candidates(monkeypatch):
+    monkeypatch.setattr(sparse_assignment, "PAIRS", 500)
+    table = against_elsewhere(300, 40, 0.3, seed=5)
+    chosen, _ = solved(table)
+    stays = np.flatnonzero(chosen != LEAVES)
+    expected = table.T[linear_sum_assignment(table.T)].sum()
+    assert table[stays, chosen[stays]].sum() == pytest.approx(expected, rel=1e-7)

@@ -9,6 +9,7 @@ import numpy as np
 
 from semantic_ids.arrays import chunks
 from semantic_ids.codes import capacity, keys, unpack
+from semantic_ids.grouping import Partition
 from semantic_ids.identifiers.placement import Placement
 
 CANDIDATES_AT_A_TIME = 2**17
@@ -59,21 +60,22 @@ class Offers:
 def ask(placement: Placement, rows: np.ndarray, t: int, excluded: np.ndarray) -> Offers:
     """Offer each item up to t prefixes, nearest first, and at least one.
 
+    Of items with equal vectors one is asked for: they are offered the same at the very same costs,
+    whatever a device makes of equal vectors in different places.
+
     Args:
         placement: The items.
         rows: Shape (m,): row numbers.
         t: How many prefixes an item.
         excluded: Keys of the prefixes without room, ascending, int64. At least one prefix is open.
     """
-    return Offers.concatenate(
-        [
-            Offers.of(
-                *search(placement, rows[piece], t, excluded),
-                placement.sizes,
-            )
-            for piece in chunks(len(rows), placement.batch_rows)
-        ]
-    )
+    alike = Partition.of(placement.oracle.likeness(rows))
+    asked = rows[alike.first]
+    found = [
+        Offers.of(*search(placement, asked[piece], t, excluded), placement.sizes)
+        for piece in chunks(len(asked), placement.batch_rows)
+    ]
+    return Offers.concatenate(found).select(alike.of_row)
 
 
 def search(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from itertools import chain
 
 import numpy as np
 
@@ -19,12 +20,17 @@ from semantic_ids.codes import ranks, unpack
 from semantic_ids.grouping import Groups
 from semantic_ids.identifiers.assignment import LEAVES, Contest, in_row_order
 from semantic_ids.identifiers.groups import Occupancy
-from semantic_ids.identifiers.offers import Offers, ask, search
+from semantic_ids.identifiers.offers import Offers, ask
 from semantic_ids.identifiers.placement import Placement
+from semantic_ids.identifiers.sparse_assignment import assign_sparse
 from semantic_ids.progress import Progress
 
 Result = tuple[np.ndarray, np.ndarray, np.ndarray]
 """What `Contest.stay` returns."""
+
+DENSE_CELLS = 1 << 24
+"""Costs of a contest that are held as a table (8 bytes each); larger ones are decided over few
+candidates an item, to the same total."""
 
 OFFERS_AT_A_TIME = 2**20
 """Offers that are made in one turn (16 bytes each)."""
@@ -65,9 +71,17 @@ def choose_leavers(
     """
     leavers, offers = [], []
     with Progress("overfull prefixes", total=len(overfull.rows)) as progress, workers() as pool:
-        begun = (
-            _begin_contests(placement, batch, excluded, candidates, pool)
-            for batch in overfull.batches(placement.batch_rows)
+        K = placement.last_size
+        large = np.minimum(overfull.sizes, K * K) * K > DENSE_CELLS
+        begun = chain(
+            (
+                _large_contest(placement, group, excluded, candidates)
+                for group in overfull.select(large).batches(1)
+            ),
+            (
+                _begin_contests(placement, batch, excluded, candidates, pool)
+                for batch in overfull.select(~large).batches(placement.batch_rows)
+            ),
         )
         # decided in threads, while the next batch is measured
         for batch, elsewhere, results in one_behind(begun):
@@ -89,17 +103,32 @@ def _begin_contests(
         The batch; what each item is offered elsewhere; and the groups' results.
     """
     contests = [Contest(placement.last_size) for _ in batch.keys]
-    elsewhere = []
+    elsewhere = ask(placement, batch.rows, candidates, excluded)
     for piece in chunks(len(batch.rows), placement.batch_rows):
         rows = batch.rows[piece]
         costs = placement.costs(rows)
         placement.note_before(rows, costs)
-        elsewhere.append(Offers.of(*search(placement, rows, candidates, excluded), placement.sizes))
-        values = costs - elsewhere[-1].costs[:, :1].astype(np.float64)
+        values = costs - elsewhere.costs[piece, :1].astype(np.float64)
         for contest, (start, stop) in zip(contests, batch.spans(), strict=True):
             mine = np.arange(max(start, piece.start), min(stop, piece.stop))
             contest.enter(mine, values[mine - piece.start])
-    return batch, Offers.concatenate(elsewhere), pool.map(Contest.stay, contests)
+    return batch, elsewhere, pool.map(Contest.stay, contests)
+
+
+def _large_contest(
+    placement: Placement, group: Groups, excluded: np.ndarray, candidates: int
+) -> tuple[Groups, Offers, Iterator[Result]]:
+    """Decide one group whose costs are too many to be held; return what `_begin_contests` does."""
+    elsewhere = ask(placement, group.rows, candidates, excluded)
+    least = elsewhere.costs[:, 0].astype(np.float64)
+
+    def values(items: np.ndarray) -> np.ndarray:
+        return placement.costs(group.rows[items]) - least[items, None]
+
+    last = assign_sparse(values, len(least), placement.last_size, placement.batch_rows)
+    paid = placement.pay(group.rows, last) - least
+    stays = np.flatnonzero(last != LEAVES)
+    return group, elsewhere, iter([(stays, last[stays], paid[stays])])
 
 
 def _end_contests(

@@ -74,3 +74,22 @@ class Placement:
         """
         new = np.isnan(self.before[rows])
         self.before[rows[new]] = costs[new, self.codes[rows[new], -1]]
+
+    def pay(self, rows: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """Return what last-level codes cost items under their prefixes, and note what theirs did.
+
+        For items whose costs are too many to be held.
+
+        Args:
+            rows: Shape (m,): row numbers; see `note_before`.
+            last: Shape (m,): codes. Of no meaning where it is none.
+
+        Returns:
+            Shape (m,), float64.
+        """
+        paid = np.empty(len(rows))
+        for piece in chunks(len(rows), self.batch_rows):
+            costs = self.costs(rows[piece])
+            self.note_before(rows[piece], costs)
+            paid[piece] = costs[np.arange(len(costs)), last[piece]]
+        return paid

@@ -101,12 +101,7 @@ def _settle_large(placement: Placement, rows: np.ndarray) -> None:
         return placement.costs(rows[items])
 
     last = assign_sparse(costs_of, len(rows), placement.last_size, placement.batch_rows)
-    paid = np.empty(len(rows))
-    for piece in chunks(len(rows), placement.batch_rows):
-        costs = placement.costs(rows[piece])
-        placement.note_before(rows[piece], costs)
-        paid[piece] = costs[np.arange(len(costs)), last[piece]]
-    owner = np.zeros(len(rows), dtype=np.int64)
+    owner, paid = np.zeros(len(rows), dtype=np.int64), placement.pay(rows, last)
     last, paid = in_row_order(owner, placement.oracle.likeness(rows), last, paid)
     placement.codes[rows, -1] = last
     placement.after[rows] = paid
