@@ -51,6 +51,7 @@ def quantizer(vectors):
 
 @pytest.fixture(scope="module")
 def both(vectors, quantizer):
+    """Costs by tensors, and by a tokenizer of which they are the latent vectors."""
     as_it_is = {"normalize": False, "center": False, "scale": False}
     tokenizer = Given(SIZES, device="cpu", preprocess=as_it_is)
     tokenizer.given = quantizer
@@ -64,11 +65,11 @@ ROWS = [np.arange(ITEMS), np.array([3]), np.array([7, 7, 200, 1]), np.array([], 
 
 @pytest.mark.parametrize("rows", ROWS, ids=["all", "one", "in any order", "none"])
 @pytest.mark.parametrize("chunk", [37, 2048])
-def test_the_bits_are_those_of_a_tokenizer(both, quantizer, monkeypatch, rows, chunk):
+def test_the_bits_are_those_of_a_tokenizer(both, vectors, quantizer, monkeypatch, rows, chunk):
     monkeypatch.setattr(threads, "WORKER_ROWS", chunk)
     tensors, tokenizer = both
     assert tensors.sizes == tokenizer.sizes == SIZES
-    codes = quantizer.encode(tensors.z, 5).numpy().astype(np.int32)[rows]
+    codes = quantizer.encode(torch.from_numpy(vectors), 5).numpy().astype(np.int32)[rows]
     excluded = np.array([0, 4, 17, 29])
     for ask in (
         lambda costs: costs.level_costs(rows, codes[:, :-1]),

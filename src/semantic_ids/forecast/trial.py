@@ -32,7 +32,6 @@ from semantic_ids.quantization.balance import FOLLOWED_ROUNDS, SETTLED_ROUNDS
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.registry import fit_tokenizer
 from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans
-from semantic_ids.tokenizers.rq_vae.task import UNIQUE_BYTES
 
 LEAST_ROWS, MOST_ROWS = 4096, 1 << 15
 """Rows that pieces are done on: enough for every thread to have a chunk."""
@@ -174,8 +173,7 @@ class Trial:
         options, epochs = self.run.options, self.run.options["schedule"]["epochs"]
         starts = options["codebook"]["init"] == "rq_kmeans"
         start = self._kmeans(items, unique=False) if starts else self.started * items
-        held_whole = items * self.latents.shape[1] * 4 <= UNIQUE_BYTES
-        unique = self.run.strategy == "reassign" and held_whole
+        unique = self.run.strategy == "reassign"
         rounds = min(options["unique"]["epochs"], epochs) if unique else 0
         again = rounds * (self.encode(items) + self.deduplicate(items))
         return start + epochs * self.epoch * items + again

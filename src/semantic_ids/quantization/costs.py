@@ -1,8 +1,9 @@
-"""What codes cost vectors that are on the device: for codebooks that are still being fitted."""
+"""What codes cost vectors on the device: for codebooks that are still being fitted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,21 +13,49 @@ from semantic_ids.compute.threads import each_chunk, filled
 from semantic_ids.quantization.residual import ResidualQuantizer
 
 
+@dataclass(frozen=True)
+class OnDemand:
+    """Vectors that are computed each time they are asked for, where they are too many to be held.
+
+    Attributes:
+        at: Returns those of some rows, on the device: (m,) row numbers in any order → (m, d). It
+            may be called in several threads at a time, without gradients.
+        width: Width d.
+        device: The device.
+    """
+
+    at: Callable[[np.ndarray], Tensor]
+    width: int
+    device: torch.device
+
+    @classmethod
+    def of(cls, z: Tensor) -> OnDemand:
+        """Take them from a tensor (n, d)."""
+
+        def at(rows: np.ndarray) -> Tensor:
+            return z[torch.from_numpy(np.asarray(rows, dtype=np.int64)).to(z.device)]
+
+        return cls(at, z.shape[1], z.device)
+
+
 class TensorCosts:
-    """A `contract.CostOracle` over vectors that stay where they are.
+    """A `contract.CostOracle` over vectors that stay where they are, or that are made on demand.
 
     Only row numbers, codes and costs go to the device and back. The numbers are those of a
     tokenizer with these codebooks and vectors as its latent ones: it works on as many rows at a
     time.
 
     Args:
-        z: Shape (n, d).
+        z: Shape (n, d), or what makes the vectors of some rows.
         quantizer: The codebooks, on the same device.
         hashes: Shape (n,), uint64: `hashing.vector_hash` of the items' stored vectors.
     """
 
-    def __init__(self, z: Tensor, quantizer: ResidualQuantizer, hashes: np.ndarray) -> None:
-        self.z, self.quantizer, self.hashes = z, quantizer, hashes
+    def __init__(
+        self, z: Tensor | OnDemand, quantizer: ResidualQuantizer, hashes: np.ndarray
+    ) -> None:
+        self.vectors = OnDemand.of(z) if isinstance(z, Tensor) else z
+        self.quantizer, self.hashes = quantizer, hashes
         self.sizes = tuple(quantizer.sizes)
 
     def level_costs(self, rows: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
@@ -45,7 +74,9 @@ class TensorCosts:
         """See `CostOracle`."""
         codes = np.empty((len(rows), t, len(self.sizes)), dtype=np.int32)
         costs = np.empty((len(rows), t), dtype=np.float32)
-        keys = torch.from_numpy(np.ascontiguousarray(excluded, dtype=np.int64)).to(self.z.device)
+        keys = torch.from_numpy(np.ascontiguousarray(excluded, dtype=np.int64)).to(
+            self.vectors.device
+        )
         table = self.quantizer.excluded_table(keys)
         # without the rows that were filled up: a wide search takes longer for each
         self._each(
@@ -69,7 +100,7 @@ class TensorCosts:
         return self.hashes[rows]
 
     def _codes(self, codes: np.ndarray) -> Tensor:
-        return filled(torch.from_numpy(codes.astype(np.int64))).to(self.z.device)
+        return filled(torch.from_numpy(codes.astype(np.int64))).to(self.vectors.device)
 
     def _each(
         self,
@@ -78,13 +109,11 @@ class TensorCosts:
         *outputs: np.ndarray,
     ) -> None:
         """Fill the rows of each output with what the work makes of the vectors of some rows."""
-        numbers = torch.from_numpy(np.asarray(rows, dtype=np.int64)).to(self.z.device)
 
         def chunk(part: slice) -> None:
-            for output, result in zip(
-                outputs, work(filled(self.z[numbers[part]]), part), strict=True
-            ):
+            results = work(filled(self.vectors.at(rows[part])), part)
+            for output, result in zip(outputs, results, strict=True):
                 output[part] = result[: part.stop - part.start].cpu().numpy()
 
-        width = max(self.z.shape[1], sum(self.sizes))
-        each_chunk(chunk, len(rows), self.z.device, width)
+        width = max(self.vectors.width, sum(self.sizes))
+        each_chunk(chunk, len(rows), self.vectors.device, width)

@@ -1,4 +1,4 @@
-"""Unique codes for vectors that are on the device, while their codebooks are being fitted."""
+"""Unique codes for vectors on the device, while their codebooks are being fitted."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from semantic_ids.contract import Assign
 from semantic_ids.hashing import hashes_of
-from semantic_ids.quantization.costs import TensorCosts
+from semantic_ids.quantization.costs import OnDemand, TensorCosts
 from semantic_ids.quantization.residual import ResidualQuantizer
 
-Unique = Callable[[Tensor, ResidualQuantizer, Tensor], Tensor]
-"""Makes codes unique: latent vectors (n, d), the codebooks, the vectors' codes (n, L) → unique
-codes (n, L) int64."""
+Unique = Callable[[Tensor | OnDemand, ResidualQuantizer, Tensor], Tensor]
+"""Makes codes unique: latent vectors (n, d) or what makes them, the codebooks, the vectors' codes
+(n, L) → unique codes (n, L) int64."""
 
 
 def unique_by(assign: Assign, vectors: np.ndarray, rows: np.ndarray) -> Unique:
@@ -32,9 +32,9 @@ def unique_by(assign: Assign, vectors: np.ndarray, rows: np.ndarray) -> Unique:
     def hashes() -> np.ndarray:
         return hashes_of(vectors, rows)
 
-    def unique(z: Tensor, quantizer: ResidualQuantizer, codes: Tensor) -> Tensor:
+    def unique(z: Tensor | OnDemand, quantizer: ResidualQuantizer, codes: Tensor) -> Tensor:
         costs = TensorCosts(z, quantizer, hashes())
         found = assign(codes.cpu().numpy().astype(np.int32), costs)
-        return torch.from_numpy(found.astype(np.int64)).to(z.device)
+        return torch.from_numpy(found.astype(np.int64)).to(codes.device)
 
     return unique

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -735,8 +736,8 @@ def test_in_the_last_epochs_items_have_the_codes_of_their_unique_ids(vectors, op
     beam = {**OPTIONS["rq_vae"], **options}["beam_size"]
 
     def assign(codes, costs):
-        found = made_unique(codes, costs)
-        asked.append((codes, found, costs.quantizer.encode(costs.z, beam).numpy()))
+        found, latents = made_unique(codes, costs), costs.vectors.at(np.arange(len(codes)))
+        asked.append((codes, found, costs.quantizer.encode(latents, beam).numpy()))
         np.testing.assert_array_equal(
             costs.likeness(np.arange(len(FEW))), vector_hash(vectors[FEW])
         )
@@ -787,18 +788,36 @@ def test_unique_ids_are_better_reconstructed_for_it(vectors):
     assert errors[1] < 0.99 * errors[0]
 
 
-@pytest.mark.parametrize(
-    "why", ["no unique IDs are wanted", "no epochs for them", "the latent vectors are too many"]
-)
-def test_otherwise_no_epoch_is_for_them(vectors, why, monkeypatch):
-    if why == "the latent vectors are too many":
-        monkeypatch.setattr(
-            "semantic_ids.tokenizers.rq_vae.task.UNIQUE_BYTES", len(FEW) * 12 * 4 - 1
-        )
+@pytest.mark.parametrize("options", [{}, RESIDUAL], ids=["mlp", "residual"])
+def test_latent_vectors_that_are_too_many_to_hold_are_computed_on_demand(
+    vectors, options, monkeypatch
+):
+    """Only rounding tells the two ways apart."""
+    options = options | {"epochs": 5, "unique_epochs": 2}
+    held = vae(vectors, options, sizes=(8, 5, 9), rows=FEW, assign=made_unique)
+    monkeypatch.setattr("semantic_ids.tokenizers.rq_vae.task.HELD_LATENTS", 0)
+    asked = []
+
+    def assign(codes, costs):
+        made, rows = [], costs.vectors.at
+        asked.append(made)
+        counting = replace(costs.vectors, at=lambda r: made.append(len(r)) or rows(r))
+        monkeypatch.setattr(costs, "vectors", counting)
+        return made_unique(codes, costs)
+
+    computed = vae(vectors, options, sizes=(8, 5, 9), rows=FEW, assign=assign)
+    assert computed.report["unique_epochs"] == held.report["unique_epochs"] == len(asked) == 2
+    assert all(sum(made) >= len(FEW) for made in asked)  # each item's distortion, at the least
+    assert_close(computed, held, 1e-4)
+
+
+@pytest.mark.parametrize("why", ["no unique IDs are wanted", "no epochs for them"])
+def test_otherwise_no_epoch_is_for_them(vectors, why):
     more = {} if why == "no unique IDs are wanted" else {"assign": made_unique}
     epochs = 0 if why == "no epochs for them" else 3
     tokenizer = vae(vectors, RESIDUAL | {"epochs": 4, "unique_epochs": epochs}, rows=FEW, **more)
     assert {row["phase"] for row in tokenizer.history} == {"start", "train"}
+    assert tokenizer.report["unique_epochs"] == 0
 
 
 # ---- a training that was killed goes on ----------------------------------------------------------

@@ -274,8 +274,7 @@ class UniqueOptions(Options):
     epochs: int = option(
         20,
         "Epochs at the end in which every item has the codes of its unique ID, which are made "
-        "anew before each; the last of them is kept. Only with identify.strategy reassign, and "
-        "where the latent vectors of all items fitted on take at most 512 MB.",
+        "anew before each; the last of them is kept. Only with identify.strategy reassign.",
         ge=0,
     )
 

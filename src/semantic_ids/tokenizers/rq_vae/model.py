@@ -65,7 +65,9 @@ class RQVAE(ResidualTokenizer):
             loop = Loop(task, task.plan, self.seed, self.device, self.checkpoints)
             loop.run()
         self.network.eval()
-        self.history, self.report = loop.history, loop.report
+        self.history = loop.history
+        unique = sum(record.phase == "unique" for record in self.history)
+        self.report = loop.report | {"unique_epochs": unique}
         return ResidualQuantizer(
             [codebook.detach().clone() for codebook in self.network.quantizer.codebooks]
         )

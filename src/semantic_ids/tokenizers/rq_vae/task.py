@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semantic_ids.compute.threads import filled
 from semantic_ids.errors import BadInput
 from semantic_ids.learning import distributed
 from semantic_ids.learning.batches import Prepare, Rows
@@ -17,6 +17,7 @@ from semantic_ids.learning.loop import Plan
 from semantic_ids.learning.optimizers import Part
 from semantic_ids.learning.schedules import geometric
 from semantic_ids.learning.task import Outcome
+from semantic_ids.quantization.costs import OnDemand
 from semantic_ids.tokenizers.rq_vae.monitoring import (
     Validation,
     catalogue_row,
@@ -31,10 +32,9 @@ if TYPE_CHECKING:
     from semantic_ids.tokenizers.rq_vae.networks import Network
     from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
-logger = logging.getLogger(__name__)
-
-UNIQUE_BYTES = 512 << 20
-"""Latent vectors up to this size are held to make their codes unique."""
+HELD_LATENTS = 512 << 20
+"""Bytes of latent vectors up to which they are held to make their codes unique; where there are
+more, they are computed for those items whose codes have to change."""
 
 
 def plan_of(options: RQVAEOptions) -> Plan:
@@ -101,30 +101,12 @@ class RQVAETask:
 
         self.data, self.watched, self.catalogue = of(rows), of(monitor_rows), of(some, hold=False)
         self.split = "watched" if np.isin(monitor_rows, rows).any() else "validation"
-        self.unique = unique if self._can_be_unique(unique) else None
+        asks = options.unique.epochs > 0 and options.codebook.quantizer != "none"
+        self.unique = unique if asks else None
         self.codes: Tensor | None = None
         self.epoch_resets, self.phase = 0, "plain"
         if options.optimizer.compile:
             self._compile()
-
-    def _can_be_unique(self, unique: Unique | None) -> bool:
-        """Whether there are epochs for unique codes, which an autoencoder has none of."""
-        size = len(self.data) * self.module.latent * 4
-        if (
-            unique is None
-            or not self.options.unique.epochs
-            or self.options.codebook.quantizer == "none"
-        ):
-            return False
-        if size > UNIQUE_BYTES:
-            logger.warning(
-                "no epochs for unique IDs: the latent vectors of %s items take %s MB, and up to"
-                " %s MB are held for them",
-                f"{len(self.data):,}",
-                f"{size / 1e6:,.0f}",
-                f"{UNIQUE_BYTES / 1e6:,.0f}",
-            )
-        return size <= UNIQUE_BYTES
 
     def _compile(self) -> None:
         """Compile the two networks, and see that it works here.
@@ -239,10 +221,19 @@ class RQVAETask:
     def _unique_codes(self) -> Tensor:
         """Unique codes of all rows fitted on, as they would be now: (n, L)."""
         self.module.eval()
-        z = torch.cat([self.module.encoder(x) for x in self.data.in_order(slice(None))])
-        quantizer = self.module.quantizer
-        codes = quantizer.codes(z)
+        network, quantizer = self.module, self.module.quantizer
+        encoded = (network.encoder(x) for x in self.data.in_order(slice(None)))
+        z: Tensor | OnDemand = OnDemand(self._latents, network.latent, self.device)
+        if len(self.data) * network.latent * 4 <= HELD_LATENTS:
+            z = torch.cat(list(encoded))
+            codes = quantizer.codes(z)
+        else:
+            codes = torch.cat([quantizer.codes(part) for part in encoded])
         return self.unique(z, quantizer.tables(), codes) if self.unique else codes
+
+    def _latents(self, positions: np.ndarray) -> Tensor:
+        """Encode the rows at some positions: (m,) → (m, d)."""
+        return self.module.encoder(filled(self.data.at(positions)))[: len(positions)]
 
     def step(
         self, model: nn.Module, positions: np.ndarray, batch: Tensor, progress: tuple[int, int]
