@@ -188,6 +188,7 @@ def evaluate(
         )
     vectors = in_order(_vectors_of(x, ids), ids._order)
     out = None if held_out is None else in_order(np.asarray(held_out, dtype=bool), ids._order)
+    hashes = hashes_of(vectors)
     found, _ = measure(
         vectors,
         tokenizer,
@@ -198,20 +199,24 @@ def evaluate(
             name: in_order(_numbered(values), ids._order) for name, values in (labels or {}).items()
         },
         queries=queries,
+        vector_hashes=hashes,
     )
-    if not _fitted_on(tokenizer, vectors, ids, out):
+    if not _fitted_on(tokenizer, vectors, hashes, ids, out):
         found.pop("reconstruction.relative_mse_fitted", None)
     return found
 
 
 def _fitted_on(
-    tokenizer: ResidualTokenizer, vectors: np.ndarray, ids: SemanticIds, out: np.ndarray | None
+    tokenizer: ResidualTokenizer,
+    vectors: np.ndarray,
+    hashes: np.ndarray,
+    ids: SemanticIds,
+    out: np.ndarray | None,
 ) -> bool:
     """Whether the first of the vectors that are not held out are those it was fitted on."""
     made = tokenizer.provenance
     if made is None:
         return False
-    hashes = hashes_of(vectors)
     if made.of_python:
         seen = hashes if out is None else hashes[~out]
         return made.parameters.get("fitted_on") == fingerprint(seen[: tokenizer.fitted_rows])

@@ -104,17 +104,20 @@ def measure(
     held_out: np.ndarray | None = None,
     labels: Mapping[str, np.ndarray] | None = None,
     queries: int = 1000,
+    vector_hashes: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure codes (n, L) and the IDs made of them: the metrics, and what figures are drawn from.
 
-    For the arguments see `metrics.evaluate`; rows are in the order of the item hash.
+    For the arguments see `metrics.evaluate`; rows are in the order of the item hash, and
+    `vector_hashes` (n,) are those of the vectors, computed here where the caller has none.
     """
     from semantic_ids.artifacts import Codes, Embeddings, Provenance
     from semantic_ids.metrics import evaluate
 
     nobody, made = np.arange(len(vectors)), Provenance("in memory")
     zero = 0  # no metric depends on how many vectors are zero
-    embeddings = Embeddings(vectors, nobody, hashes_of(vectors), zero, made)
+    hashes = hashes_of(vectors) if vector_hashes is None else vector_hashes
+    embeddings = Embeddings(vectors, nobody, hashes, zero, made)
     levels = len(tokenizer.codebook_sizes)
     return evaluate(
         embeddings,
