@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semantic_ids.quantization import residual
 from semantic_ids.quantization.residual import ResidualQuantizer
 
 
@@ -120,3 +121,32 @@ def test_codes_and_prefixes_decode_to_the_sum_of_their_vectors_bit_for_bit(p):
     for level in range(p):
         expected += q.codebooks[level].numpy()[codes[:, level]]
     np.testing.assert_array_equal(q.decode(codes).numpy(), expected)
+
+
+@pytest.mark.parametrize("sizes", [(40, 30, 50), (6, 5), (9,), (7, 8, 6, 5)], ids=str)
+@pytest.mark.parametrize("beam", [1, 3])
+def test_products_that_are_not_held_are_computed_for_the_codes_at_hand(sizes, beam, monkeypatch):
+    held = quantizer(sizes, 8, seed=4)
+    z = torch.randn(70, 8, generator=torch.Generator().manual_seed(5))
+    monkeypatch.setattr(residual, "HELD_PRODUCTS", 0)
+    computed = quantizer(sizes, 8, seed=4)
+    assert bool(computed.products) == (len(sizes) == 1) and held.products
+    assert torch.equal(held.encode(z, beam), computed.encode(z, beam))
+    excluded = torch.arange(0, int(np.prod(sizes[:-1])), 3) if len(sizes) > 1 else None
+    expected, found = (q.best_codes(z, 6, True, excluded) for q in (held, computed))
+    assert torch.equal(expected[0], found[0])
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("products", [0, 1 << 28])
+def test_the_search_does_not_depend_on_what_is_held_at_a_time(products, monkeypatch):
+    """Neither on how many rows come at once, nor on how large tables and blocks are."""
+    monkeypatch.setattr(residual, "HELD_PRODUCTS", products)
+    q = quantizer((64, 32, 16), 8)
+    z = torch.randn(900, 8, generator=torch.Generator().manual_seed(1))
+    whole = (q.encode(z, 3), *q.best_codes(z, 5))
+    monkeypatch.setattr(residual, "TABLE_CELLS", 1)
+    monkeypatch.setattr(residual, "BEAM_CELLS", 64 * 7)
+    for some in (z, z[:300], z[:256]):
+        parts = (q.encode(some, 3), *q.best_codes(some, 5))
+        assert all(torch.equal(a[: len(some)], b) for a, b in zip(whole, parts, strict=True))

@@ -17,10 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from semantic_ids.compute.threads import LEAST_ROWS, filled
 
 BEAM_CELLS, GPU_BEAM_CELLS = 3 << 17, 1 << 26
 """Scores held at a time by the beam search: 1.5 MiB of float32 stay in the processor's cache; on a
@@ -28,6 +31,11 @@ GPU 256 MiB keep it busy."""
 LARGEST_TABLE = 1 << 26
 """Up to so many prefixes, those that are excluded are looked up in a table of one byte each;
 beyond, they are searched for."""
+HELD_PRODUCTS = 1 << 28
+"""Products of every two codebooks up to which they are held in tables (1 GiB of float32); of larger
+codebooks they are computed for the codes at hand, which takes a few times as long."""
+TABLE_CELLS = 1 << 26
+"""Products of vectors and codes that are held at a time on a CPU: 256 MiB a thread."""
 LARGEST_EXACT = 1 << 22
 """Products of two codebooks up to which they are computed in float64; more take the memory of two
 tables beside the one that is kept, and four times as long."""
@@ -44,6 +52,8 @@ class ResidualQuantizer:
         codebooks: L tensors (K_l, d), on one device, float32.
         prices: L tensors (K_l,), or none: what `encode` adds to the squared error of each code, so
             that full codes are taken less often.
+        products: For each level, twice the products of each earlier codebook with its own:
+            (K_a, K_l). Empty where these would be more than `HELD_PRODUCTS`.
     """
 
     codebooks: list[Tensor]
@@ -55,10 +65,12 @@ class ResidualQuantizer:
         self.begins = torch.tensor([0, *self.sizes[:-1]], device=self.vectors.device).cumsum(0)
         self.stacked = (-2 * self.vectors.T).contiguous()  # (d, ΣK)
         self.norms = torch.cat([(c.double() ** 2).sum(1) for c in self.codebooks]).float()
-        self.products = [
-            [_products(a, b) for a in self.codebooks[:level]]
-            for level, b in enumerate(self.codebooks)
-        ]
+        self.products: list[list[Tensor]] = []
+        if sum(a * b for a, b in combinations(self.sizes, 2)) <= HELD_PRODUCTS:
+            self.products = [
+                [_products(a, b) for a in self.codebooks[:level]]
+                for level, b in enumerate(self.codebooks)
+            ]
 
     def to(self, device: torch.device) -> ResidualQuantizer:
         """Return one on another device."""
@@ -103,7 +115,7 @@ class ResidualQuantizer:
         (m, d) → (m, min(t, …), L) int64, and their error less ‖z‖², ascending.
         """
         offsets = self.norms + torch.cat(self.prices) if priced and self.prices else self.norms
-        return self._in_blocks(z, offsets, None, t, beam)
+        return self._in_blocks(z, offsets, z.new_zeros(len(z)), t, beam)
 
     def best_codes(
         self, z: Tensor, t: int, distinct_prefixes: bool = False, excluded: Tensor | None = None
@@ -128,7 +140,7 @@ class ResidualQuantizer:
         self,
         z: Tensor,
         offsets: Tensor,
-        norms: Tensor | None,
+        norms: Tensor,
         t: int,
         width: int,
         distinct: bool = False,
@@ -138,27 +150,27 @@ class ResidualQuantizer:
 
         With no rows, for one block of none.
         """
-        table = torch.addmm(offsets, z, self.stacked)
-        cells = BEAM_CELLS if z.device.type == "cpu" else GPU_BEAM_CELLS
-        rows = max(1, cells // (width * max(self.sizes)))
+        rows = self._block_rows(z.device, width)
         found = []
-        for start in range(0, max(1, len(z)), rows):
-            first = (
-                table.new_zeros(len(table[start : start + rows]))
-                if norms is None
-                else norms[start : start + rows]
-            )
-            found.append(
-                self._search(
-                    table[start : start + rows].split(self.sizes, 1),
-                    first,
-                    t,
-                    width,
-                    distinct,
-                    excluded,
-                )
-            )
+        for some, starts in zip(*(x.split(self._table_rows(z)) for x in (z, norms)), strict=True):
+            rest = some if len(some) == len(z) else filled(some)  # a last part may have few rows
+            table = torch.addmm(offsets, rest, self.stacked)[: len(some)]
+            found += [
+                self._search(block.split(self.sizes, 1), first, t, width, distinct, excluded)
+                for block, first in zip(table.split(rows), starts.split(rows), strict=True)
+            ]
         return torch.cat([codes for codes, _ in found]), torch.cat([scores for _, scores in found])
+
+    def _table_rows(self, z: Tensor) -> int:
+        """How many rows to compute the products with all codes of at a time."""
+        few = max(LEAST_ROWS, TABLE_CELLS // sum(self.sizes))
+        return few if z.device.type == "cpu" else max(1, len(z))
+
+    def _block_rows(self, device: torch.device, width: int) -> int:
+        """How many rows to search at a time, which have `width` beams each."""
+        cells = BEAM_CELLS if device.type == "cpu" else GPU_BEAM_CELLS
+        rows = max(1, cells // (width * max(self.sizes)))
+        return rows if self.products else max(rows, LEAST_ROWS // width)
 
     def _search(
         self,
@@ -197,8 +209,13 @@ class ResidualQuantizer:
         """Score every beam with every code of the next level: (m, B, K_l)."""
         m, beams = scores.shape
         grown = scores[:, :, None] + table[:, None, :]
-        for product, code in zip(self.products[level], codes, strict=True):
-            grown += torch.index_select(product, 0, code.reshape(-1)).view(m, beams, -1)
+        if self.products:
+            for product, code in zip(self.products[level], codes, strict=True):
+                grown += torch.index_select(product, 0, code.reshape(-1)).view(m, beams, -1)
+        elif codes:
+            chosen = sums(self.codebooks, torch.stack(codes, 2).view(m * beams, level))
+            products = filled(2 * chosen) @ self.codebooks[level].T
+            grown += products[: m * beams].view(m, beams, -1)
         return grown
 
     def _exclude(self, grown: Tensor, codes: list[Tensor], excluded: Tensor | None) -> Tensor:
