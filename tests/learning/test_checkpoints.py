@@ -4,6 +4,7 @@ training.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -15,7 +16,14 @@ import torch
 
 from semantic_ids.errors import BadInput
 from semantic_ids.learning import checkpoints, distributed
-from semantic_ids.learning.checkpoints import MANIFEST, STATE, TENSORS, Checkpoint, Checkpoints
+from semantic_ids.learning.checkpoints import (
+    FORMAT,
+    MANIFEST,
+    STATE,
+    TENSORS,
+    Checkpoint,
+    Checkpoints,
+)
 
 MADE_FROM = {"data": "abc", "epochs": 5, "sizes": [8, 5]}
 
@@ -233,6 +241,25 @@ def test_one_that_was_named_and_is_broken_is_bad_input(three, damage, tmp_path):
     broken(three.folder / "epoch-00003", damage)
     with pytest.raises(BadInput, match=r"cannot be read.*earlier"):
         Checkpoints(tmp_path, MADE_FROM, resume=str(three.folder / "epoch-00003")).latest()
+
+
+@pytest.mark.parametrize("number", [None, FORMAT + 1])
+def test_one_of_another_format_is_not_gone_on_from(three, number, tmp_path, caplog):
+    """A named one is refused; of those that are found, one that can be read is taken."""
+    place = three.folder / "epoch-00003"
+    manifest = json.loads((place / MANIFEST).read_text())
+    assert manifest["format"] == FORMAT
+    (place / MANIFEST).write_text(json.dumps({**manifest, "format": number}))
+    with pytest.raises(BadInput) as caught:
+        Checkpoints(tmp_path, MADE_FROM, resume=str(place)).check()
+    assert str(caught.value) == (
+        f"tokenizer.checkpoints.resume={place}: a checkpoint of format {number or 0};"
+        f" expected format {FORMAT}; begin anew with tokenizer.checkpoints.resume=never, or go on"
+        " with the version of semantic-ids that wrote it."
+    )
+    with caplog.at_level(logging.WARNING, "semantic_ids"):
+        assert_same(three.latest(), made(2))
+    assert len(caplog.records) == 1 and f"format {number or 0};" in caplog.text
 
 
 def test_where_there_is_no_room_the_training_goes_on_with_a_warning(three, caplog, monkeypatch):

@@ -68,3 +68,25 @@ def test_codes_are_drawn_in_one_way(other):
     gradient = {"estimator": "gumbel", **other.get("gradient", {})}
     with pytest.raises(BadInput, match="Gumbel-softmax draws its codes itself"):
         RQVAEOptions.of({**other, "gradient": gradient})
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        ({"balance": 2.0}, "tokenizer.rq_kmeans.balance: 2.0"),
+        ({"beam_size": 2}, "tokenizer.rq_kmeans.beam_size: 2"),
+        ({"unique_rounds": 5}, "tokenizer.rq_kmeans.unique_rounds: 5"),
+    ],
+)
+def test_what_says_nothing_of_a_start_is_refused(start, name):
+    with pytest.raises(BadInput, match=f"{name} would have no effect"):
+        RQVAEOptions.of({"start": start})
+    RQVAEOptions.of({"start": {"unique_rounds": 0, "anneal_rounds": 7}})
+
+
+def test_a_start_that_is_not_used_is_refused():
+    plain = {"init": "kmeans"}
+    RQVAEOptions.of({"codebook": plain})
+    RQVAEOptions.of({"codebook": plain, "start": RQKMeansOptions()})
+    with pytest.raises(BadInput, match="codebooks start from plain k-means"):
+        RQVAEOptions.of({"codebook": plain, "start": {"anneal_rounds": 7}})

@@ -29,6 +29,8 @@ from semantic_ids.learning import distributed
 
 logger = logging.getLogger(__name__)
 
+FORMAT = 1
+"""Rises when a checkpoint can no longer be gone on from as before; others are not taken."""
 TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
 TRAINING = re.compile(r"[0-9a-f]{16}")
 """Names of the folders of trainings: nothing else is ever removed."""
@@ -85,8 +87,8 @@ class Checkpoints:
         """Return the checkpoint to go on from, if there is one.
 
         Raises:
-            BadInput: `resume` names a checkpoint that is not there, cannot be read, or belongs to
-                another training.
+            BadInput: `resume` names a checkpoint that is not there, cannot be read, is of another
+                format, or belongs to another training.
         """
         if self.resume == "never":
             return None
@@ -124,7 +126,11 @@ class Checkpoints:
                     temporary / TENSORS,
                 )
                 (temporary / STATE).write_text(json.dumps(checkpoint.state), encoding="utf-8")
-                manifest = {"epoch": checkpoint.epoch, "made_from": self.made_from}
+                manifest = {
+                    "format": FORMAT,
+                    "epoch": checkpoint.epoch,
+                    "made_from": self.made_from,
+                }
                 (temporary / MANIFEST).write_text(
                     json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8"
                 )
@@ -175,10 +181,9 @@ class Checkpoints:
                 )
             place = found[-1]
         try:
-            other = _differences(
-                json.loads((place / MANIFEST).read_text(encoding="utf-8"))["made_from"],
-                self.made_from,
-            )
+            other = _differences(_manifest(place)["made_from"], self.made_from)
+        except BadInput:
+            raise
         except UNREADABLE as error:
             raise self._unreadable(place, error) from error
         if other:
@@ -207,12 +212,34 @@ class Checkpoints:
         )
 
     def _read(self, place: Path) -> Checkpoint:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        manifest = _manifest(place)
         return Checkpoint(
             manifest["epoch"],
             load_file(place / TENSORS),
             json.loads((place / STATE).read_text(encoding="utf-8")),
         )
+
+
+def _manifest(place: Path) -> dict[str, Any]:
+    """Read what a checkpoint says of itself.
+
+    Raises:
+        BadInput: It is of another format.
+    """
+    manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+    manifest["made_from"]  # a manifest without it is broken
+    found = manifest.get("format")
+    if found != FORMAT:
+        raise BadInput(
+            f"a checkpoint of format {found or 0}",
+            where=f"tokenizer.checkpoints.resume={place}",
+            expected=f"format {FORMAT}",
+            do=(
+                "begin anew with tokenizer.checkpoints.resume=never, or go on with the version of"
+                " semantic-ids that wrote it"
+            ),
+        )
+    return manifest
 
 
 def _of(folder: Path) -> list[Path]:

@@ -62,24 +62,6 @@ RULES = (
         "only identify.strategy reassign gives the IDs that it refines codebooks for",
         "leave it out, or take identify.strategy=reassign",
     ),
-    Rule(
-        "tokenizer.rq_kmeans.unique_rounds",
-        lambda run: not run.tokenizer.rq_kmeans.unique_rounds or not _starts_an_rq_vae(run),
-        "an rq_vae that starts from rq_kmeans has its own epochs for unique IDs",
-        "leave it out, or set those of rq_vae",
-    ),
-    Rule(
-        "tokenizer.rq_kmeans.beam_size",
-        lambda run: not _starts_an_rq_vae(run),
-        "an rq_vae that starts from rq_kmeans uses the beam of rq_vae",
-        "leave it out, or set that of rq_vae",
-    ),
-    Rule(
-        "tokenizer.rq_kmeans.balance",
-        lambda run: not _starts_an_rq_vae(run),
-        "an rq_vae that starts from rq_kmeans has no prices to keep its codes apart with",
-        "leave it null, or take tokenizer.kind=rq_kmeans",
-    ),
 )
 
 
@@ -109,8 +91,3 @@ def tell_unused(parameters: Parameters, runtime: Mapping[str, Any]) -> None:
             logger.warning(
                 "'%s' has no effect: the tokenizer is %s", name, parameters.tokenizer.kind
             )
-
-
-def _starts_an_rq_vae(run: Any) -> bool:
-    """Whether the group rq_kmeans says how an rq_vae starts."""
-    return run.tokenizer.kind == "rq_vae" and "rq_kmeans" in run.tokenizer.in_use()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from semantic_ids.errors import BadInput
 from semantic_ids.options import Options, option
 from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.groups import (
@@ -70,6 +71,24 @@ MOVED = {
 }
 """Name of an option before there were groups → the one that it has now."""
 
+UNUSED_OF_START = {
+    "unique_rounds": (
+        "has its own epochs for unique IDs",
+        "leave it out, or set those of rq_vae: unique.epochs",
+    ),
+    "beam_size": (
+        "uses the beam of rq_vae",
+        "leave it out, or set that of rq_vae: codebook.beam_size",
+    ),
+    "balance": (
+        "has no prices to keep its codes apart with",
+        "leave it null, or take tokenizer.kind=rq_kmeans",
+    ),
+}
+"""Options of an rq_kmeans that say nothing of a start: why, and what to do instead."""
+NONE_AT_ALL = {"unique_rounds": (0,)}
+"""Values of these that ask for nothing."""
+
 
 @dataclass(frozen=True)
 class RQVAEOptions(Options):
@@ -103,6 +122,26 @@ class RQVAEOptions(Options):
         """Raise `BadInput` for values that do not go together."""
         if self.gradient.estimator == "gumbel" and self.codebook.sinkhorn is not None:
             refuse_two_draws(f"codebook.sinkhorn {self.codebook.sinkhorn:g}")
+        self._refuse_unused_start()
+
+    def _refuse_unused_start(self) -> None:
+        """Raise `BadInput` for values of the start that were changed and would change nothing."""
+        usual, group = RQKMeansOptions(), RQKMeansOptions.group
+        if self.codebook.init == "kmeans" and self.start != usual:
+            raise BadInput(
+                "it would have no effect: codebooks start from plain k-means",
+                where=group,
+                do="leave the group as it is, or take codebook.init rq_kmeans",
+            )
+        for name, (because, do) in UNUSED_OF_START.items():
+            value = getattr(self.start, name)
+            if value not in (getattr(usual, name), *NONE_AT_ALL.get(name, ())):
+                raise BadInput(
+                    f"{value!r} would have no effect: an rq_vae that starts from rq_kmeans"
+                    f" {because}",
+                    where=f"{group}.{name}",
+                    do=do,
+                )
 
     @property
     def draws(self) -> bool:
