@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from semantic_ids import load_tokenizer
-from semantic_ids.errors import BadInput
+from semantic_ids.app.explain import explain
 from tests.conftest import clustered
 
 WRITTEN = {
@@ -55,13 +55,12 @@ def files(folder: Path) -> set[str]:
 
 
 def bad_input(run, *args, **kwargs) -> str:
+    """The line that the command line would end with."""
     with pytest.raises(Exception) as caught:
         run(*args, **kwargs)
-    error: BaseException | None = caught.value
-    while error is not None and not isinstance(error, BadInput):
-        error = error.__cause__
-    assert error is not None, caught.value
-    return str(error)
+    said = explain(caught.value)
+    assert said is not None, caught.value
+    return said
 
 
 @pytest.fixture(params=["rq_kmeans", "rq_vae"])

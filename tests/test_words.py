@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -19,4 +20,11 @@ CORE = sorted(
 def test_the_core_names_options_and_no_flags(file):
     """`tokenizer.device=cpu`; the door of the command line writes `--params=` before it."""
     text = (SOURCE / file).read_text()
-    assert [word for word in ("--params", "--env", "--pipeline") if word in text] == []
+    assert [word for word in ("--params", "--env", "--pipeline", "kedro run") if word in text] == []
+
+
+@pytest.mark.parametrize("file", [file for file in CORE if not file.startswith("pipelines/")])
+def test_the_core_names_artifacts_and_no_pipeline_to_run(file):
+    """`remake="tokenizer"`; the door names the pipeline that makes it."""
+    text = (SOURCE / file).read_text()
+    assert re.findall(r"(?i)run (?:the )?(?:pipeline|stage|'\w+')|pipeline '\w+'", text) == []

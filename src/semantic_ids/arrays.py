@@ -220,7 +220,8 @@ def _fill(into: memoryview, handle: int, begin: int) -> None:
                 f"the file ends before byte {begin + done:,}, where it should have rows",
                 where="memory-mapped vectors",
                 expected="a file that nothing changes while it is read",
-                do="run the pipeline 'ingest' again",
+                do="write the file again",
+                remake="embeddings",
             )
         done += found
 

@@ -75,21 +75,8 @@ def require_content(made: Provenance, found: str) -> None:
             f"its content is {found}, but it says that it is {made.content or 'not known'}",
             where=f"artifact '{made.artifact}'",
             expected="a file that was not changed since it was written, by this version",
-            do=f"run the pipeline '{STAGE_OF[made.artifact]}' again (and those after it)",
+            remake=made.artifact,
         )
-
-
-STAGE_OF = {
-    "embeddings": "ingest",
-    "split": "sample",
-    "tokenizer": "train",
-    "codes": "identify",
-    "semantic_ids": "identify",
-    "semantic_id_mappings": "export",
-    "faiss_index": "export",
-    "metrics": "evaluate",
-}
-"""Which pipeline makes which artifact."""
 
 
 def require_made_from(made: Provenance, **inputs: Provenance) -> None:
@@ -105,8 +92,9 @@ def require_made_from(made: Provenance, **inputs: Provenance) -> None:
                 f"'{made.artifact}' was saved in Python and does not say which {name} it was made"
                 " from",
                 where=f"artifacts '{made.artifact}' and '{name}'",
-                expected="one that a pipeline made",
-                do=f"run the pipeline '{STAGE_OF[made.artifact]}', or measure it in Python too",
+                expected="one that says what it was made from",
+                do="measure it in Python too",
+                remake=made.artifact,
             )
         if made.inputs.get(name) != given.fingerprint:
             raise BadInput(
@@ -114,10 +102,7 @@ def require_made_from(made: Provenance, **inputs: Provenance) -> None:
                 f" hand is {given.fingerprint}",
                 where=f"artifacts of two runs are mixed: '{made.artifact}' and '{name}'",
                 expected="artifacts that belong together",
-                do=(
-                    f"run the pipeline '{STAGE_OF[made.artifact]}' again (and those after it), or"
-                    " 'tokenize' for all"
-                ),
+                remake=made.artifact,
             )
 
 
@@ -146,10 +131,8 @@ def require_made_with(made: Provenance, group: str, parameters: dict[str, Any]) 
             f"'{made.artifact}' was made with {was}, but this run says {now}",
             where=f"parameters {group}",
             expected="the parameters that the artifact was made with",
-            do=(
-                "give the same environment and parameters as then, or run the pipeline"
-                f" '{STAGE_OF[made.artifact]}' again (and those after it)"
-            ),
+            do="give the same environment and parameters as then",
+            remake=made.artifact,
         )
 
 

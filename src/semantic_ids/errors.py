@@ -20,6 +20,8 @@ class BadInput(ValueError):
         where: The file, row group, column or item it was found in.
         expected: What would have been right.
         do: What the user can do about it.
+        make: Name of an artifact that is missing. The doors say which command makes it.
+        remake: Name of an artifact that is to be made again, with all that is made from it.
     """
 
     def __init__(
@@ -29,8 +31,13 @@ class BadInput(ValueError):
         where: str | None = None,
         expected: str | None = None,
         do: str | None = None,
+        make: str | None = None,
+        remake: str | None = None,
     ) -> None:
         self.found, self.where, self.expected, self.do = found, where, expected, do
+        self.make, self.remake = make, remake
+        if make or remake:
+            do = do or (f"make '{make}' first" if make else f"make '{remake}' again")
         parts = [f"{where}: {found}" if where else found]
         if expected:
             parts.append(f"expected {expected}")

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 from tests.probe import Project
 
@@ -232,3 +233,33 @@ def test_a_circle_of_causes_ends() -> None:
 def test_advice_of_the_core_is_put_into_the_words_of_the_command_line(core, shell):
     error = BadInput("x", where="tokenizer.device=cuda", expected="y", do=core)
     assert explain(error) == f"tokenizer.device=cuda: x; expected y; {shell}."
+
+
+@pytest.mark.parametrize(
+    ("artifact", "stage"),
+    [
+        ("embeddings", "ingest"),
+        ("split", "sample"),
+        ("tokenizer", "train"),
+        ("training_history", "train"),
+        ("codes", "identify"),
+        ("semantic_ids", "identify"),
+        ("semantic_id_mappings", "export"),
+        ("faiss_index", "export"),
+        ("metrics", "evaluate"),
+        ("nobody_makes_it", "tokenize"),
+    ],
+)
+def test_an_artifact_is_made_by_the_smallest_pipeline_that_does(artifact, stage, root) -> None:
+    bootstrap_project(root)
+    again = f"run the pipeline '{stage}' again (and those after it), or 'tokenize' for all"
+    assert explain(BadInput("x", remake=artifact)) == f"x; {again}."
+    assert explain(BadInput("x", do="mend it", remake=artifact)) == f"x; mend it, or {again}."
+    first = f"run the pipeline '{stage}' first, or 'tokenize' for all"
+    assert explain(BadInput("x", make=artifact)) == f"x; {first}."
+
+
+def test_in_python_an_artifact_is_named_where_there_is_no_other_advice() -> None:
+    assert str(BadInput("x", remake="codes")) == "x; make 'codes' again."
+    assert str(BadInput("x", make="codes")) == "x; make 'codes' first."
+    assert str(BadInput("x", do="save it", remake="tokenizer")) == "x; save it."

@@ -236,13 +236,13 @@ def test_what_is_not_whole_is_refused(dataset, vectors, tmp_path, damage) -> Non
     with pytest.raises(DatasetError) as caught:
         dataset.load()
     assert "the embeddings are not whole" in bad_input(caught.value)
-    assert "run the pipeline 'ingest' again" in bad_input(caught.value)
+    assert caught.value.__cause__.remake == "embeddings"
 
 
 def test_absent(dataset) -> None:
     with pytest.raises(DatasetError) as caught:
         dataset.load()
-    assert "there are no embeddings" in bad_input(caught.value)
+    assert "there are no embeddings; make 'embeddings' first." in bad_input(caught.value)
 
 
 def test_set_aside_generation_is_found_again(dataset, vectors, tmp_path) -> None:

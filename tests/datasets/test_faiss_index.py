@@ -83,4 +83,4 @@ def test_missing_and_damaged_name_the_pipeline(dataset, tmp_path, content):
     with pytest.raises(Exception) as caught:
         dataset.load()
     error = caught.value if isinstance(caught.value, BadInput) else caught.value.__cause__
-    assert isinstance(error, BadInput) and "'export' with export.faiss=true" in str(error)
+    assert isinstance(error, BadInput) and "which export.faiss=true asks for" in str(error)

@@ -143,19 +143,22 @@ def test_a_twin_tells_what_new_items_will_see(artifacts):
 
 
 @pytest.mark.parametrize(
-    ("name", "stage"),
-    [("embeddings", "train"), ("split", "train"), ("tokenizer", "identify"), ("codes", "identify")],
+    ("name", "stale"),
+    [
+        ("embeddings", "tokenizer"),
+        ("split", "tokenizer"),
+        ("tokenizer", "codes"),
+        ("codes", "semantic_ids"),
+    ],
 )
-def test_artifacts_of_two_runs_are_refused(artifacts, name, stage, monkeypatch):
+def test_artifacts_of_two_runs_are_refused(artifacts, name, stale, monkeypatch):
     other = replace(artifacts[name].provenance, content="another run")
     if name == "tokenizer":
         monkeypatch.setattr(artifacts[name], "provenance", other)
         changes = {}
     else:
         changes = {name: replace(artifacts[name], provenance=other)}
-    with pytest.raises(
-        BadInput, match=f"artifacts of two runs are mixed.*run the pipeline '{stage}' again"
-    ):
+    with pytest.raises(BadInput, match=f"artifacts of two runs are mixed.*make '{stale}' again"):
         evaluate(artifacts, **changes)
 
 

@@ -120,7 +120,7 @@ def test_parameters_of_the_other_kind_do_not_change_where_it_comes_from(embeddin
 
 def test_a_split_of_other_embeddings_is_refused(embeddings, split):
     other = replace(embeddings, provenance=Provenance("embeddings", content="y"))
-    with pytest.raises(BadInput, match=r"two runs are mixed.*'sample' again"):
+    with pytest.raises(BadInput, match=r"two runs are mixed.*make 'split' again"):
         train(other, split, parameters())
 
 

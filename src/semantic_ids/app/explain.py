@@ -59,13 +59,33 @@ def explain(error: BaseException) -> str | None:
 
 
 def in_the_shell(error: BadInput) -> str:
-    """Return the line of an error with the values it advises as they are written for `kedro run`.
+    """Return the line of an error in the words of `kedro run`.
 
-    The core says `take tokenizer.device=auto`, which is as good advice in Python; here that is
-    `take --params=tokenizer.device=auto`.
+    The core says `take tokenizer.device=auto` and names an artifact to make again, which is as good
+    advice in Python; here that is `take --params=tokenizer.device=auto` and the pipeline that makes
+    the artifact.
     """
-    do = ADVISED.sub(r"--params=\1=", error.do) if error.do else None
-    return str(BadInput(error.found, where=error.where, expected=error.expected, do=do))
+    advice = [ADVISED.sub(r"--params=\1=", error.do)] if error.do else []
+    if error.make:
+        advice.append(f"run the pipeline '{stage_of(error.make)}' first, or 'tokenize' for all")
+    if error.remake:
+        stage = stage_of(error.remake)
+        advice.append(
+            f"run the pipeline '{stage}' again (and those after it), or 'tokenize' for all"
+        )
+    return str(
+        BadInput(
+            error.found, where=error.where, expected=error.expected, do=", or ".join(advice) or None
+        )
+    )
+
+
+def stage_of(artifact: str) -> str:
+    """Return the smallest pipeline that makes an artifact; `tokenize` where none says so."""
+    from kedro.framework.project import pipelines
+
+    makers = [name for name, found in pipelines.items() if artifact in found.all_outputs()]
+    return min(makers, key=lambda name: len(pipelines[name].nodes), default="tokenize")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

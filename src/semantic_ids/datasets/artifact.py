@@ -6,11 +6,10 @@ A path, metadata for kedro-viz, and one clear line for what is missing or damage
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from kedro.io import AbstractDataset
 
-from semantic_ids.artifacts import STAGE_OF
 from semantic_ids.atomic import recover
 from semantic_ids.errors import BadInput
 
@@ -23,7 +22,12 @@ class ArtifactDataset(AbstractDataset[In, Out]):
     Args:
         filepath: Where it rests.
         metadata: Read by kedro-viz: layer and preview.
+
+    Attributes:
+        written_with: Where its stage writes it only if asked to: what is written when.
     """
+
+    written_with: ClassVar[str | None] = None
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
@@ -46,7 +50,8 @@ class ArtifactDataset(AbstractDataset[In, Out]):
             raise BadInput(
                 "there is no such artifact yet",
                 where=str(self._filepath),
-                do=f"run the pipeline {self.stage} first",
+                expected=self.written_with,
+                make=self.artifact,
             )
         return self._filepath
 
@@ -55,10 +60,10 @@ class ArtifactDataset(AbstractDataset[In, Out]):
         return BadInput(
             f"cannot be read: {reason}",
             where=str(self._filepath),
-            do=f"run the pipeline {self.stage} again",
+            remake=self.artifact,
         )
 
     @property
-    def stage(self) -> str:
-        """Name of the pipeline that makes it, in quotes."""
-        return f"'{STAGE_OF.get(self._filepath.stem, 'tokenize')}'"
+    def artifact(self) -> str:
+        """Its name in the catalog: that of its file."""
+        return self._filepath.stem

@@ -60,16 +60,15 @@ class EmbeddingsDataset(ArtifactDataset[EmbeddingStream, Embeddings]):
             KeyError,
             TypeError,
         ) as error:  # pyarrow's errors of broken files are ValueErrors or OSErrors
-            found = (
-                "there are no embeddings"
-                if not self._filepath.exists()
-                else f"the embeddings are not whole: {error}"
-            )
+            if not self._filepath.exists():
+                raise BadInput(
+                    "there are no embeddings", where=str(self._filepath), make="embeddings"
+                ) from error
             raise BadInput(
-                found,
+                f"the embeddings are not whole: {error}",
                 where=str(self._filepath),
-                expected="what the pipeline 'ingest' writes",
-                do="run the pipeline 'ingest' again, or 'tokenize' for all",
+                expected="the folder as it was written",
+                remake="embeddings",
             ) from error
 
     def preview(self, nrows: int = 5) -> TablePreview:

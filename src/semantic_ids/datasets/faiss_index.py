@@ -29,6 +29,8 @@ class FaissIndexDataset(ArtifactDataset[FaissIndex, Any]):
           filepath: data/07_model_output/semantic_ids.faiss
     """
 
+    written_with = "an index, which export.faiss=true asks for"
+
     @property
     def manifest(self) -> Path:
         """Where the provenance is."""
@@ -40,9 +42,9 @@ class FaissIndexDataset(ArtifactDataset[FaissIndex, Any]):
         return self._beside("item_ids.parquet")
 
     @property
-    def stage(self) -> str:
-        """Name of the pipeline that makes it, in quotes."""
-        return "'export' with export.faiss=true"
+    def artifact(self) -> str:
+        """Its name in the catalog."""
+        return "faiss_index"
 
     def load(self) -> Any:
         """Read FAISS's index."""

@@ -313,7 +313,8 @@ class ResidualTokenizer(ABC):
             raise BadInput(
                 f"the tokenizer cannot be read: {error!r}",
                 where=str(directory),
-                do="save it again, or run the pipeline 'train' again",
+                do="save it again",
+                remake="tokenizer",
             ) from error
         tokenizer.provenance = on_disk.read_provenance(directory)
         return tokenizer

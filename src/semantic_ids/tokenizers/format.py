@@ -75,7 +75,8 @@ def read_config(directory: str | Path) -> dict[str, Any]:
             "there is no tokenizer",
             where=str(directory),
             expected=f"a folder with {CONFIG_FILE} and {MODEL_FILE}",
-            do="save one there, or run the pipeline 'train'",
+            do="save one there",
+            make="tokenizer",
         ) from error
     except (OSError, ValueError) as error:
         raise _damaged(file, error) from error
@@ -160,5 +161,6 @@ def _damaged(file: Path, reason: object) -> BadInput:
     return BadInput(
         f"the tokenizer cannot be read: {reason}",
         where=str(file),
-        do="save it again, or run the pipeline 'train' again",
+        do="save it again",
+        remake="tokenizer",
     )

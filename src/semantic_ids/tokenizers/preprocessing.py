@@ -145,10 +145,7 @@ def unit_length(x: Tensor) -> Tensor:
             f"{int((norms == 0).sum())} vectors are zero and cannot be brought to unit length",
             where="tokenizer.preprocess.normalize",
             expected="vectors with a direction",
-            do=(
-                "take tokenizer.preprocess.normalize=false, or run 'ingest' again with"
-                " ingest.on_invalid=drop"
-            ),
+            do="take tokenizer.preprocess.normalize=false, or leave such vectors out",
         )
     return x / norms
 

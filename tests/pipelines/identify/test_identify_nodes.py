@@ -188,11 +188,11 @@ def test_artifacts_of_two_runs_are_refused(few):
     retrained = ScalarTokenizer(
         8, Provenance("tokenizer", inputs=tokenizer.provenance.inputs, content="another")
     )
-    with pytest.raises(BadInput, match="run the pipeline 'train' again"):
+    with pytest.raises(BadInput, match="make 'tokenizer' again"):
         encode(other, tokenizer, PARAMETERS)
-    with pytest.raises(BadInput, match="run the pipeline 'train' again"):
+    with pytest.raises(BadInput, match="make 'tokenizer' again"):
         encode(few, ScalarTokenizer(8, None), PARAMETERS)
-    with pytest.raises(BadInput, match="run the pipeline 'identify' again"):
+    with pytest.raises(BadInput, match="make 'codes' again"):
         deduplicate(few, retrained, codes, PARAMETERS, identify("suffix"))
 
 

@@ -103,7 +103,7 @@ def _require_one_evaluation(
                 f" '{name}'",
                 where=f"artifacts of two runs are mixed: 'metrics' and '{name}'",
                 expected="artifacts that belong together",
-                do="run the pipeline 'evaluate' again, or 'tokenize' for all",
+                remake="metrics",
             )
 
 
