@@ -27,4 +27,4 @@ def test_the_core_names_options_and_no_flags(file):
 def test_the_core_names_artifacts_and_no_pipeline_to_run(file):
     """`remake="tokenizer"`; the door names the pipeline that makes it."""
     text = (SOURCE / file).read_text()
-    assert re.findall(r"(?i)run (?:the )?(?:pipeline|stage|'\w+')|pipeline '\w+'", text) == []
+    assert re.findall(r"(?:pipeline|stage|run) '", text) == []
