@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semantic_ids.hashing import fingerprint, item_hash, vector_hash
+from semantic_ids.arrays import chunks, map_rows
+from semantic_ids.hashing import fingerprint, hashes_of, item_hash, vector_hash
 
 FLOATS = st.floats(width=16, allow_nan=False, allow_infinity=False)
 
@@ -138,3 +139,16 @@ def test_hashes_are_those_of_any_process() -> None:
         f"{item_hash(['a', 1]).tolist()} {vector_hash(np.ones((1, 3), np.float32)).tolist()}"
         f" {fingerprint('x')}\n"
     }
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_rows_of_a_memory_map_hash_as_they_are_stored(tmp_path, monkeypatch, dtype) -> None:
+    vectors = np.random.default_rng(2).normal(size=(50, 6)).astype(dtype)
+    np.save(tmp_path / "vectors.npy", vectors)
+    monkeypatch.setattr("semantic_ids.hashing.chunks", lambda n: chunks(n, 7))
+    mapped = map_rows(tmp_path / "vectors.npy")
+    expected = vector_hash(vectors.astype(np.float32) if dtype == np.float64 else vectors)
+    np.testing.assert_array_equal(hashes_of(mapped), expected)
+    rows = np.array([49, 3, 3, 0])
+    np.testing.assert_array_equal(hashes_of(mapped, rows), expected[rows])
+    assert hashes_of(mapped, rows[:0]).shape == (0,)
