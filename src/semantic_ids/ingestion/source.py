@@ -5,16 +5,15 @@ What their footers say; and their rows, in small batches.
 
 from __future__ import annotations
 
-import glob
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from semantic_ids.errors import BadInput, nearest
+from semantic_ids.errors import BadInput
+from semantic_ids.ingestion.locations import Location
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,8 +80,8 @@ class ParquetSource:
 
     Attributes:
         location: A file, a folder, a glob or an fsspec URL. In a folder that has a file
-            `favourite`, only that file counts; otherwise every `*.parquet` in it that is not hidden
-            and does not start with `_`, by name.
+            `favourite`, only that file counts; otherwise every `*.parquet`, `*.parq` and `*.pq` in
+            it that is not hidden and does not start with `_`, by name; see `locations`.
         favourite: See above.
         parameter: The runtime parameter that gives the location; it is named in errors.
     """
@@ -99,7 +98,7 @@ class ParquetSource:
             BadInput: There are none, or the location cannot be looked at.
         """
         try:
-            return tuple(self._resolve())
+            return tuple(self._place_named.files())
         except (BadInput, MemoryError):
             raise
         except Exception as error:  # file systems behind URLs raise whatever they like
@@ -108,6 +107,12 @@ class ParquetSource:
                 where=self.location,
                 do=self._elsewhere,
             ) from error
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Sentences about files that are under the location and are not read."""
+        _ = self.files
+        return tuple(self._place_named.left_out)
 
     @cached_property
     def footers(self) -> tuple[Footer, ...]:
@@ -255,6 +260,11 @@ class ParquetSource:
 
         return fsspec.core.url_to_fs(self.location)
 
+    @cached_property
+    def _place_named(self) -> Location:
+        system, path = self._system
+        return Location(system, path, self.location, self.favourite, self.parameter)
+
     @property
     def _elsewhere(self) -> str:
         return f"give a parquet file, a folder, a glob or a URL with {self.parameter}=PATH"
@@ -263,48 +273,6 @@ class ParquetSource:
     def is_local(self) -> bool:
         """Whether the files are on this machine."""
         return "://" not in self.location or self.location.startswith(("file://", "local://"))
-
-    def _resolve(self) -> list[str]:
-        system, path = self._system
-        if system.isfile(path):
-            return [path]
-        if system.isdir(path):
-            return self._in_folder(system, path)
-        if glob.has_magic(path):
-            hidden = "" if path.rsplit("/", 1)[-1][:1] in (".", "_") else "._"
-            found = sorted(
-                file
-                for file in system.glob(path)
-                if file.rsplit("/", 1)[-1][0] not in hidden and system.isfile(file)
-            )
-            if found:
-                return found
-            raise BadInput("no file matches", where=self.location, do=self._elsewhere)
-        raise BadInput(
-            f"there is no such file{_nearest_neighbour(path) if self.is_local else ''}",
-            where=self.location,
-            do=self._elsewhere,
-        )
-
-    def _in_folder(self, system: AbstractFileSystem, path: str) -> list[str]:
-        names = {
-            file.rstrip("/").rsplit("/", 1)[-1]: file for file in system.ls(path, detail=False)
-        }
-        if self.favourite in names:
-            return [names[self.favourite]]
-        found = [
-            names[name]
-            for name in sorted(names)
-            if name.endswith(".parquet") and name[0] not in "._" and system.isfile(names[name])
-        ]
-        if not found:
-            raise BadInput(
-                "there is no parquet file in this folder",
-                where=self.location,
-                expected="*.parquet",
-                do=self._elsewhere,
-            )
-        return found
 
 
 def _parquet(file: str | IO[bytes]) -> pq.ParquetFile:
@@ -320,13 +288,4 @@ def _unreadable(file: str, group: int, reason: str) -> BadInput:
         f"cannot be read, the file is corrupt: {reason}",
         where=f"{file}, row group {group}",
         do="write or copy the file again",
-    )
-
-
-def _nearest_neighbour(path: str) -> str:
-    folder = Path(path).parent
-    return (
-        nearest(Path(path).name, [child.name for child in folder.iterdir()])
-        if folder.is_dir()
-        else ""
     )

@@ -123,6 +123,8 @@ def open_stream(
     from semantic_ids.ingestion.check import check_footers
     from semantic_ids.ingestion.order import read_ids
 
+    for sentence in source.left_out:
+        logger.warning("%s", sentence)
     check_footers(source, options)
     ids = read_ids(source, options.id_column)
     ordered, dim, rejected = (
