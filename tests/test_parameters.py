@@ -157,7 +157,7 @@ def test_lists_have_a_spelling_that_the_command_line_can_carry(value, read):
 
 
 @pytest.mark.parametrize(
-    "value", ["", "ax3", "3x", "3,4", "0x3", [], [0], [1.5], True, None, "-3x4"]
+    "value", ["", "ax3", "3x", "3;4", "0x3", [], [0], [1.5], True, None, "-3x4"]
 )
 def test_what_is_no_list_of_sizes_is_refused(value):
     with pytest.raises(ValidationError):

@@ -16,6 +16,7 @@ Parameter models, the docs' tables and the check of `conf/base` are derived from
 from __future__ import annotations
 
 import math
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
@@ -159,6 +160,75 @@ def flat(kind: type[Options], prefix: str = "") -> Iterator[tuple[str, Field[Any
 def is_group(hint: Any) -> bool:
     """Whether a type is a group of options."""
     return isinstance(hint, type) and is_dataclass(hint) and issubclass(hint, Options)
+
+
+def from_text(text: str, hint: Any) -> Any:
+    """Read a value that was typed, as on a command line: the type of the option decides.
+
+    Text stays what was typed, also `0`, `no`, `null` and `1e5`. What cannot be read stays text, for
+    the check of the option to refuse.
+
+    Args:
+        text: `true`, `1e5`, `null`, `16x16x16`, `[16,16,16]`, `16,16,16`, `brand+genre`.
+        hint: Type of the option.
+    """
+    takes, word = _parts(hint), text.strip()
+    if str in takes or word in [v for p in takes if get_origin(p) is Literal for v in get_args(p)]:
+        return text if str in takes else word
+    if type(None) in takes and word.lower() in NOTHING:
+        return None
+    for part in takes:
+        read = _list if get_origin(part) is tuple else READERS.get(part)
+        if read is not None:
+            try:
+                return read(word, get_args(part)[0]) if read is _list else read(word)
+            except (ValueError, OverflowError):
+                continue
+    return text
+
+
+NOTHING = ("null", "none", "~", "")
+"""How nothing is typed for an option that may be null."""
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+def _boolean(word: str) -> bool:
+    if word.lower() not in _BOOLEANS:
+        raise ValueError(word)
+    return _BOOLEANS[word.lower()]
+
+
+def _whole(word: str) -> int:
+    """Read `100000` and `1e5`."""
+    try:
+        return int(word)
+    except ValueError:
+        number = float(word)
+        if not number.is_integer():
+            raise
+        return int(number)
+
+
+def _list(word: str, kind: Any) -> list[Any]:
+    """Read `[16,16]`, `16,16`, `16x16` and `16X16`; of names `[a,b]`, `a,b` and `a+b`."""
+    bracketed = word.startswith("[") and word.endswith("]")
+    inside = word[1:-1] if bracketed else word
+    if kind is int:
+        return [_whole(part) for part in re.split(r"[xX×,]", inside)]
+    sign = "," if bracketed or "," in inside else "+"
+    return [_unquoted(part.strip()) for part in inside.split(sign)]
+
+
+def _unquoted(name: str) -> str:
+    quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "'\""
+    return name[1:-1] if quoted else name
+
+
+READERS = {bool: _boolean, int: _whole, float: float}
 
 
 def words(hint: Any) -> str:

@@ -20,7 +20,7 @@ from semantic_ids.forecast.options import AdviceOptions
 from semantic_ids.identifiers.options import IdentifyOptions
 from semantic_ids.ingestion.options import IngestOptions
 from semantic_ids.metrics.options import EvaluateOptions
-from semantic_ids.options import Options, is_group, members, option
+from semantic_ids.options import Options, from_text, is_group, members, option
 from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from semantic_ids.workflows.options import SampleOptions, TokenizerOptions
@@ -74,23 +74,17 @@ class RunOptions(Options):
 # ---- spellings of the command line ---------------------------------------------------------------
 
 
-def _list_from_text(value: Any) -> Any:
-    """Read the command line's spelling of a list: `256x256x256`, or a single number."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return [value]
-    if isinstance(value, str) and all(part.strip().isdigit() for part in value.split("x")):
-        return [int(part) for part in value.split("x")]
-    return value
+def _typed(hint: Any) -> BeforeValidator:
+    """Read what was typed for an option of this type; other values are left alone."""
+    return BeforeValidator(
+        lambda value: from_text(value, hint) if isinstance(value, str) else _alone(value, hint)
+    )
 
 
-def _nothing_from_text(value: Any) -> Any:
-    """Read the command line's spelling of nothing: `null` or `none`."""
-    return None if isinstance(value, str) and value.lower() in ("null", "none", "") else value
-
-
-def _names_from_text(value: Any) -> Any:
-    """Read the command line's spelling of a list of names: `cat1+cat2`."""
-    return value.split("+") if isinstance(value, str) and value != "auto" else value
+def _alone(value: Any, hint: Any) -> Any:
+    """Take a single size for a list of one."""
+    single = isinstance(value, int) and not isinstance(value, bool)
+    return [value] if single and get_origin(hint) is tuple else value
 
 
 def _no_number_from_bool(value: Any) -> Any:
@@ -161,14 +155,14 @@ def _spelled(hint: Any, bounds: Mapping[str, float]) -> Any:
     parts = get_args(hint) if get_origin(hint) not in (Literal, tuple) else ()
     if type(None) in parts:
         (inner,) = (part for part in parts if part is not type(None))
-        return Annotated[_bounded(inner, bounds) | None, BeforeValidator(_nothing_from_text)]
+        return Annotated[_bounded(inner, bounds) | None, _typed(hint)]
     if any(get_origin(part) is tuple for part in parts):
         listed = [_list_of(p, bounds) if get_origin(p) is tuple else p for p in parts]
-        return Annotated[Union[tuple(listed)], BeforeValidator(_names_from_text)]  # noqa: UP007
+        return Annotated[Union[tuple(listed)], _typed(hint)]  # noqa: UP007
     if get_origin(hint) is tuple:
-        read = _list_from_text if get_args(hint)[0] is int else _names_from_text
-        return Annotated[_list_of(hint, bounds), BeforeValidator(read)]
-    return _bounded(hint, bounds)
+        return Annotated[_list_of(hint, bounds), _typed(hint)]
+    kind = _bounded(hint, bounds)
+    return Annotated[kind, _typed(hint)] if hint in (bool, int, float) else kind
 
 
 def _list_of(hint: Any, bounds: Mapping[str, float]) -> Any:

@@ -20,6 +20,7 @@ from kedro.framework.project import LOGGING
 from semantic_ids.app.explain import explain
 from semantic_ids.app.hooks.configuration import refuse_parallel
 from semantic_ids.app.resolvers import project_root
+from semantic_ids.app.runtime_params import ParamsOption, joined
 
 
 class RunCommand(click.Command):
@@ -31,7 +32,7 @@ class RunCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options."""
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, joined(args))
         except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:
@@ -45,7 +46,15 @@ def cli() -> None:
     """Commands of this project that replace Kedro's own."""
 
 
-@cli.command(cls=RunCommand, params=kedro_run.params)
+def _options() -> list[click.Parameter]:
+    """Return Kedro's options, with `--params` read our way."""
+    return [
+        ParamsOption(known) if isinstance(known, click.Option) and known.name == "params" else known
+        for known in kedro_run.params
+    ]
+
+
+@cli.command(cls=RunCommand, params=_options())
 def run(**options: Any) -> dict[str, Any]:
     """Run a pipeline, by default the whole of it: parquet in, semantic IDs out."""
     _configure_logging()
@@ -85,4 +94,4 @@ def _configure_logging() -> None:
         and file.is_file()
         and file.parent.parent != Path.cwd()
     ):
-        LOGGING.configure(yaml.safe_load(file.read_text()))
+        LOGGING.configure(yaml.safe_load(file.read_text(encoding="utf-8")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from kedro.framework.session import KedroSession
 from kedro.runner import ThreadRunner
 from tests.probe import Project
 
@@ -88,3 +89,14 @@ def test_a_parallel_session_is_refused(in_project: Project) -> None:
 def test_what_is_no_plain_folder_is_no_place_to_write(in_project: Project, folder: str) -> None:
     with pytest.raises(BadInput, match=r"'data_root' is .* looks like"):
         in_project.session(data_root=folder)
+
+
+@pytest.mark.parametrize(("text", "value"), [("false", False), ("true", True)])
+def test_a_node_that_takes_one_parameter_gets_what_was_checked(
+    in_project: Project, text: str, value: bool
+) -> None:
+    given = {"tokenizer": {"preprocess": {"normalize": text}}}
+    with KedroSession.create(project_path=in_project.folder, runtime_params=given) as session:
+        catalog = session.load_context().catalog
+    assert catalog.load("params:tokenizer.preprocess.normalize") is value
+    assert catalog.load("params:ingest.id_column") == "ItemID"

@@ -123,7 +123,7 @@ def test_a_dotted_key_in_a_file_is_to_be_nested(tree: dict) -> None:
         (
             "tokenizer.codebook_sizes",
             "256xx3",
-            "parameter 'tokenizer.codebook_sizes' is '256xx3', expected a valid list",
+            "parameter 'tokenizer.codebook_sizes' is '256xx3', expected a list, such as 16x16x16",
         ),
         (
             "tokenizer.codebook_sizes",
@@ -139,7 +139,7 @@ def test_a_dotted_key_in_a_file_is_to_be_nested(tree: dict) -> None:
             ),
         ),
         ("tokenizer", 5, "parameter 'tokenizer' is 5, expected a group of parameters"),
-        ("evaluate.labels", 3, "parameter 'evaluate.labels' is 3, expected 'auto' or a valid list"),
+        ("evaluate.labels", 3, "parameter 'evaluate.labels' is 3, expected 'auto' or a list"),
         (
             "sample.validation_share",
             1.0,

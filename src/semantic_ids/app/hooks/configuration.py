@@ -15,11 +15,12 @@ from kedro.framework.hooks import hook_impl
 from semantic_ids.app.hooks.libraries import require_faiss_if_wanted
 from semantic_ids.app.hooks.parameters import check_parameters
 from semantic_ids.errors import BadInput, nearest
-from semantic_ids.parameters import RUNTIME_PATHS, Parameters
+from semantic_ids.parameters import RUNTIME_PATHS, Parameters, flatten
 
 if TYPE_CHECKING:
     from kedro.config import AbstractConfigLoader
     from kedro.framework.context import KedroContext
+    from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
 
@@ -51,6 +52,16 @@ class ConfigurationHooks:
             _read(loader, "parameters"), loader.runtime_params or {}, _folders(loader)
         )
         self.context = context
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog) -> None:
+        """Give nodes that take a single parameter the value that was checked.
+
+        Kedro hands them the one that was written, and of the text `false` Python says true.
+        """
+        for name, value in flatten(self.parameters.model_dump()):
+            if f"params:{name}" in catalog.keys():  # noqa: SIM118 - `in` would make the dataset
+                catalog[f"params:{name}"] = value
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
@@ -175,7 +186,7 @@ def _read_paths(loader: AbstractConfigLoader) -> dict[str, str]:
             raise BadInput(
                 f"'{name}' is {value!r}",
                 expected="a path",
-                do="write a folder or file that is named by a number as ./NUMBER",
+                do="write it in quotes",
             )
     _check_data_root(paths.get("data_root", ""))
     return paths

@@ -74,11 +74,18 @@ def _refuse_unknown(tree: Tree, runtime: Tree, folders: Sequence[Path]) -> None:
         )
     moved = [name for name in MOVED if not isinstance(_value(tree, name), _NotMoved)]
     unknown = [name for name in _unknown(tree, Parameters) if name not in (*RUNTIME_PATHS, *moved)]
+    comma = any(name in runtime for name in RUNTIME_PATHS) and any(
+        name in runtime and not _nearest_parameter(name) for name in unknown
+    )
     said = [f"parameter '{name}' is now '{MOVED[name]}'" for name in moved]
     said += [f"unknown parameter '{name}'{_nearest_parameter(name)}" for name in unknown]
     if said:
         places = dict.fromkeys(_origin(name, runtime, folders) for name in (*moved, *unknown))
-        raise BadInput("; ".join(said), where=", ".join(places))
+        raise BadInput(
+            "; ".join(said),
+            where=", ".join(places),
+            do=r"write a comma in a path as \," if comma else None,
+        )
 
 
 def _unknown(tree: Tree, group: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -142,6 +149,10 @@ def _expectation(kind: str, message: str) -> str:
         return "a value in conf/base"
     if kind in ("model_type", "model_attributes_type"):
         return "a group of parameters"
+    if kind == "list_type":
+        return "a list, such as 16x16x16 or brand+genre"
+    if kind == "string_type":
+        return "text (in a file or in Python in quotes)"
     return message.removeprefix("Input should be ").partition(", unable to parse")[0]
 
 
@@ -177,7 +188,8 @@ def _origin(name: str, runtime: Tree, folders: Sequence[Path]) -> str:
         for file in sorted(folder.rglob("parameters*")):
             if (
                 file.suffix in (".yml", ".yaml", ".json")
-                and _value(yaml.safe_load(file.read_text()) or {}, name) is not _ABSENT
+                and _value(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, name)
+                is not _ABSENT
             ):
                 return f"{folder.parent.name}/{file.relative_to(folder.parent).as_posix()}"
     return "parameters"
