@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
@@ -178,12 +178,13 @@ def from_text(text: str, hint: Any) -> Any:
     if type(None) in takes and word.lower() in NOTHING:
         return None
     for part in takes:
-        read = _list if get_origin(part) is tuple else READERS.get(part)
-        if read is not None:
-            try:
-                return read(word, get_args(part)[0]) if read is _list else read(word)
-            except (ValueError, OverflowError):
-                continue
+        try:
+            if get_origin(part) is tuple:
+                return _list(word, get_args(part)[0])
+            if part in READERS:
+                return READERS[part](word)
+        except (ValueError, OverflowError):
+            continue
     return text
 
 
@@ -228,7 +229,7 @@ def _unquoted(name: str) -> str:
     return name[1:-1] if quoted else name
 
 
-READERS = {bool: _boolean, int: _whole, float: float}
+READERS: dict[Any, Callable[[str], Any]] = {bool: _boolean, int: _whole, float: float}
 
 
 def words(hint: Any) -> str:
