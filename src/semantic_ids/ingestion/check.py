@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from semantic_ids.errors import BadInput, nearest
+from semantic_ids.ingestion.bits import look_packed
+from semantic_ids.ingestion.casts import advice
+from semantic_ids.ingestion.columns import (
+    declared_size,
+    is_id,
+    is_tensor_of_axes,
+    is_text,
+    is_vector,
+    leaves,
+    may_be_null,
+)
+from semantic_ids.ingestion.footers import Footer
 from semantic_ids.ingestion.options import IngestOptions
-from semantic_ids.ingestion.order import is_text
-from semantic_ids.ingestion.source import Footer, ParquetSource
+from semantic_ids.ingestion.source import ParquetSource
+
+logger = logging.getLogger(__name__)
 
 LOOKED_AT = 64
 """So many vectors at the head of a file tell its dimensions."""
 _LISTED = 30
 """At most this many column names are put into a message."""
+_LISTS = "list, large_list or fixed_size_list of numbers"
 
 
-def is_id(kind: pa.DataType) -> bool:
-    """Whether a column of this type can hold item ids."""
-    return pa.types.is_integer(kind) or is_text(kind)
+class Wanted(NamedTuple):
+    """What a column is to be."""
 
-
-def is_vector(kind: pa.DataType) -> bool:
-    """Whether a column of this type can hold vectors."""
-    lists = (
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
-    return lists and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+    name: str
+    parameter: str
+    fits: Callable[[pa.DataType], bool]
+    expected: str
 
 
 def check_footers(source: ParquetSource, options: IngestOptions) -> None:
-    """Raise `BadInput` for everything that the footers and the options tell."""
-    for footer in source.footers:
-        _check_column(footer, options.id_column, "ingest.id_column", is_id, "integers or strings")
-        _check_column(
-            footer,
-            options.vector_column,
-            "ingest.vector_column",
-            is_vector,
-            "list, large_list or fixed_size_list of numbers",
-        )
+    """Raise `BadInput` for everything that the footers and the options tell.
+
+    A file without rows may be of any types: its writer may have known none.
+    """
     if source.rows == 0:
         raise BadInput(
             "there are no rows",
@@ -50,37 +56,55 @@ def check_footers(source: ParquetSource, options: IngestOptions) -> None:
             expected="at least one item",
             do="give another file",
         )
+    for wanted in (
+        Wanted(options.id_column, "ingest.id_column", is_id, "integers or strings"),
+        Wanted(options.vector_column, "ingest.vector_column", is_vector, _LISTS),
+    ):
+        known = [footer for footer in source.footers if footer.rows]
+        some = any((kind := f.kind(wanted.name)) is not None and wanted.fits(kind) for f in known)
+        for footer in known:
+            if not (some and _is_null_throughout(source, footer, wanted.name)):
+                _check_column(footer, wanted)
     _check_id_kinds(source, options.id_column)
     _check_dims(source, options)
+    _warn_of_bits(source, options.vector_column)
 
 
-def _check_column(
-    footer: Footer, name: str, parameter: str, fits: Callable[[pa.DataType], bool], expected: str
-) -> None:
+def _is_null_throughout(source: ParquetSource, footer: Footer, name: str) -> bool:
+    """Whether a column has no value in a file, whose writer then knew no type for it."""
+    kind = footer.kind(name)
+    if kind is None or is_vector(kind):
+        return False
+    if may_be_null(kind):
+        return True
+    scalar = not (pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType))
+    return scalar and source.is_null_throughout(footer, name)
+
+
+def _check_column(footer: Footer, wanted: Wanted) -> None:
+    name, kind = wanted.name, footer.kind(wanted.name)
     count = len(footer.schema.get_all_field_indices(name))
-    if count != 1:
-        found = (
-            f"column '{name}' is missing"
-            if count == 0
-            else f"column '{name}' is there {count} times"
-        )
+    if kind is None or count > 1:
+        found = f"is there {count} times" if count else "is missing"
+        near = "" if count else nearest(name, [name for name, _ in leaves(footer.schema)])
         raise BadInput(
-            f"{found}; the columns are"
-            f" {_listed(footer.schema)}{nearest(name, footer.schema.names) if not count else ''}",
+            f"column '{name}' {found}; the columns are {_listed(footer.schema)}{near}",
             where=footer.file,
-            expected=f"the column that {parameter} names",
-            do=f"name it with {parameter}={_guess(footer.schema, name, fits)}",
+            expected=f"the column that {wanted.parameter} names",
+            do=f"name it with {wanted.parameter}={_guess(footer.schema, name, wanted.fits)}",
         )
-    kind = footer.schema.field(name).type
-    if not fits(kind):
+    declared = footer.kind(name, declared=True) or kind
+    if not wanted.fits(kind) or is_tensor_of_axes(declared):
+        other = _guess(footer.schema, "", wanted.fits)
+        cast = advice(declared, wanted.parameter, name) or advice(kind, wanted.parameter, name)
+        do = cast or f"name another column with {wanted.parameter}={other}"
+        if cast and other not in ("NAME", name):
+            do += f", or name another column with {wanted.parameter}={other}"
         raise BadInput(
-            f"column '{name}' is of type {kind}",
+            f"column '{name}' is of type {declared}",
             where=footer.file,
-            expected=expected,
-            do=(
-                "write it with such a type, or name another column with"
-                f" {parameter}={_guess(footer.schema, '', fits)}"
-            ),
+            expected=wanted.expected,
+            do=do,
         )
 
 
@@ -93,24 +117,38 @@ def _listed(schema: pa.Schema) -> str:
 def _guess(schema: pa.Schema, name: str, fits: Callable[[pa.DataType], bool]) -> str:
     """Return the column that was probably meant.
 
-    Of the right type, with a near name if there is one.
+    Of the right type, with a near name if there is one; fields of structs come last.
     """
-    fitting = [field.name for field in schema if fits(field.type)]
+    fitting = [found for found, kind in leaves(schema) if fits(kind)]
+    fitting.sort(key=lambda found: found not in schema.names)
     near = [candidate for candidate in fitting if name and nearest(name, [candidate])]
     return (near + fitting + ["NAME"])[0]
 
 
 def _check_id_kinds(source: ParquetSource, column: str) -> None:
-    first = source.footers[0]
-    for footer in source.footers[1:]:
-        if is_text(footer.schema.field(column).type) != is_text(first.schema.field(column).type):
+    known = [
+        (footer.file, kind)
+        for footer in source.footers
+        if footer.rows and (kind := footer.kind(column)) is not None and is_id(kind)
+    ]
+    for file, kind in known[1:]:
+        first, other = known[0]
+        if is_text(kind) != is_text(other) and not _null_ids(source, column, file, first):
             raise BadInput(
-                f"column '{column}' is {footer.schema.field(column).type} here, but"
-                f" {first.schema.field(column).type} in {first.file}",
-                where=footer.file,
+                f"column '{column}' is {kind} here, but {other} in {first}",
+                where=file,
                 expected="integers in all files, or strings in all files",
                 do="write the ids with one type",
             )
+
+
+def _null_ids(source: ParquetSource, column: str, *files: str) -> bool:
+    """Whether one of some files has no id at all."""
+    return any(
+        source.is_null_throughout(footer, column)
+        for footer in source.footers
+        if footer.file in files
+    )
 
 
 def _check_dims(source: ParquetSource, options: IngestOptions) -> None:
@@ -137,20 +175,38 @@ def known_dim(source: ParquetSource, options: IngestOptions) -> int | None:
 
 
 def _file_dim(source: ParquetSource, footer: Footer, options: IngestOptions) -> int | None:
-    kind = footer.schema.field(options.vector_column).type
-    if pa.types.is_fixed_size_list(kind):
-        return kind.list_size
+    kind = footer.kind(options.vector_column)
+    if kind is None or not is_vector(kind):
+        return None
+    if size := declared_size(footer.kind(options.vector_column, declared=True)):
+        return size
     if options.drops:
         return None
-    first = (
-        source.head(LOOKED_AT, [options.vector_column], footer)
-        .column(0)
-        .combine_chunks()
-        .value_lengths()
-        .drop_null()
-    )
+    first = _head(source, footer, options.vector_column).value_lengths().drop_null()
     lengths, counts = np.unique(first.filter(pc.greater(first, 0)).to_numpy(), return_counts=True)
     return int(lengths[counts.argmax()]) if len(lengths) else None
+
+
+def _head(source: ParquetSource, footer: Footer, column: str) -> pa.Array:
+    return source.head(LOOKED_AT, [column], footer).column(0).combine_chunks()
+
+
+def _warn_of_bits(source: ParquetSource, column: str) -> None:
+    """Say so where bytes look like packed bits, of which distances mean nothing."""
+    for footer in source.footers:
+        kind = footer.kind(column) if footer.rows else None
+        if kind is None or not is_vector(kind) or not pa.types.is_integer(kind.value_type):
+            continue
+        if kind.value_type.bit_width == 8:
+            values = _head(source, footer, column).flatten().drop_null().to_numpy()
+            if look_packed(values):
+                logger.warning(
+                    "%s: column '%s' looks like packed bits (binary embeddings, 8 dimensions a"
+                    " byte), and is taken as numbers from %s to %s; if it is, unpack it before it"
+                    " is written: numpy.unpackbits(x)",
+                    *(footer.file, column, values.min(), values.max()),
+                )
+            return
 
 
 def different_dims(file: str, dim: int, other_file: str, other_dim: int) -> BadInput:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import item_hash
+from semantic_ids.ingestion.columns import as_integers, as_text, is_text, may_be_null
 from semantic_ids.ingestion.source import ParquetSource
 from semantic_ids.progress import Progress
 
@@ -87,6 +88,8 @@ def read_ids(source: ParquetSource, column: str) -> ItemIds:
         source: Files whose id column is of integers in all, or of strings in all.
         column: Name of the id column.
     """
+    kinds = [footer.kind(column) for footer in source.footers if footer.rows]
+    text = any(is_text(kind) for kind in kinds)
     values: list[np.ndarray | pa.Array] = []
     hashes, null, too_large = (
         [np.zeros(0, np.uint64)],
@@ -95,46 +98,41 @@ def read_ids(source: ParquetSource, column: str) -> ItemIds:
     )
     with Progress("read the item ids", total=source.rows, unit="rows") as progress:
         for start, batch in source.batches([column]):
-            ids = _readable(batch.column(0), source, start)
+            ids, over = _readable(batch.column(0), text, source, start)
             null.append(start + _where(pc.is_null(ids)))
-            if pa.types.is_uint64(ids.type):
-                too_large.append(
-                    start
-                    + _where(pc.greater(ids, pa.scalar(LARGEST_ID, pa.uint64())).fill_null(False))
-                )
-            values.append(_filled(ids))
+            too_large.append(start + np.flatnonzero(over))
+            values.append(
+                ids.fill_null("") if text else ids.fill_null(0).to_numpy(zero_copy_only=False)
+            )
             hashes.append(item_hash(values[-1].tolist()))
             progress.advance(len(batch))
-    joined = (
-        pa.concat_arrays(values) if pa.types.is_large_string(ids.type) else np.concatenate(values)
-    )
+    joined = pa.concat_arrays(values) if text else np.concatenate(values)
     return ItemIds(joined, np.concatenate(hashes), np.concatenate(null), np.concatenate(too_large))
 
 
 def read_texts(source: ParquetSource, column: str) -> pa.ChunkedArray:
     """Return the ids of all rows that have one as text, large_string, in file order."""
     read = [
-        _readable(batch.column(0), source, start).cast(pa.large_string()).drop_null()
-        for start, batch in source.batches([column])
+        _readable(ids, is_text(ids.type), source, start)[0].cast(pa.large_string()).drop_null()
+        for start, ids in ((start, batch.column(0)) for start, batch in source.batches([column]))
     ]
     return pa.chunked_array(read, pa.large_string())
 
 
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a type is one of Arrow's strings, dictionaries of them included."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return (
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
+def _readable(
+    ids: pa.Array, text: bool, source: ParquetSource, start: int
+) -> tuple[pa.Array, np.ndarray]:
+    """Return ids as large_string or int64, and which integers do not fit: bool, 0 in their place.
 
-
-def _readable(ids: pa.Array, source: ParquetSource, start: int) -> pa.Array:
-    """Return integers as they are and strings as large_string, which has to be UTF-8."""
-    if not is_text(ids.type):
-        return ids
+    Text has to be UTF-8.
+    """
+    none = np.zeros(len(ids), bool)
+    if may_be_null(ids.type) or ids.null_count == len(ids):
+        return pa.nulls(len(ids), pa.large_string() if text else pa.int64()), none
+    if not text:
+        return as_integers(ids)
     try:
-        ids = ids.cast(pa.large_string())
-        ids.validate(full=True)
+        return as_text(ids), none
     except pa.ArrowInvalid as error:
         file, group, _ = source.place(start)
         raise BadInput(
@@ -143,17 +141,6 @@ def _readable(ids: pa.Array, source: ParquetSource, start: int) -> pa.Array:
             expected="ids in UTF-8",
             do="write the column anew as UTF-8 strings or as integers",
         ) from error
-    return ids
-
-
-def _filled(ids: pa.Array) -> np.ndarray | pa.Array:
-    """Return ids without nulls: int64, or large_string."""
-    if pa.types.is_large_string(ids.type):
-        return ids.fill_null("")
-    numbers = ids.fill_null(0).to_numpy(zero_copy_only=False)
-    if numbers.dtype == np.uint64:
-        numbers = np.where(numbers > LARGEST_ID, 0, numbers)
-    return numbers.astype(np.int64)
 
 
 def _where(mask: pa.Array) -> np.ndarray:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from semantic_ids.errors import BadInput
 from semantic_ids.ingestion.check import different_dims, known_dim
+from semantic_ids.ingestion.columns import as_vectors
 from semantic_ids.ingestion.options import IngestOptions
 from semantic_ids.ingestion.order import ItemIds
 from semantic_ids.ingestion.rows import Reason, check, lengths
@@ -89,7 +90,7 @@ def _look(source: ParquetSource, options: IngestOptions, nonzero: bool) -> Verdi
     )
     with Progress("look for invalid rows", total=source.rows, unit="rows") as progress:
         for start, batch in source.batches([options.vector_column]):
-            column = batch.column(0)
+            column = as_vectors(batch.column(0))
             part = Verdicts(*(array[start : start + len(column)] for array in verdicts))
             part.lengths[:] = lengths(column)
             part.reasons[:] = np.select(

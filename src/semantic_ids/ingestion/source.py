@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from semantic_ids.errors import BadInput
+from semantic_ids.ingestion.footers import (
+    Footer,
+    digest_of,
+    is_unsupported,
+    parquet_file,
+    read_end,
+    read_footer,
+)
 from semantic_ids.ingestion.locations import Location
 
 if TYPE_CHECKING:
@@ -43,35 +52,6 @@ class Batch(NamedTuple):
     """Number of the first row, counted over all files."""
 
     columns: pa.RecordBatch
-
-
-@dataclass(frozen=True)
-class Footer:
-    """What the end of a parquet file says of it.
-
-    Attributes:
-        file: Path or URL.
-        schema: Its columns and their types.
-        group_rows: Rows of each row group.
-        bytes: Path of a column, such as `embedding.list.element` → about how many bytes its row
-            groups take together when decoded.
-    """
-
-    file: str
-    schema: pa.Schema
-    group_rows: tuple[int, ...]
-    bytes: dict[str, int]
-
-    @property
-    def rows(self) -> int:
-        """Rows of the file."""
-        return sum(self.group_rows)
-
-    def column_bytes(self, name: str) -> int:
-        """About how many bytes a column takes when decoded."""
-        return sum(
-            size for path, size in self.bytes.items() if path == name or path.startswith(f"{name}.")
-        )
 
 
 @dataclass(frozen=True)
@@ -163,7 +143,7 @@ class ParquetSource:
         """
         start = 0
         for footer in self.footers:
-            with self._open(footer.file) as parquet:
+            with self._open(footer) as parquet:
                 for group, rows in enumerate(footer.group_rows):
                     end = start + rows
                     for batch in self._group(parquet, footer, group, columns):
@@ -184,14 +164,26 @@ class ParquetSource:
         import pyarrow as pa
 
         footer = footer or next((f for f in self.footers if f.rows), self.footers[0])
-        names = list(columns) if columns is not None else footer.schema.names
-        schema = pa.schema([footer.schema.field(name) for name in names])
-        with self._open(footer.file) as parquet:
+        schema = footer.schema
+        if columns is not None:
+            schema = pa.schema([(name, footer.kind(name)) for name in columns])
+        with self._open(footer) as parquet:
             try:
-                first = next(parquet.iter_batches(batch_size=n, columns=names), None)
+                first = next(parquet.iter_batches(batch_size=n, columns=columns), None)
+                if first is not None and columns is not None:
+                    first = _chosen(first, columns)
             except (pa.ArrowException, OSError) as error:
-                raise _unreadable(footer.file, 0, str(error)) from error
+                raise _unreadable(footer.file, 0, error) from error
         return schema.empty_table() if first is None else pa.Table.from_batches([first])
+
+    def is_null_throughout(self, footer: Footer, column: str) -> bool:
+        """Whether a file has no value in a column, which is read to its first value."""
+        with self._open(footer) as parquet:
+            return all(
+                batch.column(0).null_count == len(batch)
+                for group in range(len(footer.group_rows))
+                for batch in self._group(parquet, footer, group, [column])
+            )
 
     def _group(
         self, parquet: pq.ParquetFile, footer: Footer, group: int, columns: Sequence[str]
@@ -201,57 +193,59 @@ class ParquetSource:
         row_bytes = sum(footer.column_bytes(name) for name in columns) / max(footer.rows, 1)
         size = int(min(max(BATCH_BYTES / max(row_bytes, 1.0), 1), 1 << 16))
         try:
-            yield from parquet.iter_batches(
+            for batch in parquet.iter_batches(
                 batch_size=size, row_groups=[group], columns=list(columns)
-            )
+            ):
+                yield _chosen(batch, columns)
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(footer.file, group, str(error)) from error
+            raise _unreadable(footer.file, group, error) from error
 
     @contextmanager
-    def _open(self, file: str) -> Iterator[pq.ParquetFile]:
-        """Open one file without keeping what was read of it.
+    def _open(self, footer: Footer) -> Iterator[pq.ParquetFile]:
+        """Open one file, to read its rows with the types of parquet alone.
 
-        By default pyarrow keeps every column chunk that it has read ahead: 3.4 GB for 1,000,000 ×
-        768. Without pre-buffering and with a small read buffer it is 0.2 GB, and faster.
+        Raises:
+            BadInput: It is not there any more, or is another one.
         """
-        with ExitStack() as stack:
-            try:
-                path = (
-                    file if self.is_local else stack.enter_context(self._system[0].open(file, "rb"))
-                )
-                parquet = stack.enter_context(_parquet(path))
-            except (FileNotFoundError, IsADirectoryError) as error:
-                raise BadInput("there is no such file", where=file, do=self._elsewhere) from error
-            except PermissionError as error:
-                raise BadInput("may not be read", where=file, do="change its rights") from error
-            except Exception as error:
+        with self._file(footer.file) as file:
+            end = read_end(file, footer.file)
+            if digest_of(end) != footer.digest:
                 raise BadInput(
-                    f"not a whole parquet file: {error}",
-                    where=file,
-                    expected="a parquet file with its footer",
-                    do="write or copy it again",
-                ) from error
-            yield parquet
+                    "was written to while it was being read",
+                    where=footer.file,
+                    expected="a file that nothing changes",
+                    do="run it again when the file is complete",
+                )
+            with parquet_file(footer.file if self.is_local else file, end) as parquet:
+                yield parquet
+
+    @contextmanager
+    def _file(self, file: str) -> Iterator[IO[bytes]]:
+        """Open one file as bytes."""
+        try:
+            opened = (Path(file).open if self.is_local else partial(self._system[0].open, file))(
+                "rb"
+            )
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise BadInput("there is no such file", where=file, do=self._elsewhere) from error
+        except PermissionError as error:
+            raise BadInput("may not be read", where=file, do="change its rights") from error
+        with opened:
+            yield opened
 
     def _footer(self, file: str) -> Footer:
-        with self._open(file) as parquet:
-            metadata = parquet.metadata
-            groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
-            size: dict[str, int] = {}
-            for column in (group.column(c) for group in groups for c in range(group.num_columns)):
-                name = column.path_in_schema
-                size[name] = size.get(name, 0) + max(
-                    column.total_uncompressed_size, 4 * column.num_values
-                )
+        with self._file(file) as opened:
             try:
-                schema = parquet.schema_arrow
-            except UnicodeDecodeError as error:
+                end = read_end(opened, file)
+            except BadInput:
+                raise
+            except Exception as error:  # file systems behind URLs raise whatever they like
                 raise BadInput(
-                    f"a column name is no text: {error}",
+                    f"cannot be read: {type(error).__name__}: {error}",
                     where=file,
-                    do="write or copy the file again",
+                    do="try again, or copy the file to this machine",
                 ) from error
-            return Footer(file, schema, tuple(group.num_rows for group in groups), size)
+        return read_footer(end, file)
 
     @cached_property
     def _system(self) -> tuple[AbstractFileSystem, str]:
@@ -275,17 +269,33 @@ class ParquetSource:
         return "://" not in self.location or self.location.startswith(("file://", "local://"))
 
 
-def _parquet(file: str | IO[bytes]) -> pq.ParquetFile:
-    import pyarrow.parquet as pq
+def _chosen(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """Return some columns of a batch, in their order."""
+    import pyarrow as pa
 
-    return pq.ParquetFile(
-        file, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
-    )
+    from semantic_ids.ingestion.columns import named
+
+    return pa.RecordBatch.from_arrays([named(batch, name) for name in columns], list(columns))
 
 
-def _unreadable(file: str, group: int, reason: str) -> BadInput:
+def _unreadable(file: str, group: int, error: object) -> BadInput:
+    where = f"{file}, row group {group}"
+    if "Length spanned by list offsets" in str(error):
+        return BadInput(
+            "cannot be read: a null array, as DuckDB writes it, which pyarrow cannot tell from"
+            f" damage ({error})",
+            where=where,
+            expected="a whole file, with null arrays written as null lists",
+            do="write the vectors as lists: COPY (SELECT …, embedding::FLOAT[] AS embedding …)",
+        )
+    if is_unsupported(error):
+        return BadInput(
+            f"cannot be read, because of what is not supported: {error}",
+            where=where,
+            do="write it with snappy, gzip, zstd or no compression, and without encryption",
+        )
     return BadInput(
-        f"cannot be read, the file is corrupt: {reason}",
-        where=f"{file}, row group {group}",
+        f"cannot be read, the file is corrupt: {error}",
+        where=where,
         do="write or copy the file again",
     )

@@ -69,12 +69,13 @@ class EmbeddingStream:
         Raises:
             BadInput: A row is invalid (it is named), or a file cannot be read.
         """
+        from semantic_ids.ingestion.columns import as_vectors
         from semantic_ids.ingestion.refuse import refuse_rows
         from semantic_ids.ingestion.rows import check, lengths
 
         with Progress("ingest the vectors", total=self._source.rows, unit="rows") as progress:
             for start, batch in self._source.batches([self._options.vector_column]):
-                column = batch.column(0)
+                column = as_vectors(batch.column(0))
                 positions = self._positions[start : start + len(column)]
                 vectors, hashes, reasons = check(
                     column, self.dim, self.dtype, nonzero=self._nonzero
