@@ -113,31 +113,19 @@ def quality(task: Task, fitted: Fitted, codes: np.ndarray) -> dict[str, Any]:
     """De-duplicate the codes as the stage `identify` does, and measure them as the stage `evaluate`
     does.
     """
-    from semantic_ids.artifacts import Codes, Provenance
     from semantic_ids.datasets.embeddings import EmbeddingsDataset
-    from semantic_ids.identifiers import TokenizerCosts, deduplicate
-    from semantic_ids.metrics.catalogue import evaluate
+    from semantic_ids.workflows import measuring
+    from semantic_ids.workflows.fitting import FitOptions
 
-    embeddings, tokenizer = EmbeddingsDataset(task.folder).load(), fitted.make_tokenizer()
-    unique = deduplicate(
-        codes,
-        TokenizerCosts(tokenizer, embeddings.vectors, embeddings.vector_hashes),
-        strategy="reassign",
-        candidates=base_values("identify")["candidates"],
-    )
-    made, ids = (
-        Codes(
-            embeddings.item_ids,
-            c,
-            tokenizer.codebook_sizes,
-            len(tokenizer.codebook_sizes),
-            Provenance(name),
-        )
-        for name, c in (("codes", codes), ("semantic_ids", unique.codes))
-    )
-    found, _ = evaluate(
-        embeddings, tokenizer, made, ids, queries=base_values("evaluate")["queries"]
-    )
+    embeddings = EmbeddingsDataset(task.folder).load()
+    found = measuring.measure(
+        embeddings.vectors,
+        fitted.make_tokenizer(),
+        FitOptions(strategy="reassign", candidates=base_values("identify")["candidates"]),
+        codes=codes,
+        queries=base_values("evaluate")["queries"],
+        vector_hashes=embeddings.vector_hashes,
+    ).metrics
     return {
         "relative_mse": found["reconstruction.relative_mse"],
         "relative_mse_unique": found["reconstruction.relative_mse_unique"],

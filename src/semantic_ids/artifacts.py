@@ -179,13 +179,6 @@ class Split:
     item_ids: pa.Array
     provenance: Provenance
 
-    def rows(self, fit_on: str) -> np.ndarray | None:
-        """Return the row numbers to fit on.
-
-        Ascending for `train`, None (which means every row) for `all`.
-        """
-        return None if fit_on == "all" else np.flatnonzero(~self.validation)
-
     @property
     def validation_rows(self) -> np.ndarray:
         """Row numbers of the held-out items, ascending."""

@@ -99,11 +99,7 @@ def test_the_split_comes_back(tmp_path):
         False,
     ]
     assert loaded.item_ids.equals(saved.item_ids) and loaded.provenance == saved.provenance
-    assert (
-        loaded.rows("all") is None
-        and loaded.rows("train").tolist() == [1, 2]
-        and loaded.validation_rows.tolist() == [0]
-    )
+    assert loaded.validation_rows.tolist() == [0]
 
 
 def test_a_tokenizer_comes_back_with_its_provenance(tmp_path):

@@ -131,8 +131,8 @@ def test_a_twin_tells_what_new_items_will_see(artifacts):
     twin = fit(
         artifacts["embeddings"].vectors,
         fit_options(PARAMETERS, IDENTIFY),
-        rows=artifacts["split"].rows("train"),
-        monitor_rows=rows,
+        validation=artifacts["split"].validation,
+        fit_on="train",
     )
     expected = relative_mse(artifacts["embeddings"].vectors, twin, rows)
     assert (

@@ -24,6 +24,7 @@ from semantic_ids.parameters import (
     IdentifyParameters,
     TokenizerParameters,
 )
+from semantic_ids.pipelines.fitting import fit_options
 from semantic_ids.pipelines.train import nodes
 from semantic_ids.pipelines.train.cost import run_of, tell_cost
 from semantic_ids.pipelines.train.nodes import checkpoints_of
@@ -282,7 +283,7 @@ def test_nobody_hears_of_what_is_done_on_trial(any_size, embeddings, split, capl
     heard = []
     given = parameters(kind=kind, codebook_sizes=[8, 8, 32])
     with caplog.at_level(logging.INFO), listening(lambda *told: heard.append(told)):
-        tell_cost(embeddings, split, given, IDENTIFY, EVALUATE)
+        tell_cost(embeddings, run_of(fit_options(given, IDENTIFY), split, given.fit_on, EVALUATE))
     assert not heard and len(caplog.records) == 1 and "estimate: about" in caplog.text
 
 
@@ -318,7 +319,8 @@ def run(embeddings, split, strategy="reassign", twin=True, **changes):
         IdentifyParameters(strategy=strategy, candidates=4),
         EVALUATE.model_copy(update={"twin": twin}),
     )
-    return run_of(embeddings, split, parameters(**changes), identify, evaluate)
+    given = parameters(**changes)
+    return run_of(fit_options(given, identify), split, given.fit_on, evaluate)
 
 
 @pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])

@@ -14,7 +14,7 @@ from semantic_ids.identifiers import TokenizerCosts, deduplicate
 from semantic_ids.metrics.reconstruction import relative_mse
 from semantic_ids.tokenizers import fit_tokenizer
 from semantic_ids.workflows.fitting import FitOptions, fit, held_out
-from semantic_ids.workflows.measuring import fit_and_measure, twin_error
+from semantic_ids.workflows.measuring import fit_and_measure, measure, twin_error
 
 SMALL = {"iterations": 1, "anneal_rounds": 3}
 OPTIONS = FitOptions(codebook_sizes=(8, 8, 16), seed=1, device="cpu", options=SMALL, candidates=4)
@@ -53,10 +53,38 @@ def test_validation_is_of_a_twin_that_has_not_seen_the_items_held_out(
     measured, vectors, validation
 ):
     rows, held = np.flatnonzero(~validation), np.flatnonzero(validation)
-    twin = fit(vectors, OPTIONS, rows=rows, monitor_rows=held)
+    twin = fit_tokenizer(
+        vectors,
+        codebook_sizes=(8, 8, 16),
+        seed=1,
+        device="cpu",
+        options=SMALL,
+        rows=rows,
+        assign=OPTIONS.assign,
+    )
     expected = relative_mse(vectors, twin, held)
     assert measured.metrics["reconstruction.relative_mse_validation"] == expected
-    assert twin_error(vectors, OPTIONS, rows, held) == expected
+    assert twin_error(vectors, OPTIONS, validation) == expected
+
+
+def test_what_is_given_is_measured_and_not_made_again(measured, vectors, monkeypatch):
+    """As the stage `evaluate` and the benchmarks do: their codes may be any system's."""
+    asked = {"validation": None, "queries": 50}
+    again = measure(vectors, measured.tokenizer, OPTIONS, **asked)
+    given = measure(vectors, measured.tokenizer, OPTIONS, codes=measured.codes, **asked)
+    other = measured.codes.copy()
+    other[:, 0] = 0
+    monkeypatch.setattr(measured.tokenizer, "encode", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr("semantic_ids.identifiers.deduplicate", lambda *_: pytest.fail("again"))
+    ids = measured.ids
+    known = measure(vectors, measured.tokenizer, OPTIONS, codes=measured.codes, ids=ids, **asked)
+    assert again.metrics == given.metrics == known.metrics
+    assert known.ids is ids and known.codes is measured.codes
+    twinless = {**measured.metrics}
+    del twinless["reconstruction.relative_mse_validation"]
+    assert known.metrics == twinless
+    found = measure(vectors, measured.tokenizer, OPTIONS, codes=other, ids=ids, **asked).metrics
+    assert found["codes.perplexity.1"] == 1
 
 
 def test_with_fit_on_train_the_tokenizer_itself_is_measured(vectors, validation):
@@ -115,5 +143,5 @@ def test_the_error_of_items_fitted_on_is_that_of_the_very_items(
     unseen = np.flatnonzero(~validation)[320:]
     changed = vectors.copy()
     changed[unseen] += 9.0
-    again = fit(changed, part, rows=np.flatnonzero(~validation))
+    again = fit(changed, part, validation=validation, fit_on="train")
     np.testing.assert_array_equal(again.quantizer.codebooks[0], loaded.quantizer.codebooks[0])

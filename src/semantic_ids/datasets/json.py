@@ -19,8 +19,9 @@ class JsonDataset(ArtifactDataset[dict[str, Any], dict[str, Any]]):
 
     def load(self) -> dict[str, Any]:
         """Read the object."""
+        file = self.found()
         try:
-            return json.loads(self.found().read_text(encoding="utf-8"))
+            return json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise self.damaged(error) from error
 

@@ -28,8 +28,9 @@ class MappingsDataset(ArtifactDataset[Mappings, dict[str, list[int]]]):
 
     def load(self) -> dict[str, list[int]]:
         """Read the whole mapping into memory."""
+        file = self.found()
         try:
-            return json.loads(self.found().read_text(encoding="utf-8"))
+            return json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise self.damaged(error) from error
 

@@ -88,10 +88,11 @@ def _cluster(points: Tensor, size: int, generator: torch.Generator) -> tuple[Ten
 
 def _prepared(vectors: np.ndarray, items: int, options: PreprocessOptions, device: str) -> Tensor:
     """Read the first vectors and prepare them: (n, D) → (s, W) float32 on the device."""
-    preprocessing = Preprocessing.fit(vectors, np.arange(items), options).to(resolve(device))
+    place = resolve(device)
+    preprocessing = Preprocessing.fit(vectors, np.arange(items), options).to(place)
     return torch.cat(
         [
-            preprocessing.apply(torch.from_numpy(read_rows(vectors, part)).to(resolve(device)))
+            preprocessing.apply(torch.from_numpy(read_rows(vectors, part)).to(place))
             for part in chunks(items)
         ]
     )

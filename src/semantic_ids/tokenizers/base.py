@@ -165,12 +165,13 @@ class ResidualTokenizer(ABC):
         refined against the codes that `assign` makes unique.
 
         Raises:
-            BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, more dimensions to
-                keep than there are, or a library that is not installed.
+            BadInput: Fewer rows than codes, fewer codes than rows that are to be unique, codes that
+                do not fit a 63-bit key, more dimensions to keep than there are, or a library that
+                is not installed.
         """
         rows = np.arange(len(vectors)) if rows is None else np.asarray(rows)
         _require_ascending(rows, len(vectors))
-        check_sizes(len(rows), self.codebook_sizes, unique=False)
+        check_sizes(len(rows), self.codebook_sizes, unique=assign is not None)
         self.check_libraries()
         self.dim, self.checkpoints = int(vectors.shape[1]), checkpoints
         watched = (

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from semantic_ids.artifacts import Provenance
-from semantic_ids.codes import check_sizes
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint, hashes_of
 from semantic_ids.learning.checkpoints import Checkpoints
@@ -54,8 +53,6 @@ class Estimator(Configurable):
                 `tokenizers.fit_tokenizer` refuses.
         """
         vectors, ids = items_of(x, item_ids)
-        wanted = self._wanted.assign is not None
-        check_sizes(len(vectors), self.codebook_sizes, unique=wanted)
         vectors = in_order(vectors, None if ids is None else hash_order(ids, len(vectors)))
         super().fit(
             vectors,

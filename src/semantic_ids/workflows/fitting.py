@@ -45,7 +45,8 @@ def fit(
     vectors: np.ndarray,
     options: FitOptions,
     *,
-    rows: np.ndarray | None = None,
+    validation: np.ndarray | None = None,
+    fit_on: str = "all",
     monitor_rows: np.ndarray | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Tokenizer:
@@ -54,8 +55,10 @@ def fit(
     Args:
         vectors: Shape (n, D), an array or a memory map, rows in the order of the item hash.
         options: What it is to be.
-        rows: Ascending row numbers to fit on; every row if None.
-        monitor_rows: Rows that rq_vae watches; those fitted on if None or empty.
+        validation: Shape (n,), bool: the items held out; none if None.
+        fit_on: `all`, or `train` for the items that are not held out.
+        monitor_rows: Rows that rq_vae watches; those held out if None, or where there are none
+            those fitted on.
         checkpoints: Where rq_vae keeps its state while it trains.
 
     Raises:
@@ -63,6 +66,7 @@ def fit(
     """
     from semantic_ids.tokenizers import fit_tokenizer
 
+    held_out = np.zeros(len(vectors), dtype=bool) if validation is None else validation
     fitted: Any = fit_tokenizer(
         vectors,
         kind=options.kind,
@@ -71,8 +75,8 @@ def fit(
         device=options.device,
         preprocess=options.preprocess,
         options=options.options,
-        rows=rows,
-        monitor_rows=monitor_rows,
+        rows=np.flatnonzero(~held_out) if fit_on == "train" else None,
+        monitor_rows=np.flatnonzero(held_out) if monitor_rows is None else monitor_rows,
         assign=options.assign,
         checkpoints=checkpoints,
     )

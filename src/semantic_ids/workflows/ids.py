@@ -189,18 +189,20 @@ def evaluate(
     vectors = in_order(_vectors_of(x, ids), ids._order)
     out = None if held_out is None else in_order(np.asarray(held_out, dtype=bool), ids._order)
     hashes = hashes_of(vectors)
-    found, _ = measure(
+    found = measure(
         vectors,
         tokenizer,
-        in_order(ids.tokenizer_codes, ids._order),
-        ids._made,
-        held_out=out,
+        FitOptions(),  # nothing is made here
+        codes=in_order(ids.tokenizer_codes, ids._order),
+        ids=ids._made,
+        validation=out,
+        fit_on="all" if out is None else "train",
         labels={
             name: in_order(_numbered(values), ids._order) for name, values in (labels or {}).items()
         },
         queries=queries,
         vector_hashes=hashes,
-    )
+    ).metrics
     if not _fitted_on(tokenizer, vectors, hashes, ids, out):
         found.pop("reconstruction.relative_mse_fitted", None)
     return found

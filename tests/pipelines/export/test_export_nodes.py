@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from kedro.io import DatasetError
 
 from semantic_ids import load_tokenizer
 from semantic_ids.artifacts import Codes, Provenance
@@ -39,8 +40,7 @@ def test_types_of_the_node_resolve():
 
 def test_no_index_where_none_is_wanted_and_types_resolve():
     ids = Codes(pa.array([1]), np.zeros((1, 2), np.int32), (4, 4), 2, Provenance("semantic_ids"))
-    tokenizer = SimpleNamespace(provenance=Provenance("tokenizer", content="x"))
-    made = export_faiss(ids, tokenizer, ExportParameters(faiss=False))
+    made = export_faiss(ids, None, ExportParameters(faiss=False))
     assert made.index is None and set(made.provenance.inputs) == {"semantic_ids", "tokenizer"}
     assert get_type_hints(export_faiss)["export"] is ExportParameters
 
@@ -50,6 +50,26 @@ def test_an_index_of_ids_and_a_tokenizer_of_two_runs_is_refused():
     tokenizer = SimpleNamespace(provenance=Provenance("tokenizer", content="x"))
     with pytest.raises(BadInput, match="artifacts of two runs are mixed"):
         export_faiss(ids, tokenizer, ExportParameters(faiss=True))
+
+
+def test_the_tokenizer_is_not_looked_at_where_no_index_is_wanted(run, tmp_path):
+    run("tokenize")
+    tokenizer, mappings = (
+        tmp_path / "data" / name
+        for name in ("06_models/tokenizer", "07_model_output/semantic_id_mappings.json")
+    )
+    written = mappings.read_bytes()
+    mappings.unlink()
+    tokenizer.rename(tmp_path / "elsewhere")
+    run("export")
+    assert mappings.read_bytes() == written
+    with pytest.raises(DatasetError, match="there is no such artifact yet"):
+        run("export", params={"export.faiss": True})
+    tokenizer.mkdir()  # not even opened
+    run("export")
+    (tmp_path / "elsewhere").rename(tokenizer)
+    run("export", params={"export.faiss": True})
+    assert (tmp_path / "data/07_model_output/semantic_ids.faiss").exists()
 
 
 def test_the_pipeline_writes_an_index_that_faiss_searches(run, tmp_path):

@@ -14,6 +14,7 @@ from kedro.framework.hooks import hook_impl
 
 from semantic_ids.app.hooks.libraries import require_faiss_if_wanted
 from semantic_ids.app.hooks.parameters import check_parameters
+from semantic_ids.app.hooks.unread import leave_unread
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.parameters import RUNTIME_PATHS, Parameters, flatten
 
@@ -64,13 +65,17 @@ class ConfigurationHooks:
                 catalog[f"params:{name}"] = value
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
         """Refuse runners that run nodes side by side, and what cannot end well.
 
-        `kedro run` has refused such runners before; this is for Python and notebooks.
+        `kedro run` has refused such runners before; this is for Python and notebooks. What no node
+        will read is not loaded.
         """
         refuse_parallel(run_params["runner"])
         require_faiss_if_wanted(self.parameters, {node.name for node in pipeline.nodes})
+        leave_unread(self.parameters, pipeline, catalog)
 
     @hook_impl
     def before_node_run(self, is_async: bool) -> None:

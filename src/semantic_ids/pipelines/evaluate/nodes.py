@@ -20,7 +20,7 @@ from semantic_ids.history import History
 from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.fitting import fit_options
 from semantic_ids.pipelines.labels import labels_of
-from semantic_ids.workflows.measuring import twin_error
+from semantic_ids.workflows.measuring import measure
 
 
 def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
@@ -39,34 +39,28 @@ def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
 
     The metrics by name, and what the figures are drawn from.
     """
-    from semantic_ids import metrics
-
     made_of = _require_one_run(embeddings, split, tokenizer, codes, semantic_ids)
     require_made_with(made_of, "tokenizer", tokenizer_parameters.in_use())
     require_made_with(semantic_ids.provenance, "identify", identify.model_dump())
-    fit_on = made_of.parameters.get("fit_on", "all")
-    tokenizer = tokenizer.to(tokenizer_parameters.device)
-    measured, evaluation = metrics.evaluate(
-        embeddings,
-        tokenizer,
-        codes,
-        semantic_ids,
-        held_out=split.validation if fit_on == "train" else None,
+    options = fit_options(tokenizer_parameters, identify)
+    found = measure(
+        embeddings.vectors,
+        tokenizer.to(options.device),
+        options,
+        codes=codes.codes,
+        ids=semantic_ids,
+        validation=split.validation,
+        fit_on=made_of.parameters.get("fit_on", "all"),
+        twin=evaluate.twin,
         labels=labels_of(embeddings.item_ids, items, id_column, evaluate),
         queries=evaluate.queries,
+        vector_hashes=embeddings.vector_hashes,
     )
-    if evaluate.twin and fit_on == "all" and len(split.validation_rows):
-        measured["reconstruction.relative_mse_validation"] = twin_error(
-            embeddings.vectors,
-            fit_options(tokenizer_parameters, identify),
-            rows=split.rows("train"),
-            held_out=split.validation_rows,
-        )
     made = {
         f"provenance.{p.artifact}": p.fingerprint
         for p in (embeddings.provenance, made_of, semantic_ids.provenance)
     }
-    return measured | made, evaluation | made
+    return found.metrics | made, found.figures | made
 
 
 def _require_one_run(

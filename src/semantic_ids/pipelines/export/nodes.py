@@ -21,16 +21,21 @@ def export(semantic_ids: Codes) -> Mappings:
     return Mappings(semantic_ids.item_ids, semantic_ids.codes, provenance)
 
 
-def export_faiss(semantic_ids: Codes, tokenizer: Tokenizer, export: ExportParameters) -> FaissIndex:
-    """Index the items by what their IDs decode to, where that is wanted."""
-    made = tokenizer.provenance or Provenance("tokenizer")
+def export_faiss(
+    semantic_ids: Codes, tokenizer: Tokenizer | None, export: ExportParameters
+) -> FaissIndex:
+    """Index the items by what their IDs decode to, where that is wanted.
+
+    Else the tokenizer is not needed, and may be None.
+    """
     inputs = {
         "semantic_ids": semantic_ids.provenance.fingerprint,
-        "tokenizer": made.fingerprint,
+        "tokenizer": semantic_ids.provenance.inputs.get("tokenizer", ""),
     }
     provenance = Provenance("faiss_index", inputs)
-    if not export.faiss:
+    if not export.faiss or tokenizer is None:
         return FaissIndex(None, None, provenance)
+    made = tokenizer.provenance or Provenance("tokenizer")
     require_made_from(semantic_ids.provenance, tokenizer=made)
     index = faiss_index(semantic_ids, tokenizer, provenance)
     logger.info("FAISS index of %s items, with %s", f"{len(semantic_ids):,}", index.ids_in_words())

@@ -15,7 +15,6 @@ from semantic_ids.artifacts import (
     require_made_from,
     require_made_with,
 )
-from semantic_ids.codes import check_sizes
 from semantic_ids.contract import Tokenizer
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint
@@ -59,7 +58,6 @@ def deduplicate(
     """Turn the codes into semantic IDs, and say what it cost."""
     made = _accepted(tokenizer, embeddings, tokenizer_parameters)
     require_made_from(codes.provenance, embeddings=embeddings.provenance, tokenizer=made)
-    check_sizes(len(codes), codes.sizes, unique=identify.strategy == "reassign")
     if identify.strategy != "none":
         report_duplicates(
             embeddings, room=codes.sizes[-1] if identify.strategy == "reassign" else None

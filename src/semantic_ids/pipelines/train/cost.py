@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from semantic_ids.artifacts import Embeddings, Split
 from semantic_ids.errors import BadInput
-from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, TokenizerParameters
-from semantic_ids.pipelines.fitting import fit_options
+from semantic_ids.parameters import EvaluateParameters
+from semantic_ids.workflows.fitting import FitOptions
 
 if TYPE_CHECKING:
     from semantic_ids.forecast import Run
@@ -19,13 +19,7 @@ LEAST_ITEMS = 20_000
 """Of fewer items nothing is estimated: to try pieces of the work would take as long as the work."""
 
 
-def tell_cost(
-    embeddings: Embeddings,
-    split: Split,
-    tokenizer: TokenizerParameters,
-    identify: IdentifyParameters,
-    evaluate: EvaluateParameters,
-) -> dict[str, Any] | None:
+def tell_cost(embeddings: Embeddings, run: Run) -> dict[str, Any] | None:
     """Say, and return as JSON-like values, how long the stages that come will take, and how much
     memory; None for few items, and where pieces of the work could not be done on trial.
     """
@@ -34,9 +28,7 @@ def tell_cost(
     from semantic_ids.forecast import estimate_cost, memory
 
     try:
-        found = estimate_cost(
-            embeddings.vectors, run_of(embeddings, split, tokenizer, identify, evaluate)
-        )
+        found = estimate_cost(embeddings.vectors, run)
     except BadInput as error:
         logger.info("no estimate of time and memory: %s", error)
         return None
@@ -50,21 +42,15 @@ def tell_cost(
     return found.to_json()
 
 
-def run_of(
-    embeddings: Embeddings,
-    split: Split,
-    tokenizer: TokenizerParameters,
-    identify: IdentifyParameters,
-    evaluate: EvaluateParameters,
-) -> Run:
+def run_of(wanted: FitOptions, split: Split, fit_on: str, evaluate: EvaluateParameters) -> Run:
     """Return what is about to run."""
     from semantic_ids.forecast import Run
 
-    items, held_out = len(embeddings), len(split.validation_rows)
-    fit_items = items - (held_out if tokenizer.fit_on == "train" else 0)
-    twin = evaluate.twin and tokenizer.fit_on == "all" and held_out > 0
+    items, held_out = len(split.validation), len(split.validation_rows)
+    fit_items = items - (held_out if fit_on == "train" else 0)
+    twin = evaluate.twin and fit_on == "all" and held_out > 0
     return Run(
-        **vars(fit_options(tokenizer, identify)),
+        **vars(wanted),
         items=items,
         fit_items=fit_items,
         watched_items=held_out or fit_items,

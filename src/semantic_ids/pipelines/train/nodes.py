@@ -21,8 +21,8 @@ from semantic_ids.parameters import (
     flatten,
 )
 from semantic_ids.pipelines.fitting import fit_options
-from semantic_ids.pipelines.train.cost import tell_cost
-from semantic_ids.workflows.fitting import fit
+from semantic_ids.pipelines.train.cost import run_of, tell_cost
+from semantic_ids.workflows.fitting import FitOptions, fit
 
 if TYPE_CHECKING:
     from semantic_ids.learning.checkpoints import Checkpoints
@@ -44,7 +44,8 @@ def train(
 
     from semantic_ids.datasets.table import with_provenance
 
-    check_sizes(len(embeddings), tokenizer.codebook_sizes, unique=identify.strategy == "reassign")
+    wanted = fit_options(tokenizer, identify)
+    check_sizes(len(embeddings), wanted.codebook_sizes, unique=wanted.strategy == "reassign")
     require_made_from(split.provenance, embeddings=embeddings.provenance)
     _require_directions(embeddings, tokenizer)
     inputs = {
@@ -52,13 +53,13 @@ def train(
         "split": split.provenance.fingerprint,
     }
     kept = checkpoints_of(tokenizer, checkpoints, inputs | _unique_for(tokenizer, identify))
-    forecast = foretell(embeddings, tokenizer, identify, advice) if advice.pilot_items else None
-    cost = tell_cost(embeddings, split, tokenizer, identify, evaluate)
+    forecast = foretell(embeddings, wanted, advice) if advice.pilot_items else None
+    cost = tell_cost(embeddings, run_of(wanted, split, tokenizer.fit_on, evaluate))
     fitted = fit(
         embeddings.vectors,
-        fit_options(tokenizer, identify),
-        rows=split.rows(tokenizer.fit_on),
-        monitor_rows=split.validation_rows,
+        wanted,
+        validation=split.validation,
+        fit_on=tokenizer.fit_on,
         checkpoints=kept,
     )
     inputs |= _refined_for(fitted, identify)
@@ -101,10 +102,7 @@ def _unique_ids(identify: IdentifyParameters) -> dict[str, str]:
 
 
 def foretell(
-    embeddings: Embeddings,
-    tokenizer: TokenizerParameters,
-    identify: IdentifyParameters,
-    advice: AdviceParameters,
+    embeddings: Embeddings, wanted: FitOptions, advice: AdviceParameters
 ) -> dict[str, Any]:
     """Say, and return as JSON-like values, how full the ID space will be, who will share codes, and
     which sizes would do.
@@ -114,16 +112,14 @@ def foretell(
 
     codes, pilot_sizes = pilot_codes(
         embeddings.vectors,
-        tokenizer.codebook_sizes,
+        wanted.codebook_sizes,
         items=advice.pilot_items,
-        seed=tokenizer.seed,
-        preprocess=tokenizer.preprocess.model_dump(),
-        device=tokenizer.device,
+        seed=wanted.seed,
+        preprocess=wanted.preprocess,
+        device=wanted.device,
     )
-    found, unique = (
-        forecast(codes, pilot_sizes, tokenizer.codebook_sizes, len(embeddings)),
-        identify.strategy == "reassign",
-    )
+    found = forecast(codes, pilot_sizes, wanted.codebook_sizes, len(embeddings))
+    unique = wanted.strategy == "reassign"
     logger.log(
         logging.WARNING if found.is_tight(unique=unique) else logging.INFO,
         found.in_words(unique=unique),
