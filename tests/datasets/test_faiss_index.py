@@ -77,10 +77,11 @@ def test_a_write_that_fails_leaves_the_index_before(dataset, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [None, b"rubbish"])
-def test_missing_and_damaged_name_the_pipeline(dataset, tmp_path, content):
+def test_missing_and_damaged_name_what_is_to_be_made(dataset, tmp_path, content):
     if content:
         (tmp_path / "semantic_ids.faiss").write_bytes(content)
     with pytest.raises(Exception) as caught:
         dataset.load()
     error = caught.value if isinstance(caught.value, BadInput) else caught.value.__cause__
     assert isinstance(error, BadInput) and "which export.faiss=true asks for" in str(error)
+    assert (error.remake if content else error.make) == "faiss_index"

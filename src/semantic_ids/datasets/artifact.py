@@ -60,6 +60,7 @@ class ArtifactDataset(AbstractDataset[In, Out]):
         return BadInput(
             f"cannot be read: {reason}",
             where=str(self._filepath),
+            expected=self.written_with,
             remake=self.artifact,
         )
 
