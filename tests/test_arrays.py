@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from semantic_ids.arrays import (
     in_threads,
     map_rows,
     one_behind,
+    one_thread,
     prefetch,
     read_rows,
     release,
@@ -279,3 +281,66 @@ def test_one_behind_yields_an_item_when_the_next_one_has_been_made(items) -> Non
 
     seen = [(item, len(made)) for item in one_behind(making())]
     assert seen == [(item, min(i + 2, len(items))) for i, item in enumerate(items)]
+
+
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_one_thread_ends_with_what_was_there_also_after_an_error(three_threads) -> None:
+    with pytest.raises(ValueError, match="inside"), one_thread(), one_thread():
+        assert torch.get_num_threads() == 1
+        raise ValueError("inside")
+    assert torch.get_num_threads() == 3
+
+
+def test_one_thread_in_several_threads_is_one_in_each_and_then_what_was_there(
+    three_threads,
+) -> None:
+    """This thread begins, the other begins, this one ends, the other computes on and ends."""
+    seen, began, go_on = [], threading.Event(), threading.Event()
+
+    def other() -> None:
+        with one_thread():
+            seen.append(torch.get_num_threads())
+            began.set()
+            go_on.wait(10)
+            seen.append(torch.get_num_threads())
+        seen.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=other)
+    with one_thread():
+        thread.start()
+        assert began.wait(10)
+    seen.append(torch.get_num_threads())  # the other one still needs one
+    go_on.set()
+    thread.join()
+    with one_thread():
+        seen.append(torch.get_num_threads())
+    assert seen == [1, 1, 1, 3, 1]
+    assert torch.get_num_threads() == 3
+
+
+def test_many_threads_at_once_leave_the_number_as_it_was(three_threads) -> None:
+    seen, start = [], threading.Barrier(4)
+
+    def calls() -> None:
+        start.wait()
+        for _ in range(200):
+            with one_thread():
+                seen.append(torch.get_num_threads())
+
+    threads = [threading.Thread(target=calls) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    fresh: list[int] = []
+    last = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
+    last.start()
+    last.join()
+    assert seen == [1] * 800 and fresh == [3] and torch.get_num_threads() == 3

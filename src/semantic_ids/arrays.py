@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -111,20 +112,58 @@ def workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(usable_cores())
 
 
+class _OneThread:
+    """The number of threads that torch computes on: of the thread that asks, and, for its BLAS, of
+    the whole process.
+
+    Calls that overlap, in any number of threads, share it: the first one sets it to 1, and the last
+    one sets it back. A thread that ends its calls before others do gets its number back with the
+    next call that it ends last.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.calls = 0
+        self.before = 1
+        self.own = threading.local()
+
+    def enter(self) -> None:
+        """Set one thread, for this thread too if another has for the process."""
+        import torch
+
+        with self.lock:
+            if not self.calls:
+                self.before = getattr(self.own, "owed", 0) or torch.get_num_threads()
+            self.calls += 1
+            if torch.get_num_threads() != 1:
+                torch.set_num_threads(1)
+
+    def leave(self) -> None:
+        """Set back what was there, if no other call needs one thread."""
+        import torch
+
+        with self.lock:
+            self.calls -= 1
+            self.own.owed = self.before if self.calls else 0
+            if not self.calls and self.before != 1:
+                torch.set_num_threads(self.before)
+
+
+_one_thread = _OneThread()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch compute on one thread.
 
     Where threads share out the work already, and where sums must round the same with any number.
+    Calls may overlap: see `_OneThread`.
     """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    _one_thread.enter()
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        _one_thread.leave()
 
 
 def in_threads(

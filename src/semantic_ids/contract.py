@@ -14,6 +14,7 @@ import numpy as np
 
 from semantic_ids.artifacts import Provenance
 from semantic_ids.history import History
+from semantic_ids.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ class Tokenizer(Protocol):
         factor for all distances.
         """
 
-    def encode(self, vectors: np.ndarray) -> np.ndarray:
+    def encode(self, vectors: np.ndarray, progress: Progress | None = None) -> np.ndarray:
         """Return the codes of vectors: (m, D) → (m, L) int32.
 
-        Chunked inside; the same whatever m is.
+        Chunked inside; the same whatever m is. `progress` advances by the rows that are done.
         """
 
     def decode(self, codes: np.ndarray) -> np.ndarray:

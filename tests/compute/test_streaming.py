@@ -16,6 +16,7 @@ from tests.tokenizers.pretend import GPU, LateTransfer, pretend_gpu
 from semantic_ids.arrays import chunks, map_rows
 from semantic_ids.compute.streaming import BUFFERS, prefetched, streamed, transform_rows
 from semantic_ids.compute.threads import GPU_ROWS, WORKER_ROWS, chunk_rows
+from semantic_ids.progress import Progress
 
 CPU = torch.device("cpu")
 N, DIM = 5000, 7
@@ -192,6 +193,28 @@ def test_results_are_written_where_their_rows_are(monkeypatch, device, n):
         transform_rows(squares, x, [first, second], device, width=1)
     np.testing.assert_array_equal(first, x * x)
     np.testing.assert_allclose(second, x.sum(1) + np.arange(n), rtol=1e-6)
+
+
+@pytest.mark.parametrize("device", [CPU, GPU])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_progress_hears_of_every_chunk_whose_results_are_there(monkeypatch, device, threads):
+    n, heard = 3 * WORKER_ROWS + 5, []
+    monkeypatch.setattr("semantic_ids.compute.threads.GPU_ROWS", WORKER_ROWS)
+    inputs, output, sums = np.ones((n, 2), np.float32), np.zeros((n, 2), np.float32), np.zeros(n)
+
+    class Bar(Progress):
+        def advance(self, amount=1):
+            super().advance(amount)
+            heard.append((amount, threading.current_thread(), output[: self.done].all()))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with pretend_gpu(monkeypatch), Bar("encode", n) as progress:
+            transform_rows(squares, inputs, [output, sums], device, 2, progress=progress)
+    finally:
+        torch.set_num_threads(before)
+    assert heard == [(rows, threading.main_thread(), True) for rows in (*3 * [WORKER_ROWS], 5)]
 
 
 @pytest.mark.parametrize("device", [CPU, GPU])

@@ -29,6 +29,7 @@ from semantic_ids.arrays import (
 )
 from semantic_ids.compute.devices import full_precision
 from semantic_ids.compute.threads import chunk_rows, each_chunk
+from semantic_ids.progress import Progress
 
 Item = TypeVar("Item")
 Rows = slice | np.ndarray
@@ -160,6 +161,7 @@ def transform_rows(
     device: torch.device,
     width: int,
     dtype: torch.dtype = torch.float32,
+    progress: Progress | None = None,
 ) -> None:
     """Fill the rows of each output with what the work makes of the rows of the input, without
     gradients.
@@ -172,13 +174,15 @@ def transform_rows(
         device: Where to compute.
         width: Numbers held for a row in the widest table: see `threads.chunk_rows`.
         dtype: What the inputs are widened to.
+        progress: Advances by the rows whose results are there.
     """
+    advance = progress.advance if progress else lambda rows: None
     if device.type == "cpu":
 
         def chunk(part: slice) -> None:
             _write(outputs, part, work(_in_memory(inputs, part, dtype), part))
 
-        each_chunk(chunk, len(inputs), device)
+        each_chunk(chunk, len(inputs), device, done=advance)
         return
     parts = list(chunks(len(inputs), chunk_rows(device, width)))
     transfer = Transfer(device)
@@ -194,6 +198,7 @@ def transform_rows(
         for part, fetched, there in one_behind(results):  # meanwhile the device has work
             there.synchronize()
             _write(outputs, part, fetched)
+            advance(part.stop - part.start)
 
 
 def _write(outputs: Sequence[np.ndarray], part: slice, results: Sequence[Tensor]) -> None:

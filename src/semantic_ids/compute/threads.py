@@ -42,12 +42,19 @@ def chunk_rows(device: torch.device, width: int) -> int:
     )
 
 
-def each_chunk(work: Callable[[slice], None], n: int, device: torch.device, width: int = 1) -> None:
+def each_chunk(
+    work: Callable[[slice], None],
+    n: int,
+    device: torch.device,
+    width: int = 1,
+    done: Callable[[int], None] = lambda rows: None,
+) -> None:
     """Do the work for all chunks of n rows, without gradients.
 
     On a CPU a chunk is a thread's, from reading to writing: threads that share every product wait
     for each other at each, which on a machine with other work takes several times as long. The
-    numbers do not depend on it. `width` is that of `chunk_rows`.
+    numbers do not depend on it. `width` is that of `chunk_rows`; `done` hears, in the calling
+    thread and in order, of the rows of each chunk that has ended.
     """
 
     def without_gradients(part: slice) -> None:
@@ -60,9 +67,12 @@ def each_chunk(work: Callable[[slice], None], n: int, device: torch.device, widt
         with full_precision(device):
             for part in parts:
                 without_gradients(part)
+                done(part.stop - part.start)
         return
     with one_thread():
-        list(_threads(threads, os.getpid()).map(without_gradients, parts))
+        ended = _threads(threads, os.getpid()).map(without_gradients, parts)
+        for part, _ in zip(parts, ended, strict=True):
+            done(part.stop - part.start)
 
 
 @lru_cache(maxsize=4)

@@ -28,6 +28,7 @@ from semantic_ids.hashing import fingerprint
 from semantic_ids.history import History
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.options import Options
+from semantic_ids.progress import Progress
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers import format as on_disk
 from semantic_ids.tokenizers.options import PreprocessOptions
@@ -186,12 +187,18 @@ class ResidualTokenizer(ABC):
             self.fitted_rows = self.report.get("rows")
         return self
 
-    def encode(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the codes of vectors: (m, D) → (m, L) int32."""
+    def encode(self, vectors: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+        """Return the codes of vectors: (m, D) → (m, L) int32.
+
+        `progress` advances by the rows that are done.
+        """
         vectors = self._checked(vectors)
         codes = np.empty((len(vectors), len(self.codebook_sizes)), dtype=np.int32)
         self._each(
-            lambda x, _: [self.quantizer.encode(self._latent(x), self.beam_size)], vectors, codes
+            lambda x, _: [self.quantizer.encode(self._latent(x), self.beam_size)],
+            vectors,
+            codes,
+            progress=progress,
         )
         return codes
 
@@ -373,10 +380,10 @@ class ResidualTokenizer(ABC):
         inputs: np.ndarray,
         *outputs: np.ndarray,
         dtype: torch.dtype = torch.float32,
+        progress: Progress | None = None,
     ) -> None:
-        transform_rows(
-            work, inputs, outputs, self.device, max(self.dim, sum(self.codebook_sizes)), dtype
-        )
+        width = max(self.dim, sum(self.codebook_sizes))
+        transform_rows(work, inputs, outputs, self.device, width, dtype, progress)
 
     def _latent(self, x: Tensor) -> Tensor:
         """Map rows on the device to the space that is quantised, filled up to `LEAST_ROWS`."""

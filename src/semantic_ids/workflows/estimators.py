@@ -12,6 +12,7 @@ from semantic_ids.artifacts import Provenance
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint, hashes_of
 from semantic_ids.learning.checkpoints import Checkpoints
+from semantic_ids.progress import Progress
 from semantic_ids.tokenizers import rq_kmeans
 from semantic_ids.tokenizers.format import read_config
 from semantic_ids.tokenizers.registry import tokenizer_class
@@ -64,12 +65,12 @@ class Estimator(Configurable):
         self.provenance = Provenance("tokenizer", {}, {"fitted_on": fitted_on}, self.content)
         return self
 
-    def encode(self, x: Any) -> np.ndarray:
+    def encode(self, x: Any, progress: Progress | None = None) -> np.ndarray:
         """Return the codes of vectors: (m, D) → (m, L) int32, one vector (D,) → (L,)."""
         vectors = as_vectors(x)
         if vectors.ndim == 1:
-            return super().encode(vectors[None])[0]
-        return super().encode(vectors)
+            return super().encode(vectors[None], progress)[0]
+        return super().encode(vectors, progress)
 
     def decode(self, codes: Any) -> np.ndarray:
         """Return the vectors that codes or their prefixes stand for.

@@ -19,12 +19,14 @@ class ScalarTokenizer:
 
     def __init__(self, size, provenance):
         self.codebook_sizes, self.provenance, self.device = (size,), provenance, None
+        self.encoded = []
 
     def to(self, device):
         self.device = device
         return self
 
-    def encode(self, vectors):
+    def encode(self, vectors, progress=None):
+        self.encoded.append(len(vectors))
         return self.level_costs(vectors, None).argmin(1).astype(np.int32)[:, None]
 
     def distortion(self, vectors, codes):
@@ -74,6 +76,7 @@ def test_encode_gives_the_codes_of_every_item(embeddings):
     tokenizer = tokenizer_of(embeddings)
     codes = encode(embeddings, tokenizer, PARAMETERS)
     assert codes.codes.dtype == np.int32
+    assert tokenizer.encoded == [len(embeddings)]  # at once: a GPU's queue never runs empty
     np.testing.assert_array_equal(codes.codes, np.rint(embeddings.vectors).astype(np.int32))
     assert (codes.sizes, codes.levels, tokenizer.device) == ((10,), 1, "cpu")
     assert codes.item_ids.equals(embeddings.item_ids)

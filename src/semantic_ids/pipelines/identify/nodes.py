@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 
-import numpy as np
-
 from semantic_ids import identifiers
-from semantic_ids.arrays import chunks
 from semantic_ids.artifacts import (
     Codes,
     Embeddings,
@@ -24,9 +21,6 @@ from semantic_ids.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-ROWS_A_STEP = 1 << 16
-"""Rows that the progress goes on by; the tokenizer reads them in chunks of its own."""
-
 
 def encode(
     embeddings: Embeddings, tokenizer: Tokenizer, tokenizer_parameters: TokenizerParameters
@@ -35,11 +29,8 @@ def encode(
     made = _accepted(tokenizer, embeddings, tokenizer_parameters)
     sizes = tuple(tokenizer.codebook_sizes)
     tokenizer = tokenizer.to(tokenizer_parameters.device)
-    codes = np.empty((len(embeddings), len(sizes)), dtype=np.int32)
     with Progress("encode", total=len(embeddings)) as progress:
-        for rows in chunks(len(embeddings), ROWS_A_STEP):
-            codes[rows] = tokenizer.encode(embeddings.vectors[rows])
-            progress.advance(rows.stop - rows.start)
+        codes = tokenizer.encode(embeddings.vectors, progress)
     provenance = Provenance(
         "codes",
         {"embeddings": embeddings.provenance.fingerprint, "tokenizer": made.fingerprint},
