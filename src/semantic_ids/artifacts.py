@@ -146,6 +146,8 @@ class Embeddings:
         vector_hashes: Shape (n,), uint64: `hashing.vector_hash` of the stored rows.
         zero_rows: How many vectors are all zero.
         provenance: What it was made from.
+        equal_by_cast: How many different vectors became equal to another by the cast to the storage
+            type.
     """
 
     vectors: np.ndarray
@@ -153,6 +155,7 @@ class Embeddings:
     vector_hashes: np.ndarray
     zero_rows: int
     provenance: Provenance
+    equal_by_cast: int = 0
 
     def __len__(self) -> int:
         return len(self.vectors)

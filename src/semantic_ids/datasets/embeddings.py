@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from semantic_ids.datasets.previews import parquet_head, table_preview
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint
 from semantic_ids.ingestion import EmbeddingStream
+from semantic_ids.ingestion.cast import equal_by_cast
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 SHOWN_DIMENSIONS = 6
@@ -37,11 +41,18 @@ class EmbeddingsDataset(ArtifactDataset[EmbeddingStream, Embeddings]):
         """
         needed = len(data) * (data.dim * np.dtype(data.dtype).itemsize + 8) + data.item_ids.nbytes
         with atomic_folder(self._filepath, needed=needed) as folder:
-            hashes, zero_rows = _write_vectors(folder / "vectors.npy", data)
+            hashes, zero_rows, equal = _write_vectors(folder / "vectors.npy", data)
             _write_array(folder / "vector_hashes.npy", hashes)
             _write_ids(folder / "item_ids.parquet", data)
             (folder / "manifest.json").write_text(
-                json.dumps(_manifest(data, hashes, zero_rows), indent=1) + "\n", encoding="utf-8"
+                json.dumps(_manifest(data, hashes, zero_rows, equal), indent=1) + "\n",
+                encoding="utf-8",
+            )
+        if equal:
+            logger.warning(
+                "%s different vectors became equal to another when stored as %s, far from zero"
+                " compared with what they differ by: such items share their codes. %s",
+                *(f"{equal:,}", data.dtype, _closer(data.dtype)),
             )
 
     def load(self) -> Embeddings:
@@ -89,12 +100,21 @@ class EmbeddingsDataset(ArtifactDataset[EmbeddingStream, Embeddings]):
         return (self._filepath / "manifest.json").is_file()
 
 
-def _write_vectors(path: Path, stream: EmbeddingStream) -> tuple[np.ndarray, int]:
-    """Write each vector at its place, and return all vector hashes, shape.
+def _closer(dtype: str) -> str:
+    """Say how different vectors stay different."""
+    shift = "subtract the mean of each dimension from the vectors before they are written"
+    return f"Take ingest.dtype=float32, or {shift}" if dtype == "float16" else shift.capitalize()
 
-    (n,), and the number of zero vectors.
+
+def _write_vectors(path: Path, stream: EmbeddingStream) -> tuple[np.ndarray, int, int]:
+    """Write each vector at its place.
+
+    Returns:
+        All vector hashes, shape (n,); the number of zero vectors; and that of different vectors
+        that became equal to another by the cast to the storage type.
     """
     hashes = np.zeros(len(stream), dtype=np.uint64)
+    given = np.zeros(len(stream), dtype=np.uint64)
     zero_rows = 0
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(
@@ -108,13 +128,13 @@ def _write_vectors(path: Path, stream: EmbeddingStream) -> tuple[np.ndarray, int
         file.flush()
         begin = file.tell()
         _reserve(file.fileno(), begin + len(stream) * stream.dim * np.dtype(stream.dtype).itemsize)
-        for positions, vectors, vector_hashes in prefetch(stream.batches()):
+        for positions, vectors, vector_hashes, as_given in prefetch(stream.batches()):
             _scatter(file.fileno(), begin, positions, vectors)
-            hashes[positions] = vector_hashes
+            hashes[positions], given[positions] = vector_hashes, as_given
             zero_rows += int(
                 (~vectors[vector_hashes == 0].any(axis=1)).sum()
             )  # a zero vector hashes to 0
-    return hashes, zero_rows
+    return hashes, zero_rows, equal_by_cast(hashes, given)
 
 
 def _reserve(handle: int, size: int) -> None:
@@ -157,7 +177,9 @@ def _write_ids(path: Path, stream: EmbeddingStream) -> None:
     pq.write_table(pa.table({"item_id": stream.item_ids}), path, row_group_size=1 << 20)
 
 
-def _manifest(stream: EmbeddingStream, hashes: np.ndarray, zero_rows: int) -> dict[str, Any]:
+def _manifest(
+    stream: EmbeddingStream, hashes: np.ndarray, zero_rows: int, equal: int
+) -> dict[str, Any]:
     """Describe the embeddings: without dates and paths, so that the same items give the same bytes.
 
     The fingerprint stands for ids and stored vectors alone: whatever was asked for, the same
@@ -171,6 +193,7 @@ def _manifest(stream: EmbeddingStream, hashes: np.ndarray, zero_rows: int) -> di
         "dim": stream.dim,
         "dtype": stream.dtype,
         "zero_rows": zero_rows,
+        "equal_by_cast": equal,
         "ingest": stream.parameters,
     }
 
@@ -206,4 +229,5 @@ def _read(folder: Path) -> Embeddings:
         hashes,
         manifest["zero_rows"],
         Provenance.from_json(manifest["provenance"]),
+        manifest.get("equal_by_cast", 0),
     )

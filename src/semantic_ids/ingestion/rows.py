@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from semantic_ids.hashing import vector_hash
+from semantic_ids.ingestion.cast import given_hashes
 
 BLOCK_VALUES = 1 << 16
 """Values that are cast and checked at a time, so that they stay in the processor's cache."""
@@ -72,6 +73,9 @@ class Checked(NamedTuple):
     reasons: np.ndarray
     """Shape (m,), uint8: a `Reason`."""
 
+    given: np.ndarray
+    """Shape (m,), uint64: hash of the vectors as they were given (`cast.given_hashes`)."""
+
 
 def lengths(column: pa.Array) -> np.ndarray:
     """Return the number of dimensions of each row of a vector column.
@@ -104,12 +108,12 @@ def check(column: pa.Array, dim: int, dtype: str, *, nonzero: bool) -> Checked:
     reasons = np.select(
         [sizes < 0, sizes == 0], [Reason.NULL_VECTOR, Reason.EMPTY_VECTOR], Reason.RAGGED
     ).astype(np.uint8)
-    fits = sizes == dim
+    fits, given = sizes == dim, hashes.copy()
     if fits.any():
-        vectors[fits], hashes[fits], reasons[fits] = _check_values(
+        vectors[fits], hashes[fits], reasons[fits], given[fits] = _check_values(
             column.filter(pa.array(fits)).flatten(), dim, dtype, nonzero
         )
-    return Checked(vectors, hashes, reasons)
+    return Checked(vectors, hashes, reasons, given)
 
 
 def _check_values(values: pa.Array, dim: int, dtype: str, nonzero: bool) -> Checked:
@@ -120,7 +124,7 @@ def _check_values(values: pa.Array, dim: int, dtype: str, nonzero: bool) -> Chec
     reasons = np.zeros(len(vectors), dtype=np.uint8)
     _mark_values(reasons, given, vectors, values)
     _mark_zeros(reasons, given, vectors, hashes, nonzero)
-    return Checked(vectors, hashes, reasons)
+    return Checked(vectors, hashes, reasons, given_hashes(given, vectors, hashes))
 
 
 def _stored(given: np.ndarray, dtype: str) -> np.ndarray:

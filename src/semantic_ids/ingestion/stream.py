@@ -36,6 +36,9 @@ class StoredRows(NamedTuple):
     hashes: np.ndarray
     """Shape (m,), uint64: `hashing.vector_hash` of `vectors`."""
 
+    given: np.ndarray
+    """Shape (m,), uint64: hash of the vectors as they were given: see `cast.given_hashes`."""
+
 
 @dataclass(frozen=True)
 class EmbeddingStream:
@@ -77,7 +80,7 @@ class EmbeddingStream:
             for start, batch in self._source.batches([self._options.vector_column]):
                 column = as_vectors(batch.column(0))
                 positions = self._positions[start : start + len(column)]
-                vectors, hashes, reasons = check(
+                vectors, hashes, reasons, given = check(
                     column, self.dim, self.dtype, nonzero=self._nonzero
                 )
                 if self._options.drops:
@@ -94,9 +97,9 @@ class EmbeddingStream:
                     )
                 taken = positions >= 0
                 yield (
-                    StoredRows(positions, vectors, hashes)
+                    StoredRows(positions, vectors, hashes, given)
                     if taken.all()
-                    else StoredRows(positions[taken], vectors[taken], hashes[taken])
+                    else StoredRows(positions[taken], vectors[taken], hashes[taken], given[taken])
                 )
                 progress.advance(len(column))
 

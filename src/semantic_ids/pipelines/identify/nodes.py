@@ -79,6 +79,13 @@ def report_duplicates(embeddings: Embeddings, room: int | None) -> None:
     """
     same = equal_vectors(embeddings.vectors, embeddings.vector_hashes)
     logger.info("duplicates: %s", Duplicates.of(same).in_words())
+    if embeddings.equal_by_cast:
+        logger.warning(
+            "duplicates: %s of the vectors that were given differ, and became equal when they were"
+            " stored as %s: see the log of ingest",
+            f"{embeddings.equal_by_cast:,}",
+            embeddings.vectors.dtype,
+        )
     crowds = same.sizes[same.sizes > room] if room else same.sizes[:0]
     if len(crowds):
         logger.warning(

@@ -1,0 +1,69 @@
+"""What the cast to the storage type costs: different vectors that become equal.
+
+Far from zero the numbers of a type are far apart: 16,777,216 and 16,777,217 are the same float32.
+Vectors that differ by less are one vector afterwards, and no tokenizer can tell them apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from semantic_ids.hashing import vector_hash
+
+BLOCK_VALUES = 1 << 16
+"""Values that are looked at at a time, so that they stay in the processor's cache."""
+
+
+def given_hashes(given: np.ndarray, stored: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """Hash vectors as they were given: equal for equal vectors, whatever type they came in.
+
+    Where the cast changed nothing, that is the hash of the stored vector: whoever stores in the
+    type that the vectors have pays nothing.
+
+    Args:
+        given: Shape (m, D), numbers of any type.
+        stored: Shape (m, D), the same, cast.
+        hashes: Shape (m,), uint64: `hashing.vector_hash` of `stored`.
+
+    Returns:
+        Shape (m,), uint64; `hashes` itself where the cast cannot change anything.
+    """
+    if np.can_cast(given.dtype, stored.dtype, "safe"):
+        return hashes
+    found = hashes.copy()
+    block = max(1, BLOCK_VALUES // max(1, given.shape[1]))
+    for start in range(0, len(given), block):
+        rows = slice(start, start + block)
+        with np.errstate(over="ignore", invalid="ignore"):
+            same = (stored[rows].astype(given.dtype) == given[rows]).all(axis=1)
+        if not same.all():
+            changed = np.flatnonzero(~same)
+            found[start + changed] = _hash(given[rows][changed])
+    return found
+
+
+def _hash(given: np.ndarray) -> np.ndarray:
+    """Hash numbers of 64 bits or fewer by their values."""
+    wide = given.astype(np.float64)
+    hashes = vector_hash(wide)
+    if given.dtype.kind in "iu" and given.dtype.itemsize == 8:  # float64 cannot hold all of them
+        inexact = (np.abs(wide) > 2.0**53).any(axis=1)
+        exact = given[inexact].astype(np.int64)
+        halves = np.concatenate([exact >> 32, exact & 0xFFFFFFFF], axis=1).astype(np.float64)
+        hashes[inexact] = vector_hash(halves)
+    return hashes
+
+
+def equal_by_cast(stored: np.ndarray, given: np.ndarray) -> int:
+    """Count the different vectors that were given and are stored as another one is too.
+
+    Args:
+        stored: Shape (n,), uint64: hash of each vector as it is stored.
+        given: Shape (n,), uint64: hash of each as it was given (`given_hashes`).
+    """
+    order = np.lexsort((given, stored))
+    stored, given = stored[order], given[order]
+    first = np.ones(len(stored), bool)
+    first[1:] = (stored[1:] != stored[:-1]) | (given[1:] != given[:-1])
+    _, different = np.unique(stored[first], return_counts=True)
+    return int(different[different > 1].sum())
