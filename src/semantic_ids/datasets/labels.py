@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
@@ -15,6 +17,14 @@ from semantic_ids.ingestion import ParquetSource
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from semantic_ids.ingestion.footers import Footer
+
+logger = logging.getLogger(__name__)
+
+LEFT_OUT = b"semantic_ids.left_out"
+"""Key of the metadata that says which columns of the file are no labels, and why."""
+LONGEST_BYTES = 256
+"""Bytes an item up to which a column of bytes may be text; pictures are longer."""
 NOTHING = "none"
 """The location that means: there are no labels."""
 
@@ -47,8 +57,12 @@ class LabelsDataset(AbstractDataset):
         """
         if self._location == NOTHING:
             return None
-        return _read(self._source()).replace_schema_metadata(
-            {"semantic_ids.location": self._location}
+        source = self._source()
+        for sentence in source.left_out:
+            logger.warning("%s", sentence)
+        table = _read(source)
+        return table.replace_schema_metadata(
+            {**(table.schema.metadata or {}), "semantic_ids.location": self._location}
         )
 
     def save(self, data: None) -> None:
@@ -75,11 +89,14 @@ class LabelsDataset(AbstractDataset):
 
 
 def _read(source: ParquetSource) -> pa.Table:
+    """Read the scalar columns of all files, and note in the metadata why others are left out."""
     import pyarrow as pa
 
-    first = source.footers[0]
-    names = [field.name for field in first.schema if _is_scalar(field.type)]
-    for footer in source.footers[1:]:
+    with_rows = [footer for footer in source.footers if footer.rows]
+    first = with_rows[0] if with_rows else source.footers[0]
+    left_out = _left_out(first)
+    names = [name for name in first.schema.names if name not in left_out]
+    for footer in with_rows[1:]:
         missing = [name for name in names if name not in footer.schema.names]
         if missing:
             raise BadInput(
@@ -87,28 +104,69 @@ def _read(source: ParquetSource) -> pa.Table:
                 where=footer.file,
                 expected="the same columns in all files",
             )
-    batches = [pa.Table.from_batches([batch]) for _, batch in source.batches(names)]
+        left_out = _left_out(footer) | left_out
+        for name in set(footer.schema.names) - set(names):
+            left_out.setdefault(name, f"is missing in {first.file}")
+    names = [name for name in names if name not in left_out]
+    batches = [
+        pa.Table.from_batches([_as_text(batch, left_out)]) for _, batch in source.batches(names)
+    ]
+    batches = [table.drop_columns([n for n in names if n in left_out]) for table in batches]
+    return _joined(source, batches, first.schema.empty_table().select(names), left_out)
+
+
+def _joined(
+    source: ParquetSource, batches: list[pa.Table], nothing: pa.Table, left_out: dict[str, str]
+) -> pa.Table:
+    import pyarrow as pa
+
     try:
-        return (
-            pa.concat_tables(batches, promote_options="permissive")
-            if batches
-            else first.schema.empty_table().select(names)
-        )
+        table = pa.concat_tables(batches, promote_options="permissive") if batches else nothing
     except (pa.ArrowException, TypeError) as error:
         raise BadInput(
             f"the files' columns are of different types: {error}",
             where=source.location,
             expected="the same types in all files",
         ) from error
+    return table.replace_schema_metadata({LEFT_OUT: json.dumps(left_out)})
 
 
-def _is_scalar(kind: pa.DataType) -> bool:
+def _left_out(footer: Footer) -> dict[str, str]:
+    """Return name → why it is none, of the columns of a file that are no labels."""
+    names = footer.schema.names
+    reasons = {
+        name: f"is there {names.count(name)} times" for name in names if names.count(name) > 1
+    }
+    for field in footer.schema:
+        if field.name not in reasons and not _is_scalar(footer, field.name, field.type):
+            declared = footer.kind(field.name, declared=True) or field.type
+            reasons[field.name] = f"is of type {declared}"
+    return reasons
+
+
+def _is_scalar(footer: Footer, name: str, kind: pa.DataType) -> bool:
+    """Whether a column has one value an item; bytes may be text, if they are few."""
     import pyarrow as pa
 
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    binary = (
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-    )
-    return not (pa.types.is_nested(kind) or binary)
+    from semantic_ids.ingestion.columns import is_bytes
+
+    if is_bytes(kind):
+        return footer.column_bytes(name) <= LONGEST_BYTES * max(1, footer.rows)
+    return not (pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _as_text(batch: pa.RecordBatch, left_out: dict[str, str]) -> pa.RecordBatch:
+    """Return a batch whose bytes and UUIDs are text; note the columns of bytes that are none."""
+    import pyarrow as pa
+
+    from semantic_ids.ingestion.columns import as_text, is_bytes, is_uuid
+
+    for number, field in enumerate(batch.schema):
+        if is_bytes(field.type) or is_uuid(field.type):
+            try:
+                text = as_text(batch.column(number))
+            except pa.ArrowInvalid:
+                left_out[field.name] = "is of bytes that are no text (UTF-8)"
+                text = pa.nulls(len(batch), pa.large_string())
+            batch = batch.set_column(number, field.name, text)
+    return batch

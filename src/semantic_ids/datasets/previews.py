@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 LONGEST_LIST = 8
+LONGEST_TEXT = 200
 
 
 def table_preview(table: pa.Table) -> dict[str, Any]:
-    """Return a small table as kedro-viz takes it; long lists are cut."""
-    rows = [[_short(value) for value in row.values()] for row in table.to_pylist()]
+    """Return a small table as kedro-viz takes it: JSON alone, and long values are cut.
+
+    Dates that Python has no years for are shown as text, as are numbers that JSON has not.
+    """
+    columns = [_cells(column) for column in table.columns]
+    rows = [list(row) for row in zip(*columns, strict=True)]
     return {"index": list(range(len(rows))), "columns": table.column_names, "data": rows}
 
 
@@ -26,10 +32,33 @@ def parquet_head(path: str, nrows: int) -> pa.Table:
         return file.schema_arrow.empty_table() if batch is None else pa.Table.from_batches([batch])
 
 
-def _short(value: Any) -> Any:
+def _cells(column: pa.ChunkedArray) -> list[Any]:
+    import pyarrow as pa
+
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.string())  # Python's dates end with the year 9999
+    return [_cell(scalar) for scalar in column]
+
+
+def _cell(scalar: pa.Scalar) -> Any:
+    """Return one value as JSON has it."""
+    try:
+        value = scalar.as_py()
+    except (ValueError, OverflowError):  # a date beyond Python's, within a list or struct
+        return f"{scalar.type}"
     if isinstance(value, list):
-        text = ", ".join(
-            f"{v:.4g}" if isinstance(v, float) else str(v) for v in value[:LONGEST_LIST]
-        )
-        return f"[{text}, … {len(value)} values]" if len(value) > LONGEST_LIST else f"[{text}]"
-    return value
+        return _short_list(value)
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    text = str(value)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+
+
+def _short_list(values: list[Any]) -> str:
+    shown = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in values[:LONGEST_LIST])
+    more = f", … {len(values)} values" if len(values) > LONGEST_LIST else ""
+    return f"[{', '.join(shown)}{more}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,6 +93,11 @@ def _file(items: pa.Table) -> str:
     return (items.schema.metadata or {}).get(b"semantic_ids.location", b"the items file").decode()
 
 
+def _left_out(items: pa.Table) -> dict[str, str]:
+    """Return name → why it is none, of the file's columns that are no labels, where known."""
+    return dict(json.loads((items.schema.metadata or {}).get(b"semantic_ids.left_out", b"{}")))
+
+
 def _text(ids: pa.Array | pa.ChunkedArray) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -101,6 +107,12 @@ def _text(ids: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _require(items: pa.Table, name: str, where: str) -> None:
+    if reason := _left_out(items).get(name):
+        raise BadInput(
+            f"column '{name}' of {_file(items)} {reason}",
+            where=where,
+            expected="one column of this name, with one text or number an item",
+        )
     if name not in items.column_names:
         raise BadInput(
             f"{_file(items)} has no column '{name}'{nearest(name, items.column_names)}",
