@@ -26,11 +26,11 @@ import pyarrow as pa
 import pytest
 from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
-from kedro.io import AbstractDataset
 from kedro.pipeline import Node, Pipeline
 
 from semantic_ids import pipeline_registry
 from semantic_ids.artifacts import Provenance
+from semantic_ids.datasets import TokenizerDataset
 from semantic_ids.errors import BadInput
 from semantic_ids.parameters import EvaluateParameters, TokenizerParameters
 from semantic_ids.progress import report_step
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 
 CATALOG = """
 _root: ${runtime_params:data_root, ${globals:data_root}}
-metrics: {type: json.JSONDataset, filepath: "${_root}/08_reporting/metrics.json"}
+metrics: {type: semantic_ids.datasets.JsonDataset, filepath: "${_root}/08_reporting/metrics.json"}
 tokenizer: {type: tests.probe.FolderDataset, filepath: "${_root}/06_models/tokenizer"}
 figure_dot: {type: text.TextDataset, filepath: "${_root}/08_reporting/dot.png"}
 """
@@ -52,7 +52,7 @@ METRICS = {
 }
 
 
-class FolderDataset(AbstractDataset[str, str]):
+class FolderDataset(TokenizerDataset):
     """A folder with a small JSON file and something large."""
 
     def __init__(self, filepath: str, metadata: dict | None = None) -> None:
@@ -159,13 +159,17 @@ class Project:
         )
 
     def session(
-        self, pipeline: str = "tokenize", env: str | None = None, **parameters: object
+        self,
+        pipeline: str = "tokenize",
+        env: str | None = None,
+        run: dict | None = None,
+        **parameters: object,
     ) -> dict:
-        """Run in this process, as a notebook does."""
+        """Run in this process, as a notebook does; `run` is what `session.run` gets beside."""
         with KedroSession.create(
             project_path=self.folder, env=env, runtime_params=parameters
         ) as session:
-            return session.run(pipeline_names=[pipeline])
+            return session.run(pipeline_names=[pipeline], **(run or {}))
 
     def ask(self, query: str) -> list[tuple]:
         """Ask the tracking database itself."""

@@ -263,3 +263,19 @@ def test_in_python_an_artifact_is_named_where_there_is_no_other_advice() -> None
     assert str(BadInput("x", remake="codes")) == "x; make 'codes' again."
     assert str(BadInput("x", make="codes")) == "x; make 'codes' first."
     assert str(BadInput("x", do="save it", remake="tokenizer")) == "x; save it."
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{filepath: x}", "Error: catalog: An exception occurred when parsing config for dataset"),
+        ("{type: text.TextDataset, filepath: x, credentials: me}", "Unable to find credentials"),
+    ],
+)
+def test_an_entry_of_the_users_own_that_kedro_cannot_read_is_one_line(
+    kedro: Callable[..., Result], entry: str, message: str
+) -> None:
+    Path("conf/local/catalog.yml").write_text(f"mine: {entry}")
+    result = kedro(f"--params={UNTRACKED}")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
+    assert message in result.stderr

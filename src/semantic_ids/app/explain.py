@@ -30,6 +30,9 @@ _DOTTED = rf"(?:{'|'.join(Parameters.model_fields)})(?:\.[a-z_]+)+"
 ADVISED = re.compile(rf"(?<![\w.=,-])({_DOTTED}|{'|'.join(RUNTIME_PATHS)})=(?=\S)")
 """The name of a parameter with `=` and a value, where it does not follow `--params=`."""
 
+CATALOG_MODULES = ("kedro.io.core", "kedro.io.data_catalog", "kedro.io.catalog_config_resolver")
+"""An error from here, unless it is of loading or saving, is about what a catalog says."""
+
 SELECTION_MODULES = ("kedro.pipeline.pipeline", "kedro.config.omegaconf_config")
 """A `ValueError` from here is about the nodes, tags or keys that the user named."""
 
@@ -122,9 +125,14 @@ def _surroundings(error: BaseException) -> str | None:
 
 def _configuration(error: BaseException) -> str | None:
     """Explain what Kedro says of configuration, pipeline names and the choice of nodes."""
-    text = " ".join(str(error).split())
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    text = " ".join(str(said).split())  # of a KeyError str makes a quotation
     if isinstance(error, CONFIGURATION_ERRORS):
         return text
+    if isinstance(error, (DatasetError, KeyError)) and _raised_in(error) in CATALOG_MODULES:
+        return (
+            None if text.startswith("Failed while") else f"catalog: {text.partition(' Hint:')[0]}"
+        )
     if isinstance(error, ValueError) and text.startswith("Failed to find the pipeline named"):
         return _unknown_pipeline(text.split("'")[1])
     return (

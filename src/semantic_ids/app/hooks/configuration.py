@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
+from semantic_ids.app.hooks.entries import check_catalog, refuse_only_missing, refuse_versions
 from semantic_ids.app.hooks.libraries import require_faiss_if_wanted
 from semantic_ids.app.hooks.parameters import check_parameters
 from semantic_ids.app.hooks.unread import leave_unread
@@ -52,6 +53,7 @@ class ConfigurationHooks:
         self.parameters = check_parameters(
             _read(loader, "parameters"), loader.runtime_params or {}, _folders(loader)
         )
+        check_catalog(_read(loader, "catalog"))
         self.context = context
 
     @hook_impl
@@ -61,8 +63,9 @@ class ConfigurationHooks:
         Kedro hands them the one that was written, and of the text `false` Python says true.
         """
         for name, value in flatten(self.parameters.model_dump()):
-            if f"params:{name}" in catalog.keys():  # noqa: SIM118 - `in` would make the dataset
-                catalog[f"params:{name}"] = value
+            dataset = catalog.get(f"params:{name}")
+            if dataset is not None and dataset.load() != value:
+                dataset.save(value)
 
     @hook_impl
     def before_pipeline_run(
@@ -74,6 +77,8 @@ class ConfigurationHooks:
         will read is not loaded.
         """
         refuse_parallel(run_params["runner"])
+        refuse_versions(run_params.get("load_versions"))
+        refuse_only_missing(bool(run_params.get("only_missing_outputs")))
         require_faiss_if_wanted(self.parameters, {node.name for node in pipeline.nodes})
         leave_unread(self.parameters, pipeline, catalog)
 
