@@ -202,3 +202,11 @@ def test_artifacts_of_two_runs_are_refused(few):
 def test_types_of_the_nodes_resolve():
     assert get_type_hints(deduplicate)["identify"] is IdentifyParameters
     assert get_type_hints(encode)["tokenizer_parameters"] is TokenizerParameters
+
+
+def test_fewer_items_than_codes_get_ids(few):
+    """New items, say, of a tokenizer that was fitted on many."""
+    tokenizer = tokenizer_of(few, size=50)
+    codes = encode(few, tokenizer, PARAMETERS)
+    found = deduplicate(few, tokenizer, codes, PARAMETERS, identify("reassign")).codes
+    assert len(np.unique(found, axis=0)) == len(few) == 8
