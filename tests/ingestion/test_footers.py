@@ -109,6 +109,21 @@ def test_an_abort_of_the_library_is_a_message(tmp_path, monkeypatch) -> None:
     reader.close()
 
 
+@pytest.mark.parametrize(
+    "command", [["/nonexistent"], [sys.executable, "-c", "raise SystemExit(3)"]]
+)
+def test_where_no_process_can_be_started_footers_are_read_here(
+    tmp_path, monkeypatch, command
+) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(table(), path)
+    real = subprocess.Popen
+    monkeypatch.setattr(footers.subprocess, "Popen", lambda _, **kw: real(command, **kw))
+    reader = footers._Reader()
+    with path.open("rb") as file:
+        assert reader.describe(footers.read_end(file, "a"), "a")["group_rows"] == [20]
+
+
 def test_mutated_footers_never_end_the_run(tmp_path) -> None:
     """Seeded; every file is read, or refused in one line."""
     path = tmp_path / "a.parquet"
@@ -169,3 +184,14 @@ def test_a_codec_that_is_not_supported_is_not_called_corrupt() -> None:
     error = OSError("Codec type LZO not supported in Parquet format")
     assert "what is not supported: Codec type LZO" in str(_unreadable("a", 0, error))
     assert "the file is corrupt" in str(_unreadable("a", 0, OSError("crc checksum failed")))
+
+
+def test_a_null_array_of_duckdb_says_how_to_write_it() -> None:
+    from semantic_ids.ingestion.source import _unreadable
+
+    error = pa.ArrowInvalid(
+        "Length spanned by list offsets (511) larger than values array (length 504)"
+    )
+    message = str(_unreadable("a.parquet", 0, error))
+    assert "a.parquet, row group 0: cannot be read: a null array, as DuckDB writes it" in message
+    assert "embedding::FLOAT[]" in message

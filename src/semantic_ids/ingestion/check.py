@@ -67,7 +67,6 @@ def check_footers(source: ParquetSource, options: IngestOptions) -> None:
                 _check_column(footer, wanted)
     _check_id_kinds(source, options.id_column)
     _check_dims(source, options)
-    _warn_of_bits(source, options.vector_column)
 
 
 def _is_null_throughout(source: ParquetSource, footer: Footer, name: str) -> bool:
@@ -191,7 +190,7 @@ def _head(source: ParquetSource, footer: Footer, column: str) -> pa.Array:
     return source.head(LOOKED_AT, [column], footer).column(0).combine_chunks()
 
 
-def _warn_of_bits(source: ParquetSource, column: str) -> None:
+def warn_of_bits(source: ParquetSource, column: str) -> None:
     """Say so where bytes look like packed bits, of which distances mean nothing."""
     for footer in source.footers:
         kind = footer.kind(column) if footer.rows else None

@@ -19,7 +19,7 @@ from hashlib import blake2b
 from typing import IO, TYPE_CHECKING, Any
 
 from semantic_ids.errors import BadInput
-from semantic_ids.ingestion.footer_worker import MAGIC, plain, whole
+from semantic_ids.ingestion.footer_worker import MAGIC, answer, plain, whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -167,6 +167,7 @@ class _Reader:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
+        self._ended = 0
         self._errors: IO[bytes] | None = None
 
     def describe(self, end: bytes, name: str) -> dict[str, Any]:
@@ -177,6 +178,8 @@ class _Reader:
         """
         with self._lock:
             line = self._asked(end) or self._asked(end)  # an idle one may just have ended
+            if not line and self._ended >= 0:  # it did not die of this footer, but cannot run
+                line = answer(end).encode()
             if line:
                 return dict(json.loads(line))
             said = self._last_words()
@@ -185,15 +188,15 @@ class _Reader:
         raise _not_whole(f"its footer is damaged ({said or 'the parquet library ended'})", name)
 
     def _asked(self, end: bytes) -> bytes:
-        """Ask the process and return its answer, nothing where it ended."""
-        process = self._running()
-        assert process.stdin is not None
-        assert process.stdout is not None
+        """Ask the process and return its answer, nothing where it ended or does not start."""
         try:
+            process = self._running()
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.write(len(end).to_bytes(8, "little") + end)
             process.stdin.flush()
             line = process.stdout.readline()
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             line = b""
         if not line.endswith(b"\n"):
             self.close()
@@ -205,10 +208,11 @@ class _Reader:
             if self._process.poll() is None:
                 return self._process
             self.close()
+        self._ended = 0
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - read when the process has died
         self._owner = os.getpid()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "semantic_ids.ingestion.footer_worker"],
+            [sys.executable, "-P", "-m", "semantic_ids.ingestion.footer_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -225,7 +229,7 @@ class _Reader:
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
-        process.wait()
+        self._ended = process.wait()
 
     def _last_words(self) -> str:
         """Return the last line that the process wrote before it died."""

@@ -15,7 +15,9 @@ class IngestOptions(Options):
     group: ClassVar[str] = "ingest"
 
     id_column: str = option(
-        "ItemID", "Column of the item ids: integers or strings, unique, never null."
+        "ItemID",
+        "Column of the item ids: integers or strings, unique, never null. A field of a struct is"
+        " named with a dot, as `item.id`.",
     )
     vector_column: str = option(
         "embedding",

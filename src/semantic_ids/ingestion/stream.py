@@ -124,12 +124,13 @@ def open_stream(
     Raises:
         BadInput: Whatever is wrong with files, columns, types or ids; or no row is valid.
     """
-    from semantic_ids.ingestion.check import check_footers
+    from semantic_ids.ingestion.check import check_footers, warn_of_bits
     from semantic_ids.ingestion.order import read_ids
 
     for sentence in source.left_out:
         logger.warning("%s", sentence)
     check_footers(source, options)
+    warn_of_bits(source, options.vector_column)
     ids = read_ids(source, options.id_column)
     ordered, dim, rejected = (
         _sort_out(source, ids, options, nonzero)
