@@ -9,6 +9,7 @@ is slow.
 from __future__ import annotations
 
 from semantic_ids.app.hooks.configuration import ConfigurationHooks
+from semantic_ids.app.hooks.lock import LockHooks
 from semantic_ids.app.hooks.logs import LogHooks
 from semantic_ids.app.hooks.signals import SignalHooks
 from semantic_ids.app.hooks.stages import StageHooks
@@ -23,6 +24,7 @@ _stages = StageHooks()
 # Kedro calls the last one first, except that wrappers (the log) come before and after all others,
 # and `tryfirst` and `trylast` are obeyed.
 HOOKS = (
+    LockHooks(_configuration),
     SummaryHooks(_logs, _stages),
     TrackingHooks(_configuration, _stages),
     _stages,
