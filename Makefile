@@ -14,7 +14,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export NO_MKDOCS_2_WARNING := 1
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench docs docs-serve viz mlflow lab notebook lock clean clean-all
+.PHONY: help install run test lint fuzz kill-test audit bench docs docs-serve viz mlflow lab notebook lock clean clean-all
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,16 @@ lint: $(VENV)/.installed-dev  ## style, the floors' imports and the core's types
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+fuzz: $(VENV)/.installed-dev  ## mutated files, configuration and command lines for an hour (ARGS="--seconds 60 --seed 1")
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+kill-test: $(VENV)/.installed-dev  ## 200 runs killed at random moments, each followed by a whole one (ARGS="--count 20 --seed 1")
+	$(BIN)/python -m tests.kills $(ARGS)
+
+audit: $(VENV)/.installed-dev  ## known vulnerabilities of the pinned packages, by pip-audit (needs the network)
+	$(PIP) pip-audit
+	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 bench: $(VENV)/.installed-bench  ## measure against peers, side by side (minutes)
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -1,0 +1,1 @@
+"""Mutated files, mutated configuration and random command lines, and what comes of them."""

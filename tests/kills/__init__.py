@@ -1,0 +1,1 @@
+"""Runs that are killed at a random moment, and what they leave."""
