@@ -1,0 +1,189 @@
+"""What is wrong, by section of the page, and what makes it so."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.forks import ROOT
+
+ITEMS, DIM = 300, 8
+Params = dict[str, Any]
+Maker = Callable[[Path], Params]
+"""Writes what it needs into a folder and returns parameters; `words` among them are more words of
+the command line, `stage` is the pipeline (`check` if absent)."""
+
+
+def _vectors() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(ITEMS, DIM)).astype(np.float32)
+
+
+def write(file: Path, ids: Any = None, vectors: Any = None, **names: str) -> Params:
+    """Write a parquet file of items and return the parameter that names it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    vectors = list(_vectors()) if vectors is None else vectors
+    made = vectors if isinstance(vectors, pa.Array) else pa.array(vectors, pa.list_(pa.float32()))
+    ids = pa.array(range(len(made)) if ids is None else ids)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    columns = {names.get("id", "ItemID"): ids, names.get("vector", "embedding"): made}
+    pq.write_table(pa.table(columns), file)
+    return {"embeddings": file}
+
+
+def _cut(folder: Path) -> Params:
+    given = write(folder / "items.parquet")
+    data = given["embeddings"].read_bytes()
+    given["embeddings"].write_bytes(data[: len(data) // 2])
+    return given
+
+
+def _no_parquet(folder: Path) -> Params:
+    (folder / "items.parquet").write_text("ItemID,embedding\n")
+    return {"embeddings": folder / "items.parquet"}
+
+
+def _no_rows(folder: Path) -> Params:
+    return write(folder / "items.parquet", vectors=[])
+
+
+def _empty_folder(folder: Path) -> Params:
+    (folder / "items").mkdir()
+    return {"embeddings": folder / "items"}
+
+
+def _misnamed(folder: Path) -> Params:
+    return write(folder / "items.parquet", vector="embeding")
+
+
+def _text(folder: Path) -> Params:
+    import pyarrow as pa
+
+    return write(folder / "items.parquet", vectors=pa.array([str(v) for v in _vectors()]))
+
+
+def _widths(folder: Path) -> Params:
+    write(folder / "items" / "a.parquet")
+    write(folder / "items" / "b.parquet", vectors=list(_vectors()[:, :5]))
+    return {"embeddings": folder / "items"}
+
+
+def _row(value: Any) -> Maker:
+    def make(folder: Path) -> Params:
+        vectors = _vectors().tolist()
+        vectors[7] = value
+        return write(folder / "items.parquet", vectors=vectors) | {"stage": "ingest"}
+
+    return make
+
+
+def _null_id(folder: Path) -> Params:
+    ids = [None if i == 7 else i for i in range(ITEMS)]
+    return write(folder / "items.parquet", ids=ids) | {"stage": "ingest"}
+
+
+def _twice(folder: Path) -> Params:
+    ids = [3 if i == 7 else i for i in range(ITEMS)]
+    return write(folder / "items.parquet", ids=ids) | {"stage": "ingest"}
+
+
+def _half(folder: Path) -> Params:
+    given = _row([1e30] * DIM)(folder)
+    return given | {"ingest.dtype": "float16"}
+
+
+def _given(**params: Any) -> Maker:
+    def make(folder: Path) -> Params:
+        named = {name.replace("__", "."): value for name, value in params.items()}
+        return write(folder / "items.parquet") | named
+
+    return make
+
+
+def _words(*words: str) -> Maker:
+    def make(folder: Path) -> Params:
+        return write(folder / "items.parquet") | {"words": list(words)}
+
+    return make
+
+
+def _configuration(name: str, text: str) -> Maker:
+    def make(folder: Path) -> Params:
+        shutil.copytree(ROOT / "conf", folder / "conf")
+        (folder / "conf" / "base" / name).write_text(text, encoding="utf-8")
+        return write(folder / "items.parquet") | {"words": [f"--conf-source={folder / 'conf'}"]}
+
+    return make
+
+
+def _no_label(folder: Path) -> Params:
+    texts = write(folder / "texts.parquet", vector="text")["embeddings"]
+    return write(folder / "items.parquet") | {"items": texts, "evaluate.labels": "colour"}
+
+
+def _missing(folder: Path) -> Params:
+    return write(folder / "items.parquet") | {"stage": "identify"}
+
+
+CASES: dict[str, dict[str, Maker]] = {
+    "The files": {
+        "the file is not there": lambda folder: {"embeddings": folder / "item.parquet"},
+        "nothing matches a glob": lambda folder: {"embeddings": folder / "part-*.parquet"},
+        "a folder without files": _empty_folder,
+        "a file that is cut off": _cut,
+        "a file that is no parquet file": _no_parquet,
+        "no rows": _no_rows,
+        "a column that is not there": _misnamed,
+        "vectors written as text": _text,
+        "vectors of different lengths in two files": _widths,
+    },
+    "The rows": {
+        "null id": _null_id,
+        "the same id twice, with different vectors": _twice,
+        "null vector": _row(None),
+        "empty vector": _row([]),
+        "ragged vectors": _row([1.0] * (DIM - 1)),
+        "NaN": _row([float("nan")] * DIM),
+        "infinite value": _row([float("inf")] * DIM),
+        "a value that float16 cannot hold": _half,
+        "a zero vector, to be brought to unit length": lambda folder: (
+            _row([0.0] * DIM)(folder)
+            | {"tokenizer.preprocess.normalize": "true", "stage": "tokenize"}
+        ),
+    },
+    "Sizes": {
+        "more codes in a codebook than items": _given(tokenizer__codebook_sizes="4x512"),
+        "fewer codes in all than items": _given(tokenizer__codebook_sizes="4x4"),
+        "a product of 2⁶³ or more": _given(tokenizer__codebook_sizes="x".join(["256"] * 8)),
+        "more dimensions to keep than there are": _given(
+            tokenizer__preprocess__dimensions=9, stage="tokenize"
+        ),
+    },
+    "Configuration and command line": {
+        "unknown parameter": _given(tokenizer__sed=1),
+        "wrong type": _given(tokenizer__seed="x"),
+        "out of bounds": _given(sample__validation_share=2),
+        "unknown choice": _given(tokenizer__kind="rq_vea"),
+        "unknown environment": _words("--env=rq_vea"),
+        "unknown pipeline": _words("--pipelines=tokenise"),
+        "unknown node": _words("--nodes=trian"),
+        "malformed option": _words("--nodez=train"),
+        "a device that is not there": _given(tokenizer__device="cuda:99"),
+        "a parallel run": _words("--runner=ParallelRunner"),
+        "data_root that is a URL": _given(data_root="s3://bucket/data"),
+        "a file that is no YAML": _configuration("parameters_sample.yml", "sample: [1\n"),
+        "a file with an unknown key": _configuration("parameters_sample.yml", "sample: {x: 1}\n"),
+    },
+    "Artifacts and labels": {
+        "an artifact of a stage before is not there": _missing,
+        "an items file of other items": lambda folder: (
+            write(folder / "items.parquet") | {"items": ROOT / "data/01_raw/items.parquet"}
+        ),
+        "a label column that is not there": _no_label,
+    },
+}
