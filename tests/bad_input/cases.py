@@ -173,7 +173,7 @@ CASES: dict[str, dict[str, Maker]] = {
         "unknown pipeline": _words("--pipelines=tokenise"),
         "unknown node": _words("--nodes=trian"),
         "malformed option": _words("--nodez=train"),
-        "a device that is not there": _given(tokenizer__device="cuda:99"),
+        "an unknown device": _given(tokenizer__device="cuda:99"),
         "a parallel run": _words("--runner=ParallelRunner"),
         "data_root that is a URL": _given(data_root="s3://bucket/data"),
         "a file that is no YAML": _configuration("parameters_sample.yml", "sample: [1\n"),
