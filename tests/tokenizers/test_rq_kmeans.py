@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import faiss
 import numpy as np
@@ -185,18 +184,15 @@ def test_refinement_for_unique_codes_lowers_the_error_with_unique_codes():
     assert {row["phase"] for row in for_unique.history} >= {"unique"}
 
 
-def test_no_refinement_for_unique_codes_where_the_fit_does_not_see_all_items(caplog):
+@pytest.mark.parametrize("why", ["no rounds", "every prefix is overfull"])
+def test_otherwise_there_is_no_refinement_for_unique_codes(why):
     def assign(codes, costs):
         raise AssertionError("not to be called")
 
-    options = {"max_points_per_centroid": 20}
-    with caplog.at_level("INFO"):
-        few = fitted("rq_kmeans", crowded(), options=options, assign=assign)
-    assert few.report["rows"] == 160 and few.report["unique_rounds"] == 0
-    enough = math.ceil(len(crowded()) / 8)
-    assert f"sees 160 of {len(crowded()):,} items" in caplog.text
-    assert f"max_points_per_centroid of at least {enough} lets" in caplog.text
-    fitted("rq_kmeans", crowded(), options={"unique_rounds": 0}, assign=assign)
+    options = {"unique_rounds": 0} if why == "no rounds" else {"max_points_per_centroid": 20}
+    x = crowded()[:, :4] if why == "no rounds" else np.repeat(crowded(), 30, axis=0)
+    few = fitted("rq_kmeans", x, options=options, assign=assign)
+    assert few.report["unique_rounds"] == few.report["unique_rows"] == 0
 
 
 @pytest.mark.parametrize("init", ["random", "k-means++", "progressive"])

@@ -184,15 +184,17 @@ class Trial:
         largest = max(self.run.codebook_sizes)
         rows = min(items, largest * options.max_points_per_centroid)
         first = min(rows, max(options.init_rows, LEAST_INIT_ROWS_A_CODE * largest))
-        again = options.unique_rounds if unique and rows == items else 0
         priced = FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.kmeans.is_balanced else 0
+        again = options.unique_rounds if unique and rows == items else 0
+        partly = options.unique_rounds if unique and rows < items and not priced else 0
         return (
             self.prepared(rows)
             + self.axes(rows)
             + self.start * first
             + options.anneal_rounds * self.anneal(min(rows, options.anneal_rows))
             + (options.refine_rounds + priced + again) * self.refine(rows)
-            + again * self.deduplicate(rows)
+            + (again + partly) * self.deduplicate(rows)
+            + (self.encode(items) + self.prepared(rows) if partly else 0.0)
         )
 
     def _fitted(self, vectors: np.ndarray) -> Any:

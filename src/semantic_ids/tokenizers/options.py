@@ -124,8 +124,9 @@ class RQKMeansOptions(Options):
     unique_rounds: int = option(
         3,
         "Then rounds that solve the codebooks for the unique IDs of the items, at most. Only with"
-        " identify.strategy reassign, and where max_points_per_centroid lets the fit see every"
-        " item.",
+        " identify.strategy reassign. Where max_points_per_centroid does not let the fit see every"
+        " item, all are encoded once, and the last codebook alone is solved, on whole groups of a"
+        " prefix; with balance it is left out then.",
         ge=0,
     )
     ridge: float = option(

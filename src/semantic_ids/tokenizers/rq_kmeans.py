@@ -4,9 +4,10 @@ Then all levels are refined together.
 
 Fitted in memory on a sample that is bounded by `max_points_per_centroid`, in four steps: codebooks
 level by level on a small part of it (`kmeans`), annealing and refinement (`refinement`), and
-refinement against the unique assignment where one is given; where codes may not be too full, with
-prices that see to it (`balance`). All of it works along the principal axes of the sample, most
-variance first: distances are the same there, and the early steps can do without the last axes.
+refinement against the unique assignment where one is given (of the last level alone, on whole
+prefix groups, where the sample is not all: `prefix_groups`); where codes may not be too full, with
+prices that see to it (`balance`). All but the last works along the principal axes of the sample,
+most variance first: distances are the same there, and the early steps can do without the last axes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor
 from semantic_ids.arrays import chunks
 from semantic_ids.compute.streaming import held
 from semantic_ids.contract import Assign, LinearDecoder
+from semantic_ids.hashing import hashes_of
 from semantic_ids.history import History
 from semantic_ids.options import Options
 from semantic_ids.progress import Progress
@@ -43,9 +45,10 @@ from semantic_ids.quantization.kmeans import (
     spread_points,
 )
 from semantic_ids.quantization.refinement import Choose, Round, anneal, encode, refine
-from semantic_ids.quantization.residual import ResidualQuantizer
+from semantic_ids.quantization.residual import ResidualQuantizer, sums
 from semantic_ids.tokenizers.base import ResidualTokenizer
 from semantic_ids.tokenizers.options import RQKMeansOptions
+from semantic_ids.tokenizers.prefix_groups import draw_groups, refine_last_level
 from semantic_ids.tokenizers.preprocessing import principal_axes
 from semantic_ids.tokenizers.rounds import Rounds
 from semantic_ids.tokenizers.unique import Unique, unique_by
@@ -114,40 +117,81 @@ class RQKMeans(ResidualTokenizer):
         started = time.perf_counter()
         sampled = rows[: max(self.codebook_sizes) * self.options.max_points_per_centroid]
         self.history = History()
+        assign = assign if self.options.unique_rounds else None
+        sees_all = len(sampled) == len(rows)
+        unique_rows = len(sampled) if assign and sees_all else 0
         with torch.no_grad():
             sample, axes, kept = self.along_axes(
                 held(vectors, sampled, self.preprocessing.apply, self.device, self.width)
             )
-            unique = self._for_unique(assign, vectors, sampled, len(rows))
-            found = self._refined(sample, kept, unique)
+            variance = _mean_square(sample) or 1.0
+            unique = unique_by(assign, vectors, sampled) if assign and sees_all else None
+            found = self._refined(sample, variance, kept, unique)
+            del sample
             quantizer = ResidualQuantizer([c @ axes.T for c in found.codebooks], found.prices)
+            if assign and not sees_all:
+                quantizer, unique_rows = self._refined_in_groups(
+                    quantizer, vectors, rows, len(sampled), variance, assign
+                )
         self.report = {
             "rows": len(sampled),
             "seconds": time.perf_counter() - started,
             "unique_rounds": sum(record.phase == "unique" for record in self.history),
+            "unique_rows": unique_rows,
         }
         return quantizer
 
-    def _for_unique(
-        self, assign: Assign | None, vectors: np.ndarray, sampled: np.ndarray, rows: int
-    ) -> Unique | None:
-        """Return what makes codes unique, None (and say so) where the fit does not see every item.
+    def _refined_in_groups(
+        self,
+        quantizer: ResidualQuantizer,
+        vectors: np.ndarray,
+        rows: np.ndarray,
+        most: int,
+        variance: float,
+        assign: Assign,
+    ) -> tuple[ResidualQuantizer, int]:
+        """Refine the last codebook for unique IDs on whole prefix groups, where the fit sees a part
+        of the items: see `prefix_groups`.
 
-        Which IDs are free follows from all items, so those of a sample would be others.
+        Returns:
+            The codebooks, and how many items the groups have: at most `most`.
         """
-        if assign is None or not self.options.unique_rounds:
-            return None
-        if len(sampled) == rows:
-            return unique_by(assign, vectors, sampled)
+        drawn, prefixes = self._whole_groups(quantizer, vectors, rows, most)
+        if not len(drawn):
+            return quantizer, 0
+        *others, last = quantizer.codebooks
+        rest = held(vectors, drawn, self.preprocessing.apply, self.device, self.width)
+        for part in chunks(len(rest)):
+            rest[part] -= sums(others, torch.from_numpy(prefixes[part]).long().to(self.device))
+        sizes, hashes = self.codebook_sizes, hashes_of(vectors, drawn)
+        refined = refine_last_level(rest, prefixes, last, sizes, assign, hashes, self.options)
+        with Progress("fit for unique IDs", self.options.unique_rounds, "rounds") as progress:
+            found = Rounds(self.history, variance, progress).take("unique", refined, [last])
+        return ResidualQuantizer([*others, *found], quantizer.prices), len(drawn)
+
+    def _whole_groups(
+        self, quantizer: ResidualQuantizer, vectors: np.ndarray, rows: np.ndarray, most: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw whole prefix groups; return the numbers of their rows, (m,), and their prefixes,
+        (m, L − 1) int32.
+        """
+        if self.is_balanced:  # prices are settled for codebooks as they are
+            logger.info(
+                "no rounds for unique IDs: with balance they need a fit that sees every item; a"
+                " max_points_per_centroid of at least %d lets it",
+                math.ceil(len(rows) / max(self.codebook_sizes)),
+            )
+            return rows[:0], np.empty((0, len(self.codebook_sizes) - 1), dtype=np.int32)
+        codes = np.empty((len(vectors), len(self.codebook_sizes)), dtype=np.int32)
+        self._each(lambda x, _: [quantizer.encode(self._latent(x), self.beam_size)], vectors, codes)
+        codes = codes[rows]
+        drawn = draw_groups(codes, self.codebook_sizes, most)
         logger.info(
-            "no rounds for unique IDs: the fit sees %s of %s items; a max_points_per_centroid of at"
-            " least %d lets it see all of them, in %s MB",
-            f"{len(sampled):,}",
-            f"{rows:,}",
-            math.ceil(rows / max(self.codebook_sizes)),
-            f"{rows * self.width * 4 / 1e6:,.0f}",
+            "unique IDs: the last codebook is refined on whole groups of a prefix, %s of %s items",
+            f"{len(drawn):,}",
+            f"{len(rows):,}",
         )
-        return None
+        return rows[drawn], codes[drawn, :-1]
 
     def along_axes(self, sample: Tensor) -> tuple[Tensor, Tensor, int]:
         """Turn the sample, in place, to the axes of its first rows.
@@ -164,13 +208,14 @@ class RQKMeans(ResidualTokenizer):
         shares = np.cumsum(variances) / max(float(variances.sum()), 1e-30)
         return sample, axes, int(np.searchsorted(shares, EARLY_VARIANCE) + 1)
 
-    def _refined(self, sample: Tensor, kept: int, unique: Unique | None) -> ResidualQuantizer:
+    def _refined(
+        self, sample: Tensor, variance: float, kept: int, unique: Unique | None
+    ) -> ResidualQuantizer:
         """Fit codebooks and prices, step by step, and write the history.
 
         (s, W) → codebooks (K_l, W).
         """
         generator = torch.Generator().manual_seed(self.seed)
-        variance = _mean_square(sample) or 1.0
         with Progress("fit", self._rounds(unique), "rounds") as progress:
             rounds = Rounds(self.history, variance, progress)
             codebooks = rounds.take("start", self.start(sample, generator), [])
