@@ -13,7 +13,7 @@ import pytest
 from semantic_ids.datasets.embeddings import EmbeddingsDataset
 from semantic_ids.hashing import vector_hash
 from semantic_ids.ingestion import ParquetSource
-from semantic_ids.ingestion.cast import equal_by_cast, given_hashes
+from semantic_ids.ingestion.cast import cast_error, equal_by_cast, given_hashes
 
 
 def count(given: np.ndarray, dtype: str) -> int:
@@ -96,3 +96,37 @@ def test_nothing_is_said_of_the_users_own_duplicates(write, ingest, tmp_path, ca
         dataset.save(stream)
     assert dataset.load().equal_by_cast == 0
     assert "became equal" not in caplog.text
+
+
+def test_the_error_is_that_of_the_vectors() -> None:
+    given = 1e6 + np.random.default_rng(0).normal(size=(60, 8)) / 10
+    stored = given.astype(np.float32)
+    valid = np.arange(60) % 3 > 0
+    error = cast_error(given, stored, valid)
+    kept = given[valid]
+    assert error.squared == pytest.approx(((kept - stored[valid]) ** 2).sum())
+    assert error.share == pytest.approx(error.squared / (kept.size * kept.var(axis=0).mean()))
+    assert 0.01 < error.share < 0.1
+    assert error.plus(error).share == pytest.approx(error.share)
+    assert cast_error(given, stored, np.zeros(60, bool)).share == 0
+
+
+@pytest.mark.parametrize(
+    ("centre", "kind", "dtype", "said"),
+    [
+        (1e6, pa.float64(), "float32", True),
+        (0, pa.float64(), "float32", False),
+        (0, pa.float32(), "float16", False),
+        (100, pa.float32(), "float16", True),
+        (1e6, pa.float32(), "float32", False),
+    ],
+)
+def test_a_cast_that_moves_vectors_far_is_said(
+    write, ingest, tmp_path, caplog, centre, kind, dtype, said
+) -> None:
+    vectors = centre + np.random.default_rng(0).normal(size=(200, 8)) / 10
+    column = pa.array(list(vectors), pa.list_(pa.float64())).cast(pa.list_(kind))
+    stream, _ = ingest(write(list(range(200)), column, group=200), dtype=dtype)
+    with caplog.at_level(logging.WARNING):
+        EmbeddingsDataset(str(tmp_path / "out")).save(stream)
+    assert (f"Storing the vectors as {dtype} moved them by" in caplog.text) == said

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from kedro_datasets._typing import TablePreview
@@ -20,7 +20,7 @@ from semantic_ids.datasets.previews import parquet_head, table_preview
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint
 from semantic_ids.ingestion import EmbeddingStream
-from semantic_ids.ingestion.cast import equal_by_cast
+from semantic_ids.ingestion.cast import CastError, cost_in_words, equal_by_cast
 
 logger = logging.getLogger(__name__)
 
@@ -41,19 +41,15 @@ class EmbeddingsDataset(ArtifactDataset[EmbeddingStream, Embeddings]):
         """
         needed = len(data) * (data.dim * np.dtype(data.dtype).itemsize + 8) + data.item_ids.nbytes
         with atomic_folder(self._filepath, needed=needed) as folder:
-            hashes, zero_rows, equal = _write_vectors(folder / "vectors.npy", data)
-            _write_array(folder / "vector_hashes.npy", hashes)
+            written = _write_vectors(folder / "vectors.npy", data)
+            _write_array(folder / "vector_hashes.npy", written.hashes)
             _write_ids(folder / "item_ids.parquet", data)
             (folder / "manifest.json").write_text(
-                json.dumps(_manifest(data, hashes, zero_rows, equal), indent=1) + "\n",
+                json.dumps(_manifest(data, written), indent=1) + "\n",
                 encoding="utf-8",
             )
-        if equal:
-            logger.warning(
-                "%s different vectors became equal to another when stored as %s, far from zero"
-                " compared with what they differ by: such items share their codes. %s",
-                *(f"{equal:,}", data.dtype, _closer(data.dtype)),
-            )
+        for sentence in cost_in_words(data.dtype, written.equal_by_cast, written.error.share):
+            logger.warning(sentence)
 
     def load(self) -> Embeddings:
         """Return the embeddings; the vectors are a read-only memory map.
@@ -100,22 +96,27 @@ class EmbeddingsDataset(ArtifactDataset[EmbeddingStream, Embeddings]):
         return (self._filepath / "manifest.json").is_file()
 
 
-def _closer(dtype: str) -> str:
-    """Say how different vectors stay different."""
-    shift = "subtract the mean of each dimension from the vectors before they are written"
-    return f"Take ingest.dtype=float32, or {shift}" if dtype == "float16" else shift.capitalize()
+class _Written(NamedTuple):
+    """What was written.
 
-
-def _write_vectors(path: Path, stream: EmbeddingStream) -> tuple[np.ndarray, int, int]:
-    """Write each vector at its place.
-
-    Returns:
-        All vector hashes, shape (n,); the number of zero vectors; and that of different vectors
-        that became equal to another by the cast to the storage type.
+    Attributes:
+        hashes: Shape (n,), uint64: the hash of each vector.
+        zero_rows: How many vectors are all zero.
+        equal_by_cast: How many different vectors became equal to another by the cast.
+        error: How far the cast moved some of them.
     """
+
+    hashes: np.ndarray
+    zero_rows: int
+    equal_by_cast: int
+    error: CastError
+
+
+def _write_vectors(path: Path, stream: EmbeddingStream) -> _Written:
+    """Write each vector at its place."""
     hashes = np.zeros(len(stream), dtype=np.uint64)
     given = np.zeros(len(stream), dtype=np.uint64)
-    zero_rows = 0
+    zero_rows, error = 0, CastError()
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(
             file,
@@ -128,13 +129,14 @@ def _write_vectors(path: Path, stream: EmbeddingStream) -> tuple[np.ndarray, int
         file.flush()
         begin = file.tell()
         _reserve(file.fileno(), begin + len(stream) * stream.dim * np.dtype(stream.dtype).itemsize)
-        for positions, vectors, vector_hashes, as_given in prefetch(stream.batches()):
+        for positions, vectors, vector_hashes, as_given, moved in prefetch(stream.batches()):
+            error = error.plus(moved)
             _scatter(file.fileno(), begin, positions, vectors)
             hashes[positions], given[positions] = vector_hashes, as_given
             zero_rows += int(
                 (~vectors[vector_hashes == 0].any(axis=1)).sum()
             )  # a zero vector hashes to 0
-    return hashes, zero_rows, equal_by_cast(hashes, given)
+    return _Written(hashes, zero_rows, equal_by_cast(hashes, given), error)
 
 
 def _reserve(handle: int, size: int) -> None:
@@ -177,23 +179,21 @@ def _write_ids(path: Path, stream: EmbeddingStream) -> None:
     pq.write_table(pa.table({"item_id": stream.item_ids}), path, row_group_size=1 << 20)
 
 
-def _manifest(
-    stream: EmbeddingStream, hashes: np.ndarray, zero_rows: int, equal: int
-) -> dict[str, Any]:
+def _manifest(stream: EmbeddingStream, written: _Written) -> dict[str, Any]:
     """Describe the embeddings: without dates and paths, so that the same items give the same bytes.
 
     The fingerprint stands for ids and stored vectors alone: whatever was asked for, the same
     content is the same input to later stages.
     """
-    content = fingerprint(stream.item_hashes, hashes, stream.dtype, stream.dim)
+    content = fingerprint(stream.item_hashes, written.hashes, stream.dtype, stream.dim)
     return {
         "format": FORMAT,
         "provenance": Provenance("embeddings", content=content).to_json(),
         "rows": len(stream),
         "dim": stream.dim,
         "dtype": stream.dtype,
-        "zero_rows": zero_rows,
-        "equal_by_cast": equal,
+        "zero_rows": written.zero_rows,
+        "equal_by_cast": written.equal_by_cast,
         "ingest": stream.parameters,
     }
 

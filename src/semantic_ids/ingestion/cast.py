@@ -6,12 +6,52 @@ Vectors that differ by less are one vector afterwards, and no tokenizer can tell
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from semantic_ids.hashing import vector_hash
 
 BLOCK_VALUES = 1 << 16
 """Values that are looked at at a time, so that they stay in the processor's cache."""
+MEASURED_ROWS = 64
+"""Vectors of each batch on which the cast is measured."""
+NOTICEABLE = 1e-4
+"""A larger share of the variance than this is worth a warning; float16 takes 1e-7 of vectors whose
+values are around zero."""
+
+
+class CastError(NamedTuple):
+    """How far the cast moves vectors, measured on some of them.
+
+    Attributes:
+        squared: Sum of the squared distances of the stored vectors from the given ones.
+        variance: Sum of the squared distances of the given ones from their mean.
+    """
+
+    squared: float = 0.0
+    variance: float = 0.0
+
+    def plus(self, other: CastError) -> CastError:
+        """Return the error over the vectors of both."""
+        return CastError(self.squared + other.squared, self.variance + other.variance)
+
+    @property
+    def share(self) -> float:
+        """Squared error as a share of the variance; 0 where nothing was measured."""
+        return self.squared / self.variance if self.variance > 0 else 0.0
+
+
+def cast_error(given: np.ndarray, stored: np.ndarray, valid: np.ndarray) -> CastError:
+    """Measure the cast on the first valid vectors of a batch: (m, D), (m, D), (m,) bool."""
+    if np.can_cast(given.dtype, stored.dtype, "safe"):
+        return CastError()
+    rows = np.flatnonzero(valid)[:MEASURED_ROWS]
+    exact, kept = given[rows].astype(np.float64), stored[rows].astype(np.float64)
+    if not len(rows):
+        return CastError()
+    spread = exact - exact.mean(axis=0)
+    return CastError(float(((exact - kept) ** 2).sum()), float((spread**2).sum()))
 
 
 def given_hashes(given: np.ndarray, stored: np.ndarray, hashes: np.ndarray) -> np.ndarray:
@@ -67,3 +107,27 @@ def equal_by_cast(stored: np.ndarray, given: np.ndarray) -> int:
     first[1:] = (stored[1:] != stored[:-1]) | (given[1:] != given[:-1])
     _, different = np.unique(stored[first], return_counts=True)
     return int(different[different > 1].sum())
+
+
+def cost_in_words(dtype: str, equal: int, share: float) -> list[str]:
+    """Say what the cast cost, a sentence each, and what to do; nothing where it cost nothing.
+
+    Args:
+        dtype: The storage type.
+        equal: How many different vectors became equal to another: see `equal_by_cast`.
+        share: Squared error as a share of the variance: see `CastError`.
+    """
+    shift = "subtract the mean of each dimension from the vectors before they are written"
+    do = f"Take ingest.dtype=float32, or {shift}" if dtype == "float16" else shift.capitalize()
+    found = []
+    if share > NOTICEABLE:
+        found.append(
+            f"Storing the vectors as {dtype} moved them by {100 * share:.2g} % of their variance:"
+            f" their values are far from zero compared with what they differ by. {do}"
+        )
+    if equal:
+        found.append(
+            f"{equal:,} different vectors became equal to another when stored as {dtype}: such"
+            f" items share their codes. {do}"
+        )
+    return found

@@ -101,7 +101,7 @@ def _look(source: ParquetSource, options: IngestOptions, nonzero: bool) -> Verdi
             for length in np.unique(part.lengths[part.lengths > 0]).tolist():
                 rows = part.lengths == length
                 same = column if rows.all() else column.filter(pa.array(rows))
-                _, part.hashes[rows], part.reasons[rows], _ = check(
+                _, part.hashes[rows], part.reasons[rows], *_ = check(
                     same, length, options.dtype, nonzero=nonzero
                 )
             progress.advance(len(column))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from semantic_ids.hashing import vector_hash
-from semantic_ids.ingestion.cast import given_hashes
+from semantic_ids.ingestion.cast import CastError, cast_error, given_hashes
 
 BLOCK_VALUES = 1 << 16
 """Values that are cast and checked at a time, so that they stay in the processor's cache."""
@@ -76,6 +76,9 @@ class Checked(NamedTuple):
     given: np.ndarray
     """Shape (m,), uint64: hash of the vectors as they were given (`cast.given_hashes`)."""
 
+    error: CastError
+    """How far the cast moved some of them."""
+
 
 def lengths(column: pa.Array) -> np.ndarray:
     """Return the number of dimensions of each row of a vector column.
@@ -108,12 +111,12 @@ def check(column: pa.Array, dim: int, dtype: str, *, nonzero: bool) -> Checked:
     reasons = np.select(
         [sizes < 0, sizes == 0], [Reason.NULL_VECTOR, Reason.EMPTY_VECTOR], Reason.RAGGED
     ).astype(np.uint8)
-    fits, given = sizes == dim, hashes.copy()
+    fits, given, error = sizes == dim, hashes.copy(), CastError()
     if fits.any():
-        vectors[fits], hashes[fits], reasons[fits], given[fits] = _check_values(
+        vectors[fits], hashes[fits], reasons[fits], given[fits], error = _check_values(
             column.filter(pa.array(fits)).flatten(), dim, dtype, nonzero
         )
-    return Checked(vectors, hashes, reasons, given)
+    return Checked(vectors, hashes, reasons, given, error)
 
 
 def _check_values(values: pa.Array, dim: int, dtype: str, nonzero: bool) -> Checked:
@@ -124,7 +127,8 @@ def _check_values(values: pa.Array, dim: int, dtype: str, nonzero: bool) -> Chec
     reasons = np.zeros(len(vectors), dtype=np.uint8)
     _mark_values(reasons, given, vectors, values)
     _mark_zeros(reasons, given, vectors, hashes, nonzero)
-    return Checked(vectors, hashes, reasons, given_hashes(given, vectors, hashes))
+    error = cast_error(given, vectors, reasons == Reason.NONE)
+    return Checked(vectors, hashes, reasons, given_hashes(given, vectors, hashes), error)
 
 
 def _stored(given: np.ndarray, dtype: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from semantic_ids.progress import Progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from semantic_ids.ingestion.cast import CastError
     from semantic_ids.ingestion.options import IngestOptions
     from semantic_ids.ingestion.order import ItemIds
 
@@ -38,6 +39,14 @@ class StoredRows(NamedTuple):
 
     given: np.ndarray
     """Shape (m,), uint64: hash of the vectors as they were given: see `cast.given_hashes`."""
+
+    error: CastError
+    """How far the cast to the storage type moved some of them."""
+
+    def only(self, taken: np.ndarray) -> StoredRows:
+        """Return some of the rows: (m,) bool."""
+        positions, vectors, hashes, given = (values[taken] for values in self[:4])
+        return StoredRows(positions, vectors, hashes, given, self.error)
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ class EmbeddingStream:
             for start, batch in self._source.batches([self._options.vector_column]):
                 column = as_vectors(batch.column(0))
                 positions = self._positions[start : start + len(column)]
-                vectors, hashes, reasons, given = check(
+                vectors, hashes, reasons, given, error = check(
                     column, self.dim, self.dtype, nonzero=self._nonzero
                 )
                 if self._options.drops:
@@ -95,12 +104,8 @@ class EmbeddingStream:
                         self.dim,
                         self.dtype,
                     )
-                taken = positions >= 0
-                yield (
-                    StoredRows(positions, vectors, hashes, given)
-                    if taken.all()
-                    else StoredRows(positions[taken], vectors[taken], hashes[taken], given[taken])
-                )
+                rows = StoredRows(positions, vectors, hashes, given, error)
+                yield rows if (positions >= 0).all() else rows.only(positions >= 0)
                 progress.advance(len(column))
 
 
