@@ -186,8 +186,8 @@ def _sort_out(
     ordered, dim, rejected = sort_out(source, ids, options, nonzero)
     if rejected.num_rows:
         logger.warning(
-            "%s of %s rows are invalid and left out; they are listed in"
-            " 02_intermediate/rejected.parquet",
+            "%s of %s rows are invalid and left out; the artifact 'rejected' lists them, with the"
+            " reasons",
             f"{rejected.num_rows:,}",
             f"{len(ids):,}",
         )
