@@ -10,6 +10,7 @@ a folder. The environment variable PROBE says what the pipeline comes to.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import signal
@@ -44,6 +45,12 @@ tokenizer: {type: tests.probe.FolderDataset, filepath: "${_root}/06_models/token
 figure_dot: {type: text.TextDataset, filepath: "${_root}/08_reporting/dot.png"}
 """
 
+MLFLOW_VARIABLES = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_RUN_ID",
+)
 METRICS = {
     "reconstruction.relative_mse": 0.25,
     "reconstruction.space": "input",
@@ -80,6 +87,9 @@ def train(embeddings: SimpleNamespace, tokenizer: TokenizerParameters) -> tuple[
     action = os.environ.get("PROBE", "")
     if action == "defect":
         raise RuntimeError("a defect of ours")
+    if action == "tell-input":
+        logging.getLogger("a library").warning("cannot read %s", sys.argv[-1].partition("=")[2])
+        raise RuntimeError(f"a defect of ours with {sys.argv[-1]}")
     if action == "bad":
         raise BadInput("column 'embedding' is missing", where="x.parquet", do="name another")
     if action == "exit":
@@ -138,6 +148,8 @@ class Project:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pipeline_registry, "register_pipelines", register_pipelines)
             patch.chdir(self.folder)
+            for name in MLFLOW_VARIABLES:  # MLflow itself sets them in a process
+                patch.delenv(name, raising=False)
             configure_project("semantic_ids")
             yield self
         configure_project("semantic_ids")
@@ -147,7 +159,8 @@ class Project:
 
         It hears Ctrl-C even where this one ignores it, as after `nohup` or `&`.
         """
-        environment = {**os.environ, "PROBE": action, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+        inherited = {name: v for name, v in os.environ.items() if name not in MLFLOW_VARIABLES}
+        environment = {**inherited, "PROBE": action, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
         return subprocess.Popen(
             [sys.executable, "-m", "tests.probe", *arguments],
             cwd=self.folder,

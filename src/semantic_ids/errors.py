@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from semantic_ids.masking import mask
+
 
 class BadInput(ValueError):
     """Input, configuration or surroundings that cannot be worked with.
@@ -19,7 +21,7 @@ class BadInput(ValueError):
         found: What was found, as a clause: `"column 'embedding' is missing"`.
         where: The file, row group, column or item it was found in.
         expected: What would have been right.
-        do: What the user can do about it.
+        do: What the user can do about it. Secrets of addresses are masked in all of these.
         make: Name of an artifact that is missing. The doors say which command makes it.
         remake: Name of an artifact that is to be made again, with all that is made from it.
     """
@@ -34,6 +36,8 @@ class BadInput(ValueError):
         make: str | None = None,
         remake: str | None = None,
     ) -> None:
+        found, do = mask(found), mask(do) if do else do
+        where, expected = mask(where) if where else where, mask(expected) if expected else expected
         self.found, self.where, self.expected, self.do = found, where, expected, do
         self.make, self.remake = make, remake
         if make or remake:

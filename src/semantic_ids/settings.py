@@ -8,6 +8,7 @@ import os
 from semantic_ids.app.config_loader import ProjectConfigLoader
 from semantic_ids.app.hooks import HOOKS  # noqa: F401 - read by Kedro
 from semantic_ids.app.resolvers import RESOLVERS
+from semantic_ids.masking import mask_logs
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
@@ -35,6 +36,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault(
     "KEDRO_DISABLE_TELEMETRY", "true"
 )  # `.telemetry` says so too, but a packaged run has none
+mask_logs()
 logging.captureWarnings(True)
 logging.getLogger("py.warnings").addFilter(
     lambda record: "Add type hints to the `predict` method" not in record.getMessage()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from semantic_ids.cli import cli, run
 from semantic_ids.errors import BadInput
 
 UNTRACKED = "tracking.enabled=false"
+SIGNED = "https://bob:pa55word@host/a/emb.parquet?sig=0123456789abcdef0123"
 
 
 @pytest.fixture
@@ -279,3 +281,25 @@ def test_an_entry_of_the_users_own_that_kedro_cannot_read_is_one_line(
     result = kedro(f"--params={UNTRACKED}")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("options", ["tell", "bad=1,embeddings"])
+def test_no_message_shows_a_secret(
+    kedro: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    """Neither the traceback of a defect nor the line of a refusal."""
+    monkeypatch.setenv("PROBE", "tell-input")
+    monkeypatch.setattr(sys, "argv", ["kedro", SIGNED])
+    result = kedro(f"--params={UNTRACKED},{options.replace('tell', 'embeddings')}={SIGNED}")
+    assert result.exit_code == 1
+    assert "pa55word" not in result.output
+    assert "0123456789abcdef0123" not in result.output
+    if options == "tell":
+        assert "Traceback" in result.output
+        assert "a defect of ours with https://***@host/a/emb.parquet?***" in result.output
+
+
+def test_a_command_line_that_cannot_be_read_shows_no_secret(kedro: Callable[..., Result]) -> None:
+    result = kedro(f"--params=data_root:{SIGNED}", f"--unknown={SIGNED}")
+    assert result.exit_code == 2
+    assert "pa55word" not in result.output

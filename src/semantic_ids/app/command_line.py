@@ -9,6 +9,7 @@ line, 130 Ctrl-C, 143 SIGTERM.
 from __future__ import annotations
 
 import os
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from semantic_ids.app.explain import explain
 from semantic_ids.app.hooks.configuration import refuse_parallel
 from semantic_ids.app.resolvers import project_root
 from semantic_ids.app.runtime_params import ParamsOption, joined
+from semantic_ids.masking import mask
 
 
 class RunCommand(click.Command):
@@ -33,11 +35,14 @@ class RunCommand(click.Command):
         """Read the options."""
         try:
             return super().parse_args(ctx, joined(args))
-        except (click.ClickException, click.exceptions.Exit):
+        except click.ClickException as error:
+            error.message = mask(error.message)
+            raise
+        except click.exceptions.Exit:
             raise
         except Exception as error:
             raise click.UsageError(
-                f"the options cannot be read: {' '.join(str(error).split())}", ctx
+                mask(f"the options cannot be read: {' '.join(str(error).split())}"), ctx
             ) from error
 
 
@@ -68,10 +73,21 @@ def run(**options: Any) -> dict[str, Any]:
         click.echo("Interrupted.", err=True)
         raise SystemExit(130) from None
     except Exception as error:
-        message = None if isinstance(error, click.ClickException) else explain(error)
-        if message is None:
+        if isinstance(error, click.ClickException):
+            error.message = mask(error.message)
             raise
-        raise click.ClickException(message) from error
+        if message := explain(error):
+            raise click.ClickException(mask(message)) from error
+        _show_masked(error)
+        raise
+
+
+def _show_masked(error: Exception) -> None:
+    """End with the traceback of a defect, where Python would show a secret in it."""
+    trace = "".join(traceback.format_exception(error))
+    if (safe := mask(trace)) != trace:
+        click.echo(safe, err=True, nl=False)
+        raise SystemExit(1) from error
 
 
 def _in_new_spelling(options: dict[str, Any]) -> dict[str, Any]:

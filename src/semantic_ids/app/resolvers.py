@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from kedro.utils import find_kedro_project
@@ -29,5 +30,10 @@ def labels_of(items: str, embeddings: str, sample_embeddings: str, sample_items:
     return sample_items if embeddings == sample_embeddings else NO_LABELS
 
 
-RESOLVERS = {"labels_of": labels_of}
+def environment(name: str, otherwise: str) -> str:
+    """Return the value of an environment variable, or another where it is not set or empty."""
+    return os.environ.get(name) or otherwise
+
+
+RESOLVERS = {"labels_of": labels_of, "environment": environment}
 """Those that do not depend on where the configuration lies: see `config_loader`."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pyarrow as pa
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 from tests import probe
 from tests.conftest import clustered
 from tests.probe import METRICS, Project
 
+from semantic_ids.app.hooks import tracked_run
 from semantic_ids.app.hooks.parameters import known_parameters
 from semantic_ids.app.hooks.tracked_run import TrackedRun
 from semantic_ids.app.hooks.tracking import history, numbers
@@ -170,6 +175,157 @@ def test_a_run_that_was_active_before_is_used_and_left_open(in_project: Project)
     assert in_project.ask("SELECT value FROM params WHERE key = 'tokenizer.kind'") == [
         ("rq_kmeans",)
     ]
+    metrics = in_project.pairs("metrics", outer.info.run_id)
+    assert metrics["reconstruction.relative_mse"] == METRICS["reconstruction.relative_mse"]
+    assert "seconds.train" in metrics
+
+
+def test_two_sessions_in_one_run_of_the_caller_lose_no_metric(
+    in_project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    (in_project.folder / "conf/local/mlflow.yml").write_text(DEAD)
+    mlflow.set_tracking_uri(f"sqlite:///{in_project.folder}/mlflow.db")
+    mlflow.set_experiment("orchestrator")
+    with mlflow.start_run() as outer:
+        in_project.session()
+        in_project.session(tokenizer={"kind": "rq_vae"})
+    assert "other values of tokenizer.kind, which stay" in caplog.text
+    assert "NOT TRACKED" not in caplog.text
+    assert in_project.statuses == ["FINISHED"]
+    count = f"SELECT COUNT(*) FROM metrics WHERE run_uuid = '{outer.info.run_id}' AND key = '%s'"
+    assert in_project.ask(count % "codes.max_collision") == [(2,)]
+
+
+def test_the_run_of_an_orchestrator_is_taken_and_ended(
+    in_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{in_project.folder}/mlflow.db")
+    experiment = client.create_experiment("orchestrator")
+    given = client.create_run(experiment).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    in_project.session()
+    assert in_project.statuses == ["FINISHED"]
+    assert in_project.pairs("metrics", given)["codes.max_collision"] == 3
+    assert in_project.ask("SELECT name FROM experiments WHERE name = 'semantic_ids'") == []
+    in_project.session()
+    assert in_project.statuses == ["FINISHED", "FINISHED"]
+
+
+def test_a_run_of_an_orchestrator_that_is_not_there_is_refused_before_any_work(
+    in_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0123456789abcdef0123456789abcdef")
+    with pytest.raises(BadInput, match=r"MLflow run '0123.*' does not exist; expected a run of"):
+        in_project.session()
+    assert not (in_project.folder / "data").exists()
+    assert in_project.statuses == []
+
+
+def test_the_environment_says_where_unless_mlflow_yml_does(
+    in_project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "theirs")
+    in_project.session()
+    names = (
+        "SELECT experiments.name FROM experiments JOIN runs USING (experiment_id)"
+        " ORDER BY start_time"
+    )
+    assert in_project.ask(names) == [("theirs",)]
+    assert "is ignored" not in caplog.text
+    (in_project.folder / "conf/local/mlflow.yml").write_text("tracking: {experiment: {name: mine}}")
+    in_project.session()
+    assert in_project.ask(names) == [("theirs",), ("mine",)]
+    assert "MLFLOW_EXPERIMENT_NAME=theirs is ignored: mlflow.yml says mine" in caplog.text
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob:pa55@127.0.0.1:9")
+    in_project.session()
+    assert len(in_project.ask(names)) == 2
+    assert "http://***@127.0.0.1:9 does not answer within 5 s" in caplog.text
+
+
+def test_an_experiment_opens_with_its_runs(in_project: Project) -> None:
+    """MLflow would open it in the view for language models, which shows no run."""
+    client = mlflow.MlflowClient(f"sqlite:///{in_project.folder}/mlflow.db")
+    client.create_experiment("semantic_ids", tags={"mlflow.experimentKind": "empty"})
+    client.create_experiment("chosen", tags={"mlflow.experimentKind": "genai_development"})
+    in_project.session()
+    for name in ("new", "chosen"):
+        (in_project.folder / "conf/local/mlflow.yml").write_text(
+            f"tracking: {{experiment: {{name: {name}}}}}"
+        )
+        in_project.session()
+    kinds = {
+        name: client.get_experiment_by_name(name).tags["mlflow.experimentKind"]
+        for name in ("semantic_ids", "new", "chosen")
+    }
+    assert kinds == {
+        "semantic_ids": "custom_model_development",
+        "new": "custom_model_development",
+        "chosen": "genai_development",
+    }
+
+
+def test_of_two_first_runs_the_later_one_takes_the_experiment_of_the_other() -> None:
+    calls: list[int] = []
+
+    class Hook:
+        def after_context_created(self, context: object) -> None:
+            calls.append(1)
+            if len(calls) == 1:
+                raise MlflowException("it is there", error_code=RESOURCE_ALREADY_EXISTS)
+
+    config = {"mlflow": {"server": {"mlflow_tracking_uri": "http://127.0.0.1:9"}}}
+    tracked_run._configure(Hook(), SimpleNamespace(config_loader=config))
+    assert len(calls) == 2
+
+
+@pytest.mark.slow
+def test_two_first_runs_at_once_are_both_tracked(tmp_path: Path) -> None:
+    """No database yet: making it in two processes at once used to fail in one of them."""
+    project = Project(tmp_path / "project")
+    runs = [project.start("--pipeline=tokenize", f"--params=data_root=d{n}") for n in (1, 2)]
+    told = [run.communicate(timeout=300)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], told
+    assert not any("NOT TRACKED" in text for text in told), told
+    assert project.statuses == ["FINISHED", "FINISHED"]
+
+
+def test_a_place_that_cannot_be_written_to_is_given_up_in_time(
+    in_project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    (in_project.folder / "conf/local/mlflow.yml").write_text(
+        "server: {mlflow_tracking_uri: 'sqlite:////proc/no-such-folder/mlflow.db'}"
+    )
+    start = time.monotonic()
+    in_project.session()
+    assert time.monotonic() - start < 5
+    assert "sqlite:////proc/no-such-folder/mlflow.db cannot be written to" in caplog.text
+
+
+def test_secrets_are_neither_tracked_nor_logged(
+    in_project: Project, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "https://bob:pa55word@host/a/emb.parquet?X-Amz-Signature=0123456789abcdef0123456789"
+    monkeypatch.setattr(sys, "argv", ["kedro", "run", f"--params=embeddings={address}"])
+    monkeypatch.setenv("PROBE", "tell-input")
+    with pytest.raises(RuntimeError):
+        in_project.session(embeddings=address, items=address)
+    run_id, name = in_project.ask("SELECT run_uuid, name FROM runs")[0]
+    assert name.startswith("emb_rq_kmeans_20")
+    shown = "https://***@host/a/emb.parquet?***"
+    assert in_project.pairs("params", run_id)["embeddings"] == shown
+    tags = in_project.pairs("tags", run_id)
+    assert tags["kedro_command"] == f"kedro run --params=embeddings={shown}"
+    assert shown in tags["runtime_params"]
+    log = next((in_project.folder / "logs").glob("*_emb_rq_kmeans.log")).read_text()
+    assert f"cannot read embeddings={shown}" in log
+    told = [
+        log,
+        *capfd.readouterr(),
+        (in_project.folder / "mlflow.db").read_bytes().decode("latin"),
+    ]
+    for text in told:
+        assert "pa55word" not in text
+        assert "0123456789abcdef0123456789" not in text
 
 
 def test_a_dead_server_costs_a_loud_warning(

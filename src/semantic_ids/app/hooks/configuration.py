@@ -17,6 +17,7 @@ from semantic_ids.app.hooks.libraries import require_faiss_if_wanted
 from semantic_ids.app.hooks.parameters import check_parameters
 from semantic_ids.app.hooks.unread import leave_unread
 from semantic_ids.errors import BadInput, nearest
+from semantic_ids.masking import remember
 from semantic_ids.parameters import RUNTIME_PATHS, Parameters, flatten
 
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ def _read_paths(loader: AbstractConfigLoader) -> dict[str, str]:
                 expected="a path",
                 do="write it in quotes",
             )
+        remember(value)
     _check_data_root(paths.get("data_root", ""))
     return paths
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.framework.hooks import hook_impl
 
 from semantic_ids import __version__
+from semantic_ids.masking import HIDDEN, mask
 
 if TYPE_CHECKING:
     from semantic_ids.app.hooks.configuration import ConfigurationHooks
@@ -110,9 +111,8 @@ class LogHooks:
         """Write to the file alone: what the terminal gets in another form."""
         if self._handler is not None:
             trace = (type(exc_info), exc_info, exc_info.__traceback__) if exc_info else None
-            self._handler.handle(
-                logging.LogRecord(logger.name, level, __file__, 0, message, values, trace)
-            )
+            make = logging.getLogRecordFactory()  # the one that masks secrets
+            self._handler.handle(make(logger.name, level, __file__, 0, message, values, trace))
 
     def _fail(self, error: BaseException) -> None:
         self._write(logging.ERROR, "The run has failed: %s", error, exc_info=error)
@@ -137,16 +137,17 @@ class LogHooks:
 def dataset_name(embeddings: str) -> str:
     """Return a short name of the input for file and run names.
 
-    The stem of the file, or the folder of a glob.
+    The stem of the file, or the folder of a glob. Without what is secret in an address.
     """
-    parts = [part for part in PurePosixPath(embeddings).parts if not re.search(r"[*?\[]", part)]
+    shown = mask(embeddings).replace(f"?{HIDDEN}", "").replace(f"{HIDDEN}@", "")
+    parts = [part for part in PurePosixPath(shown).parts if not re.search(r"[*?\[]", part)]
     name = re.sub(r"\.(parquet|pq)$", "", parts[-1]) if parts else ""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "embeddings"
 
 
 def command() -> str:
-    """Return the command line of this process, shortened to the name of the program."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """Return the command line of this process, with the name of the program and no secrets."""
+    return " ".join([Path(sys.argv[0]).name, *map(mask, sys.argv[1:])])
 
 
 def _reserve(folder: Path, name: str) -> Path:

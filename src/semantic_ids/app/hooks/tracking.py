@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,11 +21,14 @@ from pydantic import ValidationError
 
 from semantic_ids.app.hooks.git import describe_commit
 from semantic_ids.app.hooks.logs import command, dataset_name
-from semantic_ids.app.hooks.server import limit_waiting, unanswered
+from semantic_ids.app.hooks.mlflow_settings import settle, tell_ignored
+from semantic_ids.app.hooks.server import limit_waiting, require_answer, sqlite_file
 from semantic_ids.app.hooks.stages import path_of
 from semantic_ids.app.hooks.torchrun import is_helper
+from semantic_ids.app.hooks.user_interface import prepare_ui
 from semantic_ids.errors import BadInput
 from semantic_ids.history import History
+from semantic_ids.masking import mask
 from semantic_ids.parameters import flatten
 from semantic_ids.progress import listening
 
@@ -62,9 +64,7 @@ class TrackingHooks:
         """Set `context.mlflow` for `kedro mlflow ui` alone: it reads the server from there."""
         command_line = click.get_current_context(silent=True)
         if command_line is not None and "mlflow" in command_line.command_path.split():
-            from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
-
-            MlflowHook().after_context_created(context)
+            prepare_ui(context, self._configuration.parameters.tracking.timeout_seconds)
 
     @hook_impl
     def before_pipeline_run(
@@ -83,6 +83,8 @@ class TrackingHooks:
             self._start(run_params, pipeline, catalog)
         except ValidationError as error:
             raise BadInput(_one_line(error), where="mlflow.yml") from error
+        except BadInput:
+            raise
         except Exception as error:
             self._give_up(error)
 
@@ -126,18 +128,8 @@ class TrackingHooks:
         self._end("FAILED")
 
     def _start(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        seconds, context = (
-            self._configuration.parameters.tracking.timeout_seconds,
-            self._configuration.context,
-        )
-        uri = tracking_uri(context)
-        if reason := unanswered(uri, seconds):
-            raise ConnectionError(
-                f"the MLflow server {uri} does not answer within {seconds:g} s ({reason})"
-            )
-        limit_waiting(seconds)
-        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-            logger.info("making the tracking database, which takes some seconds")
+        context = self._configuration.context
+        self._prepare(context)
         from semantic_ids.app.hooks.tracked_run import TrackedRun, process_tags
 
         run = TrackedRun(context, self._name(), run_params, pipeline, catalog)
@@ -148,6 +140,8 @@ class TrackingHooks:
         # Registered after MLflow's own, so it comes before it: Kedro calls no hook for Ctrl-C,
         # SIGTERM and exits.
         atexit.register(self._end, "KILLED")
+        if run.address:
+            logger.info("tracked: %s", run.address)
         run.log(self._parameters(), self._tags(run_params) | process_tags())
         if dead := run.bury_the_dead():
             logger.info(
@@ -155,6 +149,27 @@ class TrackingHooks:
                 dead,
                 "s" if dead > 1 else "",
             )
+
+    def _prepare(self, context: KedroContext) -> None:
+        """Settle where the run is tracked, and ask whether it can be.
+
+        In a run of the caller nothing is asked: it says where.
+        """
+        from mlflow import active_run
+
+        uri = settle(context)
+        limit_waiting(seconds := self._configuration.parameters.tracking.timeout_seconds)
+        if active_run() is not None:
+            return
+        tell_ignored(context)
+        require_answer(uri, seconds)
+        if (file := sqlite_file(uri)) and not file.exists():
+            logger.info("making the tracking database, which takes some seconds")
+        tracking = context.config_loader["mlflow"]["tracking"]
+        if run_id := tracking["run"]["id"]:
+            from semantic_ids.app.hooks.tracked_run import run_given
+
+            tracking["experiment"]["name"] = run_given(uri, run_id)
 
     def _name(self) -> str:
         kind = self._configuration.parameters.tokenizer.kind
@@ -236,17 +251,6 @@ class TrackingHooks:
             logger.warning("MLflow did not hear that the run is %s: %s", status, _one_line(error))
 
 
-def tracking_uri(context: KedroContext) -> str:
-    """Return the tracking URI of `mlflow.yml`, without asking MLflow.
-
-    Empty where it is left to the surroundings.
-    """
-    context.config_loader.config_patterns.setdefault(
-        "mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"]
-    )
-    return (context.config_loader["mlflow"].get("server") or {}).get("mlflow_tracking_uri") or ""
-
-
 def numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield the metrics that are finite numbers."""
     for name, value in flatten(metrics):
@@ -269,4 +273,4 @@ def _folder_of(dataset_name: str) -> str | None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500] or type(error).__name__
+    return mask(" ".join(str(error).split()))[:500] or type(error).__name__

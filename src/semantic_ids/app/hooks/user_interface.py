@@ -1,0 +1,44 @@
+"""`kedro mlflow ui`: works, or says in one line why not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from semantic_ids.app.hooks.mlflow_settings import settle
+from semantic_ids.app.hooks.server import limit_waiting, require_answer
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+
+
+def prepare_ui(context: KedroContext, seconds: float) -> None:
+    """Set `context.mlflow`, and let the program `mlflow` be found.
+
+    kedro-mlflow looks for it on PATH, where it is not as long as the environment that it is
+    installed in is not activated.
+
+    Raises:
+        click.ClickException: It is not installed, or the server or database cannot be used.
+    """
+    folder = Path(sys.executable).parent
+    os.environ["PATH"] = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
+    if shutil.which("mlflow") is None:
+        raise click.ClickException(
+            f"the program 'mlflow' is neither in {folder} nor on PATH; activate the environment"
+            " that this project is installed in (source .venv/bin/activate), or run"
+            f" {sys.executable} -m pip install mlflow"
+        )
+    limit_waiting(seconds)
+    try:
+        require_answer(settle(context), seconds)
+    except ConnectionError as error:
+        raise click.ClickException(str(error)) from None
+    from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+
+    MlflowHook().after_context_created(context)
