@@ -119,6 +119,10 @@ def test_a_decimal_beyond_64_bits_is_named(tmp_path) -> None:
         ({"embedding": pa.array([[[1.0]]] * 3)}, "numpy.concatenate(x)"),
         ({"embedding": pa.array([["1"]] * 3)}, "cast the values to float32"),
         ({"embedding": pa.array([{"v": [1.0]}] * 3)}, "ingest.vector_column=embedding.v"),
+        (
+            {"embedding": pa.array([{"type": 1, "size": None, "values": [1.0]}] * 3)},
+            "ingest.vector_column=embedding.values",
+        ),
     ],
 )
 def test_other_types_say_how_to_cast(tmp_path, columns, said) -> None:

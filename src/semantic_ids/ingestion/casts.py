@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
-from semantic_ids.ingestion.columns import is_bytes, is_list, is_tensor_of_axes
+from semantic_ids.ingestion.columns import (
+    is_bytes,
+    is_id,
+    is_list,
+    is_tensor_of_axes,
+    is_vector,
+)
 
 VECTORS = (
     (is_bytes, "write the numbers in them: numpy.frombuffer(x, 'float32').tolist() of each"),
@@ -37,8 +45,17 @@ IDS = (
 
 def advice(kind: pa.DataType, parameter: str, name: str) -> str:
     """Return what to do about a column whose type is not read, or an empty string."""
-    for fits, text in VECTORS if parameter.endswith("vector_column") else IDS:
+    of_vectors = parameter.endswith("vector_column")
+    for fits, text in VECTORS if of_vectors else IDS:
         if fits(kind):
-            field = kind.field(0).name if pa.types.is_struct(kind) and kind.num_fields else ""
+            field = _field(kind, is_vector if of_vectors else is_id)
             return text.format(parameter=parameter, name=name, field=field)
     return ""
+
+
+def _field(kind: pa.DataType, fits: Callable[[pa.DataType], bool]) -> str:
+    """Return the field of a struct that is probably meant: the first of a type that is read."""
+    if not pa.types.is_struct(kind):
+        return ""
+    fields = [kind.field(number) for number in range(kind.num_fields)]
+    return next((field.name for field in fields if fits(field.type)), "FIELD")
