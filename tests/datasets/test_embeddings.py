@@ -107,6 +107,16 @@ def test_bytes_do_not_depend_on_rows_and_files(tmp_path, vectors, on_invalid) ->
     assert str(tmp_path) not in found[0]["manifest.json"].decode()
 
 
+@pytest.mark.parametrize("options", [{"max_items": 2}, {"on_invalid": "drop"}])
+def test_files_of_which_no_row_is_taken(dataset, vectors, tmp_path, options) -> None:
+    for number in range(20):
+        valid = number < 2 or "max_items" in options
+        vector = vectors[number : number + 1] if valid else np.full((1, 7), np.nan)
+        write(tmp_path / "in" / f"{number}.parquet", [number], vector)
+    dataset.save(stream_of(tmp_path / "in", **options))
+    assert len(dataset.load()) == 2
+
+
 def test_fingerprint_stands_for_the_content(tmp_path, vectors) -> None:
     def fingerprint(name: str, ids: list, found: np.ndarray, **options) -> str:
         dataset = EmbeddingsDataset(str(tmp_path / "out"))

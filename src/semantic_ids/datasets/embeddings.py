@@ -131,6 +131,8 @@ def _write_vectors(path: Path, stream: EmbeddingStream) -> _Written:
         _reserve(file.fileno(), begin + len(stream) * stream.dim * np.dtype(stream.dtype).itemsize)
         for positions, vectors, vector_hashes, as_given, moved in prefetch(stream.batches()):
             error = error.plus(moved)
+            if not len(positions):  # none of a batch may be among the first by item hash
+                continue
             _scatter(file.fileno(), begin, positions, vectors)
             hashes[positions], given[positions] = vector_hashes, as_given
             zero_rows += int(
