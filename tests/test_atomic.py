@@ -262,3 +262,32 @@ def test_bad_input_and_defects_pass_through(tmp_path: Path) -> None:
         raise BadInput("NaN", where="row 3")
     with pytest.raises(FileNotFoundError), atomic_file(tmp_path / "a"):
         (tmp_path / "absent").read_text()
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_link_is_followed(tmp_path: Path, dangling: bool) -> None:
+    """What it leads to is replaced, and it stays a link."""
+    away = tmp_path / "away"
+    away.mkdir()
+    for name in ("folder", "file"):
+        (tmp_path / name).symlink_to(away / name)
+    if not dangling:
+        (away / "folder").mkdir()
+        (away / "folder" / "old").touch()
+        (away / "file").write_text("old")
+    with atomic_folder(tmp_path / "folder") as folder:
+        (folder / "new").touch()
+    with atomic_file(tmp_path / "file") as file:
+        file.write_text("new")
+    assert (tmp_path / "folder").is_symlink() and (tmp_path / "file").is_symlink()
+    assert [child.name for child in (away / "folder").iterdir()] == ["new"]
+    assert (away / "file").read_text() == "new"
+    assert sorted(child.name for child in away.iterdir()) == ["file", "folder"]
+
+
+def test_a_generation_behind_a_link_is_brought_back(tmp_path: Path) -> None:
+    (tmp_path / "away").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "away" / "folder")
+    (tmp_path / "away" / f".folder.{os.getpid()}.old").mkdir()
+    recover(tmp_path / "link")
+    assert (tmp_path / "away" / "folder").is_dir()

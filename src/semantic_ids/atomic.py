@@ -4,7 +4,8 @@ A file is written beside its target under a temporary name and renamed over it. 
 renamed over a folder that is not empty, so the old generation is set aside, the new one takes its
 name, and the old one is removed. A process that is killed leaves temporary names behind, never a
 half-written artifact; the next write of the same artifact removes them, and `recover` brings back a
-generation that was set aside when the process died between the two renames.
+generation that was set aside when the process died between the two renames. A link is followed:
+what it leads to is replaced.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     Raises:
         BadInput: No space left, or the folder may not be written.
     """
-    path = Path(path)
+    path = _followed(path)
     with _clear_errors(path, None):
         temporary = _prepare(path)
         try:
@@ -65,7 +66,7 @@ def atomic_folder(path: str | Path, needed: int | None = None) -> Iterator[Path]
     Raises:
         BadInput: No space left, or the folder may not be written.
     """
-    path = Path(path)
+    path = _followed(path)
     with _clear_errors(path, needed):
         temporary = _prepare(path)
         if needed is not None and needed > shutil.disk_usage(path.parent).free:
@@ -87,12 +88,18 @@ def recover(path: str | Path) -> None:
     """Bring back the generation that was set aside when a process died between the two renames of
     `atomic_folder`.
     """
-    path = Path(path)
+    path = _followed(path)
     if path.exists() or not path.parent.is_dir():
         return
     aside = [left for left in _left_behind(path) if left.suffix == ".old"]
     if aside:
         os.rename(max(aside, key=lambda folder: folder.stat().st_mtime_ns), path)
+
+
+def _followed(path: str | Path) -> Path:
+    """Return where a link leads, so that what it leads to is replaced and not the link."""
+    path = Path(path)
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _prepare(path: Path) -> Path:

@@ -303,3 +303,25 @@ def test_a_command_line_that_cannot_be_read_shows_no_secret(kedro: Callable[...,
     result = kedro(f"--params=data_root:{SIGNED}", f"--unknown={SIGNED}")
     assert result.exit_code == 2
     assert "pa55word" not in result.output
+
+
+@pytest.mark.parametrize("command", ["lab", "notebook", "setup"])
+def test_jupyter_without_its_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("semantic_ids.app.command_line.find_spec", lambda _: None)
+    result = CliRunner().invoke(cli, ["jupyter", command])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
+    assert "is not installed; expected the extra" in result.stderr
+    assert '".[jupyter]"' in result.stderr
+
+
+@pytest.mark.parametrize("start", [b"no archive", b"\x1f\x8b\x08\x00\x00\x00\x00\x00"])
+@pytest.mark.parametrize("name", ["conf.tar.gz", "conf.tgz", "conf.zip"])
+def test_a_packed_configuration_that_cannot_be_read_is_one_line(
+    kedro: Callable[..., Result], name: str, start: bytes
+) -> None:
+    Path(name).write_bytes(start * 100)
+    result = kedro(f"--conf-source={name}")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
+    assert "--conf-source: cannot be read: " in result.stderr

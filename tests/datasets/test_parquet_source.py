@@ -27,6 +27,16 @@ def test_relative_locations_start_at_the_root(location, expected) -> None:
     assert from_root(location, "/project") == expected
 
 
+def test_the_folder_of_a_project_is_no_pattern(tmp_path: Path) -> None:
+    root = tmp_path / "a [1]"
+    root.mkdir()
+    for name in ("x.parquet", "y.parquet", "z [2].parquet"):
+        pq.write_table(pa.table({"ItemID": [1], "embedding": [[1.0]]}), root / name)
+    assert len(ParquetSourceDataset("*.parquet", str(root)).load().files) == 3
+    assert len(ParquetSourceDataset("[xy].parquet", str(root)).load().files) == 2
+    assert len(ParquetSourceDataset("z [2].parquet", str(root)).load().files) == 1
+
+
 @pytest.fixture
 def dataset(tmp_path: Path) -> ParquetSourceDataset:
     table = pa.table({"ItemID": range(9), "embedding": [[float(i)] * 20 for i in range(9)]})

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 import yaml
+from kedro.framework.cli.jupyter import jupyter as kedro_jupyter
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import LOGGING
 
@@ -88,6 +90,31 @@ def _show_masked(error: Exception) -> None:
     if (safe := mask(trace)) != trace:
         click.echo(safe, err=True, nl=False)
         raise SystemExit(1) from error
+
+
+JUPYTER = {"setup": "ipykernel", "notebook": "notebook", "lab": "jupyterlab"}
+"""Command of `kedro jupyter` → the module that it needs."""
+
+
+@click.pass_context
+def _require_jupyter(context: click.Context) -> None:
+    """Open Jupyter with the variables of the project loaded."""
+    module = JUPYTER.get(context.invoked_subcommand or "")
+    if module and find_spec(module) is None:
+        raise click.ClickException(
+            f"'{module}' is not installed; expected the extra 'jupyter' of this project;"
+            ' pip install -c requirements.lock -e ".[jupyter]".'
+        )
+
+
+cli.add_command(
+    click.Group(
+        "jupyter",
+        commands=dict(kedro_jupyter.commands),
+        callback=_require_jupyter,
+        help=kedro_jupyter.help,
+    )
+)
 
 
 def _in_new_spelling(options: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,11 @@ None for our own defects, which keep their traceback.
 
 from __future__ import annotations
 
+import gzip
 import re
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 
 import yaml
@@ -29,6 +33,9 @@ CONFIGURATION_ERRORS = (
 _DOTTED = rf"(?:{'|'.join(Parameters.model_fields)})(?:\.[a-z_]+)+"
 ADVISED = re.compile(rf"(?<![\w.=,-])({_DOTTED}|{'|'.join(RUNTIME_PATHS)})=(?=\S)")
 """The name of a parameter with `=` and a value, where it does not follow `--params=`."""
+
+ARCHIVE_ERRORS = (tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error)
+"""What Python raises about a packed configuration."""
 
 CATALOG_MODULES = ("kedro.io.core", "kedro.io.data_catalog", "kedro.io.catalog_config_resolver")
 """An error from here, unless it is of loading or saving, is about what a catalog says."""
@@ -113,6 +120,14 @@ def _surroundings(error: BaseException) -> str | None:
                 do="free some, or write elsewhere with --params=data_root=DIR",
             )
         )
+    if isinstance(error, UnicodeEncodeError):
+        return str(
+            BadInput(
+                f"{error.object!r} cannot be written in the encoding of this terminal"
+                f" ({error.encoding})",
+                do="set PYTHONUTF8=1, or a locale with UTF-8",
+            )
+        )
     if isinstance(error, OSError) and number in CLOSED:
         return str(
             BadInput(
@@ -129,6 +144,15 @@ def _configuration(error: BaseException) -> str | None:
     text = " ".join(str(said).split())  # of a KeyError str makes a quotation
     if isinstance(error, CONFIGURATION_ERRORS):
         return text
+    if isinstance(error, ARCHIVE_ERRORS) or text.startswith("Compressed file ended"):
+        return str(
+            BadInput(
+                f"cannot be read: {text}",
+                where="--conf-source",
+                expected="a folder, a .tar.gz or a .zip",
+                do="pack the configuration again with 'kedro package'",
+            )
+        )
     if isinstance(error, (DatasetError, KeyError)) and _raised_in(error) in CATALOG_MODULES:
         return (
             None if text.startswith("Failed while") else f"catalog: {text.partition(' Hint:')[0]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ def from_root(location: str, root: str) -> str:
 
     URLs and absolute paths stay as they are.
     """
-    return (
-        location
-        if "://" in location or "::" in location
-        else str(Path(root) / Path(location).expanduser())
-    )
+    if "://" in location or "::" in location:
+        return location
+    path = Path(root) / Path(location).expanduser()
+    if glob.has_magic(location) and path.is_relative_to(root) and not path.exists():
+        # only what was given is a pattern, not the folder that the project lies in
+        return str(Path(glob.escape(root)) / path.relative_to(root))
+    return str(path)
 
 
 class ParquetSourceDataset(AbstractDataset[None, ParquetSource]):

@@ -123,27 +123,44 @@ def refuse_parallel(runner: str, is_async: bool = False) -> None:
 def require_environment(loader: AbstractConfigLoader) -> None:
     """Raise `BadInput` where `conf/<environment>` does not exist.
 
-    Packed and remote configuration is left to Kedro.
+    Remote configuration is left to Kedro.
     """
     source = Path(loader.conf_source)
-    if "://" in loader.conf_source or source.is_file():
+    if "://" in loader.conf_source:
+        return
+    if source.is_file():
+        _require_packed(loader)
         return
     if not source.is_dir():
         raise BadInput(
             f"there is no configuration in {source}",
             do="run inside the project, or name its folder with --conf-source",
         )
-    environment = loader.env or loader.default_run_env
+    environment = _environment(loader)
     known = sorted(_environments(source), key=lambda name: ("/" in name, name))
     if environment not in known:
-        written = dict.fromkeys(
-            f"{name.partition('/')[0]}/…" if "/" in name else name for name in known
-        )
-        raise BadInput(
-            f"unknown environment '{environment}'{nearest(environment, known)}",
-            where=str(source),
-            expected=f"one of {', '.join(written)}",
-        )
+        raise _unknown(environment, known, str(source))
+
+
+def _require_packed(loader: AbstractConfigLoader) -> None:
+    environment = _environment(loader)
+    if not loader.is_environment(environment):
+        raise _unknown(environment, loader.environments(), loader.conf_source)
+
+
+def _environment(loader: AbstractConfigLoader) -> str:
+    return loader.env or loader.default_run_env
+
+
+def _unknown(environment: str, known: list[str], source: str) -> BadInput:
+    written = dict.fromkeys(
+        f"{name.partition('/')[0]}/…" if "/" in name else name for name in known
+    )
+    return BadInput(
+        f"unknown environment '{environment}'{nearest(environment, known)}",
+        where=source,
+        expected=f"one of {', '.join(written)}",
+    )
 
 
 def _environments(source: Path) -> Iterator[str]:
