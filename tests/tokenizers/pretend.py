@@ -63,6 +63,30 @@ class OnGPU(Tensor):
         return run(func, args, kwargs or {})
 
 
+waits: list[str] = []
+"""Operations so far that let the host wait for the GPU."""
+ANSWERS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2"}
+"""What cannot be known before the GPU is done. To index with a mask asks for `nonzero`."""
+
+
+def _waits(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether an operation lets the host wait: numbers of a tensor, or a copy from or to the GPU
+    that is not made beside it.
+    """
+    given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    here = [leaf for leaf in given if isinstance(leaf, OnGPU)]
+    if func.overloadpacket.__name__ in ANSWERS:
+        return bool(here)
+    if func.overloadpacket.__name__ in ("index", "index_put", "index_put_") and here:
+        return any(isinstance(i, Tensor) and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+    if func is torch.ops.aten._to_copy.default and kwargs.get("device") is not None:
+        crosses = (torch.device(kwargs["device"]).type == GPU.type) != bool(here)
+        return crosses and not kwargs.get("non_blocking")
+    if func is torch.ops.aten.copy_.default:
+        return len(here) == 1 and args[1].ndim > 0 and not (args[2:3] or (False,))[0]
+    return False
+
+
 def run(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Run an operation on the values, and put the results where the operation would."""
     inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
@@ -82,6 +106,8 @@ def run(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         or ("index_put" in func.name() and list(args[3:4]) == [True])
     ):
         raise RuntimeError(f"{func}: differs from run to run on a GPU")
+    if _waits(func, args, kwargs):
+        waits.append(func.name())
     if func is torch.ops.aten.copy_.default:
         there = isinstance(args[0], OnGPU)
     plain = {id(leaf.values): leaf for leaf in on_gpu}

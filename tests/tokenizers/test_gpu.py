@@ -11,15 +11,18 @@ import torch
 from semantic_ids.arrays import map_rows
 from semantic_ids.compute.streaming import streamed
 from semantic_ids.identifiers import unique_codes
+from semantic_ids.learning.loop import Loop
 from semantic_ids.quantization.kmeans import totals
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers import fit_tokenizer, load_tokenizer
 from tests.conftest import clustered
 from tests.grouped import grouped
 from tests.tokenizers.conftest import AXES, KINDS, OPTIONS, SIZES
-from tests.tokenizers.pretend import GPU, pretend_gpu
+from tests.tokenizers.pretend import GPU, pretend_gpu, waits
 
 CLOSED = np.array([0, 3, 11, 17], dtype=np.int64)
+ONCE_AN_EPOCH = 1
+"""The losses of an epoch are fetched when it is over."""
 QUICK = {
     "rq_kmeans": {"anneal_rounds": 3, "refine_rounds": 2, "unique_rounds": 1},
     "rq_vae": {"epochs": 3, "batch_rows": 350, "warmup_epochs": 1},
@@ -131,6 +134,47 @@ def test_a_training_reads_from_the_map_over_a_gpu_as_over_a_cpu(
             tokenizer.quantizer.codebooks, on_cpu.quantizer.codebooks, strict=True
         ):
             torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"reset_below": 0.0},
+        {"architecture": "residual", "quantizer": "end_to_end", "joint": True, "beam_size": 3},
+        {"quantizer": "gradient", "gradient": "rotation", "sinkhorn": 0.1, "clip": 1.0},
+        {"unique_epochs": 1},
+    ],
+)
+def test_a_step_waits_for_a_gpu_once_where_codes_are_reset_and_else_never(
+    options, held, vectors, monkeypatch, small_chunks
+):
+    if not held:
+        monkeypatch.setattr("semantic_ids.learning.batches.HELD_BYTES", 0)
+    counted, step, epoch, steps = [], Loop._step, Loop._epoch, []
+
+    def one_step(self, *given):
+        steps.append(1)
+        return step(self, *given)
+
+    def one_epoch(self, number):
+        before = len(waits)
+        steps.clear()
+        row = epoch(self, number)
+        counted.append((len(waits) - before, len(steps), self.task.phase))
+        return row
+
+    monkeypatch.setattr(Loop, "_step", one_step)
+    monkeypatch.setattr(Loop, "_epoch", one_epoch)
+    assign = partial(unique_codes, candidates=4) if "unique_epochs" in options else None
+    more = {"batch_rows": 50, "epochs": 2, "plain_epochs": 0} | options
+    with pretend_gpu(monkeypatch):
+        fit(vectors[:250], "rq_vae", GPU, None, more, assign=assign)
+    for waited, taken, phase in counted:
+        per_step = 0 if options.get("reset_below") == 0.0 else taken
+        assert taken == 5 and (phase == "unique" or waited <= per_step + ONCE_AN_EPOCH)
 
 
 def test_unique_codes_are_refined_for_on_a_gpu_as_on_a_cpu(vectors, monkeypatch, small_chunks):

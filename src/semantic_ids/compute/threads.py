@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -56,23 +58,66 @@ def each_chunk(
     numbers do not depend on it. `width` is that of `chunk_rows`; `done` hears, in the calling
     thread and in order, of the rows of each chunk that has ended.
     """
+    parts = list(chunks(n, chunk_rows(device, width)))
+    if device.type == "cpu":
+        each_part(work, _even(n) if len(parts) == 1 else parts, done)
+        return
+    with full_precision(device), torch.no_grad():
+        for part in parts:
+            work(part)
+            done(part.stop - part.start)
+
+
+_own = threading.local()
+
+
+@contextmanager
+def parts_alone() -> Iterator[None]:
+    """Let this thread hand out the parts of `each_part` as before, and torch compute all else on
+    one thread.
+
+    Threads that share out a row of numbers round some of them differently where their shares meet:
+    exponentials and logarithms by one formula within a vector register and another at its end.
+    """
+    before, _own.threads = getattr(_own, "threads", 0), _threads_here()
+    try:
+        with one_thread():
+            yield
+    finally:
+        _own.threads = before
+
+
+def _threads_here() -> int:
+    """How many threads this one may hand parts out to."""
+    return getattr(_own, "threads", 0) or torch.get_num_threads()
+
+
+def each_part(
+    work: Callable[[slice], None],
+    parts: Sequence[slice],
+    done: Callable[[int], None] = lambda rows: None,
+) -> None:
+    """Do the work for each part on a CPU, without gradients: see `each_chunk`.
+
+    A part is one thread's, also where there is one alone: products that several threads share
+    round differently.
+    """
 
     def without_gradients(part: slice) -> None:
         with torch.no_grad():
             work(part)
 
-    threads = torch.get_num_threads()
-    parts = list(chunks(n, chunk_rows(device, width)))
-    if device.type != "cpu" or min(threads, len(parts)) < 2:
-        with full_precision(device):
-            for part in parts:
-                without_gradients(part)
-                done(part.stop - part.start)
-        return
+    threads = _threads_here()
     with one_thread():
-        ended = _threads(threads, os.getpid()).map(without_gradients, parts)
-        for part, _ in zip(parts, ended, strict=True):
+        each = _threads(threads, os.getpid()).map if min(threads, len(parts)) > 1 else map
+        for part, _ in zip(parts, each(without_gradients, parts), strict=True):
             done(part.stop - part.start)
+
+
+def _even(n: int) -> list[slice]:
+    """Cut the rows of a chunk into parts for several threads, of at least `LEAST_ROWS` each."""
+    count = max(1, n // LEAST_ROWS)
+    return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
 
 
 @lru_cache(maxsize=4)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from semantic_ids.arrays import chunks, prefetch, read_rows, require_finite
-from semantic_ids.compute.streaming import Transfer, held, streamed
+from semantic_ids.compute.streaming import Transfer, held, send_numbers, streamed
 
 HELD_BYTES = 512 << 20
 """Prepared rows up to this size are held in memory."""
@@ -82,7 +82,7 @@ class Rows:
     def at(self, positions: np.ndarray) -> Tensor:
         """Return the rows at some positions."""
         if self.held is not None:
-            return self.held[torch.from_numpy(positions).to(self.device)]
+            return self.held[send_numbers(positions, self.device)]
         return self.prepare(torch.from_numpy(self._read(positions)).to(self.device))
 
     def batches(self, windows: Iterator[list[np.ndarray]]) -> Iterator[tuple[np.ndarray, Tensor]]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semantic_ids.compute.threads import parts_alone
 from semantic_ids.errors import BadInput
 from semantic_ids.history import History
 from semantic_ids.learning import distributed, resume
@@ -100,6 +101,7 @@ class Loop:
         self.history = History()
         self.report: dict[str, Any] = {}
 
+    @parts_alone()
     def run(self) -> None:
         """Train.
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
+from semantic_ids.compute.streaming import send_numbers
 from semantic_ids.learning.optimizers import Part
 
 Batch = Any
@@ -51,7 +51,7 @@ class Held:
         """Yield positions and data of each batch of each window."""
         for window in windows:
             for batch in window:
-                at = torch.from_numpy(batch).to(self.tensors[0].device)
+                at = send_numbers(batch, self.tensors[0].device)
                 found = tuple(tensor[at] for tensor in self.tensors)
                 yield batch, found if len(found) > 1 else found[0]
 

@@ -62,7 +62,8 @@ class ResidualQuantizer:
     def __post_init__(self) -> None:
         self.sizes = [len(c) for c in self.codebooks]
         self.vectors = torch.cat(self.codebooks)  # (ΣK, d)
-        self.begins = torch.tensor([0, *self.sizes[:-1]], device=self.vectors.device).cumsum(0)
+        # made by a CPU for a CPU: on a GPU its numbers would be waited for
+        self.begins = torch.tensor([0, *self.sizes[:-1]]).cumsum(0)
         self.stacked = (-2 * self.vectors.T).contiguous()  # (d, ΣK)
         self.norms = torch.cat([(c.double() ** 2).sum(1) for c in self.codebooks]).float()
         self.products: list[list[Tensor]] = []

@@ -21,7 +21,7 @@ from semantic_ids.artifacts import Provenance
 from semantic_ids.codes import check_sizes, sizes_of
 from semantic_ids.compute.devices import full_precision, resolve
 from semantic_ids.compute.streaming import Work, transform_rows
-from semantic_ids.compute.threads import filled
+from semantic_ids.compute.threads import filled, parts_alone
 from semantic_ids.contract import Assign, LinearDecoder
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint
@@ -178,7 +178,7 @@ class ResidualTokenizer(ABC):
         watched = (
             rows if monitor_rows is None or not len(monitor_rows) else np.asarray(monitor_rows)
         )
-        with full_precision(self.device):
+        with full_precision(self.device), parts_alone():
             fitted = Preprocessing.fit(
                 vectors, rows[:PREPROCESS_ROWS], self.preprocess_options, self.device
             )

@@ -114,15 +114,20 @@ class Preprocessing:
     def apply(self, x: Tensor) -> Tensor:
         """Prepare vectors: (m, D) float32 → (m, W) float32."""
         x = (unit_length(x) if self.normalize else x) - self.mean
-        return x.div_(self.scale) if self.axes is None else x @ self._into
+        return x.div_(self.scale) if self.axes is None else _times(x, self._into)
 
     def undo(self, y: Tensor) -> Tensor:
         """Map back: (m, W) → (m, D), on axes cut off where the mean is.
 
         Unit vectors where vectors were brought to unit length.
         """
-        x = (y * self.scale if self.axes is None else y @ self._back) + self.mean
+        x = (y * self.scale if self.axes is None else _times(y, self._back)) + self.mean
         return torch.nn.functional.normalize(x, dim=1) if self.normalize else x
+
+
+@one_thread()  # with another number, some widths round differently
+def _times(x: Tensor, axes: Tensor) -> Tensor:
+    return x @ axes
 
 
 def _products(x: np.ndarray, device: torch.device | None) -> np.ndarray:

@@ -9,6 +9,7 @@ from tests.conftest import clustered
 from tests.grouped import grouped
 from torch import nn
 
+from semantic_ids.learning.layers import Linear
 from semantic_ids.learning.precision import autocast
 from semantic_ids.tokenizers.rq_vae.networks import Network, mlp
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
@@ -64,30 +65,30 @@ def shapes(module):
 
 def test_linear_layers_have_the_widths_asked_for_and_an_activation_between_them():
     layers = mlp((12, 10, 8, 6), options())
-    assert kinds(layers) == [nn.Linear, nn.SiLU, nn.Linear, nn.SiLU, nn.Linear]
+    assert kinds(layers) == [Linear, nn.SiLU, Linear, nn.SiLU, Linear]
     assert shapes(layers) == [(12, 10), (10, 8), (8, 6)]
 
 
 def test_without_hidden_layers_there_is_one_linear_layer():
-    assert kinds(mlp((12, 6), options(layer_norm=True, dropout=0.5))) == [nn.Linear]
+    assert kinds(mlp((12, 6), options(layer_norm=True, dropout=0.5))) == [Linear]
 
 
 @pytest.mark.parametrize(
     ("changes", "block"),
     [
-        ({"activation": "relu"}, [nn.Linear, nn.ReLU]),
-        ({"layer_norm": True}, [nn.Linear, nn.LayerNorm, nn.SiLU]),
-        ({"dropout": 0.2}, [nn.Linear, nn.SiLU, nn.Dropout]),
+        ({"activation": "relu"}, [Linear, nn.ReLU]),
+        ({"layer_norm": True}, [Linear, nn.LayerNorm, nn.SiLU]),
+        ({"dropout": 0.2}, [Linear, nn.SiLU, nn.Dropout]),
         (
             {"layer_norm": True, "dropout": 0.2, "activation": "relu"},
-            [nn.Linear, nn.LayerNorm, nn.ReLU, nn.Dropout],
+            [Linear, nn.LayerNorm, nn.ReLU, nn.Dropout],
         ),
     ],
     ids=str,
 )
 def test_options_change_what_follows_each_layer_but_the_last(changes, block):
     layers = mlp((12, 10, 8, 6), options(**changes))
-    assert kinds(layers) == [*block, *block, nn.Linear]
+    assert kinds(layers) == [*block, *block, Linear]
     assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.2] * block.count(
         nn.Dropout
     ) * 2

@@ -717,7 +717,7 @@ def test_where_nothing_can_be_compiled_it_says_so_before_it_trains(vectors, monk
     def no_compiler(*_, **__):
         raise RuntimeError("no compiler\nand a long trace")
 
-    monkeypatch.setattr(torch.nn.Linear, "forward", no_compiler)
+    monkeypatch.setattr("semantic_ids.learning.layers.Linear.forward", no_compiler)
     with pytest.raises(
         BadInput, match=r"torch.compile does not work here: no compiler; expected a C\+\+ compiler"
     ):

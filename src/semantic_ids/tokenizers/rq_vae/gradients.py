@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from semantic_ids.learning.layers import linear
+
 LEAST_NORM = 1e-6
 """Vectors shorter than this have no direction."""
 LEAST_BETWEEN = 1e-3
@@ -77,8 +79,8 @@ def relative_errors(points: Tensor, codebook: Tensor) -> Tensor:
 
     So a temperature means the same for all data and all levels. The unit counts as a constant.
     """
-    errors = (points * points).sum(1, keepdim=True) + torch.addmm(
-        (codebook * codebook).sum(1), points, codebook.T, alpha=-2
+    errors = (points * points).sum(1, keepdim=True) + linear(
+        points, -2 * codebook, (codebook * codebook).sum(1)
     )
     unit = errors.detach().amin(1).clamp(min=0).mean() if len(points) else errors.new_ones(())
     return errors / unit.clamp(min=1e-12)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from semantic_ids.learning.layers import Linear
 from semantic_ids.learning.precision import full_float32
 from semantic_ids.tokenizers.rq_vae.quantizer import Quantized, TrainableResidualQuantizer
 
@@ -86,7 +87,7 @@ def mlp(widths: Sequence[int], options: RQVAEOptions) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
-        layers.append(nn.Linear(before, after, bias=options.network.bias))
+        layers.append(Linear(before, after, bias=options.network.bias))
         layers += [nn.LayerNorm(after)] if options.network.layer_norm else []
         layers.append(nn.SiLU() if options.network.activation == "silu" else nn.ReLU())
         layers += [nn.Dropout(options.network.dropout)] if options.network.dropout > 0 else []

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from semantic_ids.learning import distributed
+from semantic_ids.learning.layers import linear
 from semantic_ids.quantization.kmeans import nearest, totals, uses
 from semantic_ids.quantization.refinement import encode
 from semantic_ids.quantization.residual import ResidualQuantizer
@@ -195,7 +196,7 @@ class TrainableResidualQuantizer(nn.Module):
                 book = book.detach()
             errors = relative_errors(rest, book)
             weights = soft_choice(errors, gumbel_noise(errors, self.generator), self.temperature)
-            mixed = weights @ book
+            mixed = linear(weights, book.T)
             codes.append(weights.argmax(1))
             total, rest = total + mixed * kept[:, level, None], rest - mixed
         return total, torch.stack(codes, 1)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semantic_ids.compute.streaming import send_numbers
 from semantic_ids.compute.threads import filled
 from semantic_ids.errors import BadInput
 from semantic_ids.learning import distributed
@@ -246,7 +247,7 @@ class RQVAETask:
         self.module.quantizer.temperature = geometric(
             options.gradient.temperature, options.gradient.final_temperature, *progress
         )
-        given = None if codes is None else codes[torch.from_numpy(positions).to(self.device)]
+        given = None if codes is None else codes[send_numbers(positions, self.device)]
         passed = model(batch, given)
         losses = [
             self._reconstruction(batch, passed),
