@@ -104,6 +104,8 @@ def each_part(
     """
 
     def without_gradients(part: slice) -> None:
+        if torch.get_num_threads() != 1:  # each thread has a number of its own, and so has its BLAS
+            torch.set_num_threads(1)
         with torch.no_grad():
             work(part)
 

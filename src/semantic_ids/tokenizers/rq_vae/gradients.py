@@ -33,7 +33,7 @@ def rotate(z: Tensor, quantized: Tensor) -> Tensor:
 
     (m, d), (m, d) → (m, d).
 
-    The rotation is the one that leads the direction of z to that of the quantised vector within the
+    The rotation is the one that maps the direction of z to that of the quantised vector within the
     plane of the two, and counts as a constant (C. Fifty et al., "Restructuring vector quantization
     with the rotation trick", arXiv:2410.06424). Where z has no direction, or the opposite one,
     there is no such plane: the gradient goes straight through.
