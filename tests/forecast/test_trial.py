@@ -88,7 +88,7 @@ def pieces(make_run):
             found.run.codebook_sizes, 1, "cpu", None, dict(found.run.options)
         )
         found.prepared = found.axes = found.deduplicate = Growth(0.0, 0.0)
-        found.anneal = found.refine = Growth(0.0, 1.0)
+        found.anneal = found.refine = found.encode = Growth(0.0, 1.0)
         found.start = 0.0
         return found
 
@@ -96,12 +96,15 @@ def pieces(make_run):
 
 
 @pytest.mark.parametrize(
-    ("items", "unique"), [(100_000, 3), (256 * 512, 3), (256 * 512 + 1, 0), (10**7, 0)]
+    ("items", "unique", "encoded"),
+    [(100_000, 3, 0), (256 * 512, 3, 0), (256 * 512 + 1, 0, 1), (10**7, 0, 1)],
 )
-def test_a_fit_is_its_rounds(pieces, items, unique):
-    """80 rounds on 10,240 rows, then 4 and those for unique IDs on what is fitted on."""
+def test_a_fit_is_its_rounds(pieces, items, unique, encoded):
+    """80 rounds on 10,240 rows, then 4 and those for unique IDs on what is fitted on; all items are
+    encoded once where these are a part.
+    """
     rows = min(items, 256 * 512)
-    assert pieces().train(items) == 80 * 10_240 + (4 + unique) * rows
+    assert pieces().train(items) == 80 * 10_240 + (4 + unique) * rows + encoded * items
     assert pieces(strategy="suffix").train(items) == 80 * 10_240 + 4 * rows
 
 

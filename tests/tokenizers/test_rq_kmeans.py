@@ -190,8 +190,8 @@ def test_otherwise_there_is_no_refinement_for_unique_codes(why):
         raise AssertionError("not to be called")
 
     options = {"unique_rounds": 0} if why == "no rounds" else {"max_points_per_centroid": 20}
-    x = crowded()[:, :4] if why == "no rounds" else np.repeat(crowded(), 30, axis=0)
-    few = fitted("rq_kmeans", x, options=options, assign=assign)
+    x = crowded() if why == "no rounds" else np.repeat(crowded()[:40], 30, axis=0)
+    few = fitted("rq_kmeans", x, sizes=(16, 16, 16), options=options, assign=assign)
     assert few.report["unique_rounds"] == few.report["unique_rows"] == 0
 
 

@@ -246,8 +246,8 @@ def test_without_a_quantiser_nothing_asks_for_unique_codes_and_the_best_epoch_is
         raise AssertionError("an autoencoder has no codes")
 
     options = {"quantizer": "none", "epochs": 4, "unique_epochs": 3}
-    tokenizer = vae(vectors, options, rows=FEW, assign=assign)
-    assert_same(tokenizer, vae(vectors, options, rows=FEW))
+    tokenizer = vae(vectors, options, sizes=(8, 5, 9), rows=FEW, assign=assign)
+    assert_same(tokenizer, vae(vectors, options, sizes=(8, 5, 9), rows=FEW))
     best = min(tokenizer.history, key=lambda row: row["watched_reconstruction"])
     assert tokenizer.report["best_epoch"] == best["step"]
 
@@ -814,8 +814,8 @@ def test_latent_vectors_that_are_too_many_to_hold_are_computed_on_demand(
 @pytest.mark.parametrize("why", ["no unique IDs are wanted", "no epochs for them"])
 def test_otherwise_no_epoch_is_for_them(vectors, why):
     more = {} if why == "no unique IDs are wanted" else {"assign": made_unique}
-    epochs = 0 if why == "no epochs for them" else 3
-    tokenizer = vae(vectors, RESIDUAL | {"epochs": 4, "unique_epochs": epochs}, rows=FEW, **more)
+    options = {"epochs": 4, "unique_epochs": 0 if why == "no epochs for them" else 3}
+    tokenizer = vae(vectors, RESIDUAL | options, sizes=(8, 5, 9), rows=FEW, **more)
     assert {row["phase"] for row in tokenizer.history} == {"start", "train"}
     assert tokenizer.report["unique_epochs"] == 0
 
