@@ -1,10 +1,8 @@
-"""The training of an RQ-VAE on one device.
+"""The training of an RQ-VAE on one device: a part of `gpu.py`, and a command of its own.
 
 Items a second, beside a plain loop with a DataLoader on the same network.
 
-PYTHONPATH=src python benchmarks/training.py                                        1,000,000 x 768,
-on a GPU if there is one PYTHONPATH=src python benchmarks/training.py --items 50000 --dim 384
---hidden 512 --batch 1024 --device cpu
+    PYTHONPATH=src python benchmarks/training.py --items 50000 --dim 384 --hidden 512 --batch 1024
 
 Needs torch, numpy and safetensors alone, so it runs on a bare GPU machine. Every figure is the
 median of the epochs but the first.
@@ -28,7 +26,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.gpu import carry_out  # noqa: E402
+from benchmarks.encoding import carry_out  # noqa: E402
 from semantic_ids.arrays import map_rows, read_rows  # noqa: E402
 from semantic_ids.tokenizers import fit_tokenizer  # noqa: E402
 from semantic_ids.tokenizers.rq_vae.networks import Network  # noqa: E402
@@ -128,7 +126,7 @@ def ours(
         monitor_rows=few,
     )
     speeds = [row["items_per_second"] for row in tokenizer.history if "items_per_second" in row]
-    peak = _peak(device)
+    most = peak(device)
     tokenizer.encode(vectors[: asked.batch])
     started = time.perf_counter()
     tokenizer.encode(vectors)
@@ -137,7 +135,7 @@ def ours(
         statistics.median(speeds[1:] or speeds),
         speeds,
         len(vectors) / (time.perf_counter() - started),
-        peak,
+        most,
     )
 
 
@@ -208,7 +206,7 @@ def plain(asked: argparse.Namespace, vectors: np.ndarray, device: torch.device) 
         "plain loop with a DataLoader",
         statistics.median(speeds[1:] or speeds),
         speeds,
-        peak_bytes=_peak(device),
+        peak_bytes=peak(device),
     )
 
 
@@ -250,7 +248,8 @@ def _forget_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def _peak(device: torch.device) -> int | None:
+def peak(device: torch.device) -> int | None:
+    """Return the most memory allocated on the GPU since it was forgotten; None on a CPU."""
     return torch.cuda.max_memory_allocated() if device.type == "cuda" else None
 
 

@@ -10,7 +10,7 @@ from benchmarks.training import DECAY, PlainQuantizer
 from semantic_ids.tokenizers.rq_vae.groups import CodebookOptions
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.quantizer import TrainableResidualQuantizer
-from tests.benchmarks.test_gpu import ran_bare
+from tests.benchmarks.test_encoding import ran_bare
 from tests.conftest import clustered
 
 
