@@ -242,8 +242,8 @@ def test_the_environment_says_where_unless_mlflow_yml_does(
     assert "http://***@127.0.0.1:9 does not answer within 5 s" in caplog.text
 
 
-def test_an_experiment_opens_with_its_runs(in_project: Project) -> None:
-    """MLflow would open it in the view for language models, which shows no run."""
+def test_an_experiment_is_of_the_kind_that_has_runs(in_project: Project) -> None:
+    """A kind that somebody chose stays."""
     client = mlflow.MlflowClient(f"sqlite:///{in_project.folder}/mlflow.db")
     client.create_experiment("semantic_ids", tags={"mlflow.experimentKind": "empty"})
     client.create_experiment("chosen", tags={"mlflow.experimentKind": "genai_development"})

@@ -31,3 +31,29 @@ def test_without_the_program_it_says_what_to_do(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     with pytest.raises(click.ClickException, match=r"'mlflow' is neither in .* activate the"):
         prepare_ui(SimpleNamespace(), 1)
+
+
+@pytest.mark.parametrize(
+    ("uri", "page"),
+    [
+        ("sqlite:////a/mlflow.db", "http://127.0.0.1:5000"),
+        ("https://bob:pa55@host/behind/", "https://host/behind"),
+    ],
+)
+def test_the_page_with_the_runs_is_named(
+    uri: str, page: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Opened in a browser: without `workflowType`, MLflow 3.17 shows traces and no runs."""
+    server = SimpleNamespace(mlflow_tracking_uri=uri)
+    experiment = SimpleNamespace(_experiment=SimpleNamespace(experiment_id="7"))
+    user_interface._show_runs(
+        SimpleNamespace(
+            server=server,
+            tracking=SimpleNamespace(experiment=experiment),
+            ui=SimpleNamespace(host="127.0.0.1", port="5000"),
+        )
+    )
+    end = "/#/experiments/7/runs?workflowType=machine_learning&compareRunsMode=CHART"
+    assert capsys.readouterr().err == f"The runs: {page}{end}\n"
+    if uri.startswith("https"):
+        assert server.mlflow_tracking_uri == f"https://bob:pa55@host/behind{end}"

@@ -22,8 +22,16 @@ RUN_ID = "MLFLOW_RUN_ID"
 
 KIND = "mlflow.experimentKind"
 MODELS = "custom_model_development"
-"""Tag and value that let MLflow open an experiment with its runs and metrics, rather than with the
-traces of a language model."""
+"""Tag and value of an experiment that is no language model. MLflow 3.17 shows it and opens pages by
+their address alone."""
+
+MODELS_VIEW = "workflowType=machine_learning"
+"""What an address of MLflow 3.17 needs to show runs and metrics, rather than traces."""
+
+
+def runs_page(experiment_id: str) -> str:
+    """Return the page with runs and metrics of an experiment, to put behind a server's address."""
+    return f"/#/experiments/{experiment_id}/runs?{MODELS_VIEW}&compareRunsMode=CHART"
 
 
 def settle(context: KedroContext, environ: Mapping[str, str] = os.environ) -> str:

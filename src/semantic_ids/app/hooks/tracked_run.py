@@ -20,7 +20,7 @@ from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from semantic_ids.app.hooks.mlflow_settings import KIND, MODELS, RUN_ID
+from semantic_ids.app.hooks.mlflow_settings import KIND, MODELS, MODELS_VIEW, RUN_ID
 from semantic_ids.app.hooks.processes import host, is_alive, started
 from semantic_ids.app.hooks.server import is_remote, sqlite_file
 from semantic_ids.errors import BadInput
@@ -103,7 +103,7 @@ class TrackedRun:
         if not self._uri.startswith("http"):
             return ""
         shown = mask(self._uri).replace(f"{HIDDEN}@", "").rstrip("/")
-        return f"{shown}/#/experiments/{self._experiment_id}/runs/{self.run_id}"
+        return f"{shown}/#/experiments/{self._experiment_id}/runs/{self.run_id}?{MODELS_VIEW}"
 
     def log(self, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Write all parameters and tags, without secrets.
