@@ -143,6 +143,20 @@ def test_runs_one_after_the_other_and_refused_ones_leave_no_lock(in_project: Pro
     assert INHERITED not in os.environ
 
 
+def test_the_lock_of_an_interrupted_run_ends_with_the_next(
+    in_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook, whose process goes on after Ctrl-C."""
+    monkeypatch.setenv("PROBE", "interrupt")
+    with pytest.raises(KeyboardInterrupt):
+        in_project.session(**QUIET)
+    assert (in_project.folder / "data" / NAME).exists()
+    monkeypatch.delenv("PROBE")
+    assert in_project.session(**QUIET)
+    assert not (in_project.folder / "data" / NAME).exists()
+    assert INHERITED not in os.environ
+
+
 @pytest.mark.parametrize(
     ("variable", "value"), [("RANK", "1"), (INHERITED, "{folder}/data")], ids=["rank", "nested"]
 )

@@ -12,9 +12,11 @@ import fcntl
 import json
 import logging
 import os
+import sys
 from collections.abc import Generator
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
@@ -52,6 +54,8 @@ class LockHooks:
     @hook_impl(wrapper=True)
     def before_pipeline_run(self, pipeline: Pipeline) -> Generator[None, Any, Any]:
         """Take the lock; give it back where another hook refuses the run."""
+        while self._held and not _inside_a_run():
+            self._release()  # of a run that was interrupted: Kedro calls no hook for Ctrl-C
         lock = None
         if pipeline.all_outputs() and not is_helper():
             root = Path(self._configuration.context.project_path)
@@ -90,6 +94,16 @@ class LockHooks:
         lock = self._held.pop() if self._held else None
         if lock is not None:
             lock.release()
+
+
+def _inside_a_run() -> bool:
+    """Whether a node of a run of this thread is what starts this one."""
+    from kedro.runner import AbstractRunner
+
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not AbstractRunner.run.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 class FolderLock:
