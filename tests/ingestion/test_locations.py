@@ -166,3 +166,15 @@ def test_a_file_name_that_is_no_text(tmp_path) -> None:
 def test_a_folder_of_another_kind_is_told(tmp_path, name, said) -> None:
     (tmp_path / name).touch()
     assert said in refused(source(tmp_path))
+
+
+@pytest.mark.parametrize("cache", ["simplecache", "filecache"])
+def test_a_cache_is_not_this_machine(tmp_path, cache) -> None:
+    import fsspec
+
+    write(tmp_path, "a.parquet")
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/cached/a.parquet", (tmp_path / "a.parquet").read_bytes())
+    found = ParquetSource(f"{cache}::memory://cached/a.parquet")
+    assert found.rows == 1
+    assert [len(batch.columns) for batch in found.batches(["ItemID"])] == [1]

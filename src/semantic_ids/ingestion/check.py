@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from semantic_ids.errors import BadInput, nearest
+from semantic_ids.ingestion.advice import advice
 from semantic_ids.ingestion.bits import look_packed
-from semantic_ids.ingestion.casts import advice
 from semantic_ids.ingestion.columns import (
     declared_size,
     is_id,

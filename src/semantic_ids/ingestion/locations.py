@@ -49,7 +49,7 @@ class Location:
     @property
     def is_local(self) -> bool:
         """Whether it is on this machine."""
-        return "file" in self.system.protocol
+        return "file" in tables.protocols(self.system)
 
     def files(self) -> list[str]:
         """Return the files that are meant, by name.

@@ -108,7 +108,7 @@ def _kind(system: AbstractFileSystem, entries: Mapping[str, str]) -> str:
 
 def _tables_above(system: AbstractFileSystem, files: list[str]) -> dict[str, str]:
     """Return folder → format of the tables that some files lie in."""
-    if not _can_be_listed(system):
+    if "http" in protocols(system):  # it has no folders to look into
         return {}
     above = {file.rpartition("/")[0] for file in files}
     found: dict[str, str] = {}
@@ -126,8 +126,9 @@ def _tables_above(system: AbstractFileSystem, files: list[str]) -> dict[str, str
     return found
 
 
-def _can_be_listed(system: AbstractFileSystem) -> bool:
-    return "http" not in system.protocol and "https" not in system.protocol
+def protocols(system: AbstractFileSystem) -> tuple[str, ...]:
+    """Return what the addresses of a file system begin with."""
+    return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)
 
 
 def _names(system: AbstractFileSystem, folder: str, *, markers: bool = False) -> list[str]:
