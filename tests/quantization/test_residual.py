@@ -150,3 +150,13 @@ def test_the_search_does_not_depend_on_what_is_held_at_a_time(products, monkeypa
     for some in (z, z[:300], z[:256]):
         parts = (q.encode(some, 3), *q.best_codes(some, 5))
         assert all(torch.equal(a[: len(some)], b) for a, b in zip(whole, parts, strict=True))
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("priced", [False, True])
+def test_all_rows_at_once_get_the_codes_that_blocks_of_rows_get(beam, priced):
+    rng = torch.Generator().manual_seed(5)
+    books = [torch.randn(k, 6, generator=rng) for k in (8, 12, 16)]
+    prices = [torch.rand(len(c), generator=rng) for c in books] if priced else []
+    q, z = ResidualQuantizer(books, prices), torch.randn(500, 6, generator=rng)
+    assert torch.equal(q.encode_at_once(z, beam), q.encode(z, beam))

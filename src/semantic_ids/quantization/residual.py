@@ -88,9 +88,18 @@ class ResidualQuantizer:
         """
         return self.search(z, 1, beam, priced=True)[0][:, 0]
 
+    def encode_at_once(self, z: Tensor, beam: int = 1) -> Tensor:
+        """Do what `encode` does for all rows at once, as a graph of operations that can be
+        exported: (m, d) → (m, L).
+        """
+        offsets = self.norms + torch.cat(self.prices) if self.prices else self.norms
+        table = torch.addmm(offsets, z, self.stacked)
+        starts = table.new_zeros(table.shape[0])
+        return self._search(table.split(self.sizes, 1), starts, 1, beam, False, None)[0][:, 0]
+
     def decode(self, codes: Tensor) -> Tensor:
         """Sum the codes' vectors: (m, p) int64, p ≤ L → (m, d). With p = 0 the sum is zero."""
-        if codes.device.type != "cpu" or not codes.shape[1]:
+        if codes.device.type != "cpu" or not codes.shape[1] or torch.compiler.is_exporting():
             return sums(self.codebooks, codes)
         return torch.nn.functional.embedding_bag(
             codes + self.begins[: codes.shape[1]], self.vectors, mode="sum"
@@ -261,7 +270,7 @@ def _products(a: Tensor, b: Tensor) -> Tensor:
 
 def sums(codebooks: Sequence[Tensor], codes: Tensor) -> Tensor:
     """Sum the codes' vectors: L tensors (K_l, d), (m, p) int64, p ≤ L → (m, d)."""
-    total = torch.zeros((len(codes), codebooks[0].shape[1]), device=codebooks[0].device)
+    total = torch.zeros((codes.shape[0], codebooks[0].shape[1]), device=codebooks[0].device)
     for codebook, code in zip(codebooks, codes.unbind(1), strict=False):
         total += codebook[code]
     return total
@@ -296,11 +305,7 @@ def first_argmin(x: Tensor) -> Tensor:
 
     Numpy's is several times faster than torch's.
     """
-    return (
-        torch.from_numpy(x.numpy().argmin(1))
-        if x.device.type == "cpu" and not x.requires_grad
-        else x.argmin(1)
-    )
+    return torch.from_numpy(x.numpy().argmin(1)) if _in_numpy(x) else x.argmin(1)
 
 
 def _few_smallest(x: Tensor, k: int) -> Tensor:
@@ -311,13 +316,18 @@ def _few_smallest(x: Tensor, k: int) -> Tensor:
     On a CPU a third of the time of torch's: each number becomes an integer of the same order with
     its place in the lower half, and numpy sorts rows of integers without a branch.
     """
-    if x.device.type != "cpu":
+    if not _in_numpy(x):
         return x.topk(k, dim=1, largest=False).indices
     bits = (x + 0.0).numpy().view(np.int32)  # + 0 makes −0 equal to 0
     ranked = np.left_shift(bits ^ ((bits >> 31) & 0x7FFFFFFF), 32, dtype=np.int64)
     ranked |= np.arange(x.shape[1])
     ranked.sort(axis=1)
     return torch.from_numpy(ranked[:, :k] & 0xFFFFFFFF)
+
+
+def _in_numpy(x: Tensor) -> bool:
+    """Whether numpy chooses: on a CPU, unless the search is being written as a graph."""
+    return x.device.type == "cpu" and not x.requires_grad and not torch.compiler.is_exporting()
 
 
 def _folds(n: int, k: int) -> int:

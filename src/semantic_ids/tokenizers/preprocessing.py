@@ -145,7 +145,7 @@ def unit_length(x: Tensor) -> Tensor:
         BadInput: A row is all zero: it has no direction.
     """
     norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    if bool((norms == 0).any()):
+    if not torch.compiler.is_exporting() and bool((norms == 0).any()):
         raise BadInput(
             f"{int((norms == 0).sum())} vectors are zero and cannot be brought to unit length",
             where="tokenizer.preprocess.normalize",

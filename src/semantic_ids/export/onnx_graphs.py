@@ -1,0 +1,146 @@
+"""Networks and tokenizers as ONNX graphs, which run without torch.
+
+A graph is one file with its weights in it, holds no path of the machine that wrote it, and is the
+same bytes each time. What it was made from is in its metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from semantic_ids.errors import BadInput
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import Tensor, nn
+
+    from semantic_ids.tokenizers.base import ResidualTokenizer
+
+OPTION = "export.onnx"
+FORMAT = 1
+"""Of the metadata; rises when a graph can no longer be run as before."""
+OPSET = 20
+EXAMPLE_ROWS = 3
+"""Rows of the example that is traced: neither 0 nor 1, which an exporter takes for constants."""
+
+
+def tokenizer_graphs(tokenizer: ResidualTokenizer) -> dict[str, bytes]:
+    """Write a tokenizer as two graphs: `encoder` and `decoder`.
+
+    `encoder` maps `vectors` (batch, D) float32 to `codes` (batch, L) int32, `decoder` maps them
+    back; the batch may have any number of rows. They check nothing: NaN, a vector of zeros that is
+    to be brought to unit length, and codes that are not there give any answer.
+
+    Raises:
+        BadInput: The packages that write graphs are not installed.
+    """
+    import torch
+
+    from semantic_ids.tokenizers.graphs import DecoderGraph, EncoderGraph
+
+    device = tokenizer.device.type
+    tokenizer.to("cpu")
+    try:
+        about = _about(tokenizer)
+        vectors = torch.zeros((EXAMPLE_ROWS, tokenizer.dim))
+        codes = torch.zeros((EXAMPLE_ROWS, len(tokenizer.codebook_sizes)), dtype=torch.int32)
+        return {
+            "encoder": graph(EncoderGraph(tokenizer), vectors, "vectors", "codes", about),
+            "decoder": graph(DecoderGraph(tokenizer), codes, "codes", "vectors", about),
+        }
+    finally:
+        tokenizer.to(device)
+
+
+def graph(
+    module: nn.Module, example: Tensor, given: str, made: str, about: Mapping[str, str]
+) -> bytes:
+    """Write a module of one input and one output as a graph.
+
+    Args:
+        module: Takes a tensor whose first dimension is the batch.
+        example: Such a tensor of a few rows.
+        given: Name of the input.
+        made: Name of the output.
+        about: Metadata: name → text.
+
+    Raises:
+        BadInput: The packages that write graphs are not installed.
+    """
+    import torch
+
+    _require_exporter()
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=[given],
+            output_names=[made],
+            verbose=False,
+        )
+    model = program.model_proto  # type: ignore[union-attr]
+    _forget(model)
+    for name, text in sorted(about.items()):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = name, text
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _about(tokenizer: ResidualTokenizer) -> dict[str, str]:
+    """Return what whoever runs the graphs must know."""
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": tokenizer.kind,
+        "dim": tokenizer.dim,
+        "codebook_sizes": list(tokenizer.codebook_sizes),
+        "normalizes": tokenizer.normalizes,
+        "fingerprint": tokenizer.content,
+    }
+    return {f"semantic_ids.{name}": json.dumps(value) for name, value in about.items()}
+
+
+def _forget(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes of where and when it ran: stack traces hold paths."""
+    graph = model.graph
+    del model.metadata_props[:], graph.metadata_props[:]
+    parts = (*graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output)
+    for part in (*parts, *model.functions):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    model.doc_string, graph.doc_string = "", ""
+
+
+def _require_exporter() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
+    if missing:
+        raise BadInput(
+            f"{' and '.join(missing)} is not installed",
+            where=OPTION,
+            do="install the extra: pip install 'semantic-ids[onnx]'",
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's remarks about itself from the terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
