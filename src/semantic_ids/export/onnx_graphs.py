@@ -1,4 +1,4 @@
-"""Networks and tokenizers as ONNX graphs, which run without torch.
+"""Networks as ONNX graphs, which run without torch.
 
 A graph is one file with its weights in it, holds no path of the machine that wrote it, and is the
 same bytes each time. What it was made from is in its metadata.
@@ -6,12 +6,11 @@ same bytes each time. What it was made from is in its metadata.
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from semantic_ids.errors import BadInput
 
@@ -19,42 +18,8 @@ if TYPE_CHECKING:
     import onnx
     from torch import Tensor, nn
 
-    from semantic_ids.tokenizers.base import ResidualTokenizer
-
 OPTION = "export.onnx"
-FORMAT = 1
-"""Of the metadata; rises when a graph can no longer be run as before."""
 OPSET = 20
-EXAMPLE_ROWS = 3
-"""Rows of the example that is traced: neither 0 nor 1, which an exporter takes for constants."""
-
-
-def tokenizer_graphs(tokenizer: ResidualTokenizer) -> dict[str, bytes]:
-    """Write a tokenizer as two graphs: `encoder` and `decoder`.
-
-    `encoder` maps `vectors` (batch, D) float32 to `codes` (batch, L) int32, `decoder` maps them
-    back; the batch may have any number of rows. They check nothing: NaN, a vector of zeros that is
-    to be brought to unit length, and codes that are not there give any answer.
-
-    Raises:
-        BadInput: The packages that write graphs are not installed.
-    """
-    import torch
-
-    from semantic_ids.tokenizers.graphs import DecoderGraph, EncoderGraph
-
-    device = tokenizer.device.type
-    tokenizer.to("cpu")
-    try:
-        about = _about(tokenizer)
-        vectors = torch.zeros((EXAMPLE_ROWS, tokenizer.dim))
-        codes = torch.zeros((EXAMPLE_ROWS, len(tokenizer.codebook_sizes)), dtype=torch.int32)
-        return {
-            "encoder": graph(EncoderGraph(tokenizer), vectors, "vectors", "codes", about),
-            "decoder": graph(DecoderGraph(tokenizer), codes, "codes", "vectors", about),
-        }
-    finally:
-        tokenizer.to(device)
 
 
 def graph(
@@ -92,19 +57,6 @@ def graph(
         entry = model.metadata_props.add()
         entry.key, entry.value = name, text
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def _about(tokenizer: ResidualTokenizer) -> dict[str, str]:
-    """Return what whoever runs the graphs must know."""
-    about: dict[str, Any] = {
-        "format": FORMAT,
-        "kind": tokenizer.kind,
-        "dim": tokenizer.dim,
-        "codebook_sizes": list(tokenizer.codebook_sizes),
-        "normalizes": tokenizer.normalizes,
-        "fingerprint": tokenizer.content,
-    }
-    return {f"semantic_ids.{name}": json.dumps(value) for name, value in about.items()}
 
 
 def _forget(model: onnx.ModelProto) -> None:
