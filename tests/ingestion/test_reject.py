@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from semantic_ids.errors import BadInput
-from semantic_ids.ingestion import ParquetSource
+from semantic_ids.ingestion import ParquetSource, reject
+from semantic_ids.ingestion.source import Place
 
 NAN = math.nan
 
@@ -143,3 +145,13 @@ def test_a_clean_input_gives_the_same_whether_dropping_or_not(write, ingest, dra
     assert one.item_ids == two.item_ids
     assert drain(one).tobytes() == drain(two).tobytes()
     assert none == also_none
+
+
+def test_the_list_shows_no_secret_of_an_address() -> None:
+    address = "https://bob:pa55word@host/a.parquet?sig=0123456789abcdef"
+    source = SimpleNamespace(place=lambda row: Place(address, 0, row))
+    none = np.array([], dtype=np.int64)
+    ids = SimpleNamespace(null=none, too_large=none, text=lambda rows: ["x"])
+    table = reject._table(source, ids, {3: "null vector"})
+    assert table.column("file").to_pylist() == ["https://***@host/a.parquet?***"]
+    assert table.column("row").to_pylist() == [3]

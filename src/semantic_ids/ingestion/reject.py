@@ -17,6 +17,7 @@ from semantic_ids.ingestion.options import IngestOptions
 from semantic_ids.ingestion.order import ItemIds
 from semantic_ids.ingestion.rows import Reason, check, lengths
 from semantic_ids.ingestion.source import ParquetSource
+from semantic_ids.masking import mask
 from semantic_ids.progress import Progress
 
 SCHEMA = pa.schema(
@@ -170,7 +171,7 @@ def _duplicates(
 def _table(source: ParquetSource, ids: ItemIds, why: dict[int, str]) -> pa.Table:
     rows = np.array(sorted(why), dtype=np.int64)
     nameless = set(ids.null.tolist()) | set(ids.too_large.tolist())
-    places = [source.place(row) for row in rows.tolist()]
+    places = [(mask(file), *rest) for file, *rest in map(source.place, rows.tolist())]
     columns = [
         [
             None if row in nameless else text
