@@ -102,8 +102,8 @@ def test_every_target_has_a_description_and_a_recipe():
     )
     assert named == makefile_targets()
     expected = (
-        "help install run test lint bench docs docs-serve viz mlflow lab notebook lock clean"
-        " clean-all"
+        "help install run test lint fuzz kill-test audit bench docs docs-serve viz mlflow lab"
+        " notebook lock clean clean-all"
     )
     assert named == set(expected.split())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,65 @@ def _widths(folder: Path) -> Params:
     return {"embeddings": folder / "items"}
 
 
+def _encrypted(folder: Path) -> Params:
+    """Written by a key that nobody here has: what matters is the magic of such a footer."""
+    given = write(folder / "items.parquet")
+    data = given["embeddings"].read_bytes()
+    given["embeddings"].write_bytes(b"PARE" + data[4:-4] + b"PARE")
+    return given
+
+
+def _iceberg(folder: Path) -> Params:
+    write(folder / "items" / "data" / "00000-0.parquet")
+    (folder / "items" / "metadata").mkdir()
+    (folder / "items" / "metadata" / "v1.metadata.json").write_text("{}")
+    return {"embeddings": folder / "items"}
+
+
+def _deletion_vectors(folder: Path) -> Params:
+    write(folder / "items" / "part-0.parquet")
+    log = folder / "items" / "_delta_log"
+    log.mkdir()
+    actions = [
+        {"protocol": {"minReaderVersion": 3, "readerFeatures": ["deletionVectors"]}},
+        {"metaData": {"id": "1", "configuration": {}, "partitionColumns": []}},
+        {"add": {"path": "part-0.parquet", "deletionVector": {"storageType": "u"}}},
+    ]
+    (log / f"{0:020}.json").write_text("\n".join(json.dumps(action) for action in actions))
+    return {"embeddings": folder / "items"}
+
+
+def _deeper(folder: Path) -> Params:
+    write(folder / "items" / "2024" / "06" / "part-0.parquet")
+    return {"embeddings": folder / "items"}
+
+
+def _nested(folder: Path) -> Params:
+    import pyarrow as pa
+
+    return write(folder / "items.parquet", vectors=pa.array([[v] for v in _vectors().tolist()]))
+
+
+def _ids(values: list[Any]) -> Maker:
+    return lambda folder: write(folder / "items.parquet", ids=values)
+
+
+def _catalog(text: str) -> Maker:
+    def make(folder: Path) -> Params:
+        shutil.copytree(ROOT / "conf", folder / "conf")
+        (folder / "conf" / "local").mkdir(exist_ok=True)
+        (folder / "conf" / "local" / "catalog.yml").write_text(text, encoding="utf-8")
+        return write(folder / "items.parquet") | {"words": [f"--conf-source={folder / 'conf'}"]}
+
+    return make
+
+
+def _latin_1(folder: Path) -> Params:
+    given = _configuration("parameters_sample.yml", "")(folder)
+    (folder / "conf/base/parameters_sample.yml").write_bytes("# é\n".encode("latin-1"))
+    return given
+
+
 def _row(value: Any) -> Maker:
     def make(folder: Path) -> Params:
         vectors = _vectors().tolist()
@@ -140,7 +200,14 @@ CASES: dict[str, dict[str, Maker]] = {
         "no rows": _no_rows,
         "a column that is not there": _misnamed,
         "vectors written as text": _text,
+        "vectors of vectors": _nested,
+        "ids that are lists": _ids([[i] for i in range(ITEMS)]),
+        "ids that are fractions": _ids([i / 2 for i in range(ITEMS)]),
         "vectors of different lengths in two files": _widths,
+        "an encrypted file": _encrypted,
+        "an Iceberg table": _iceberg,
+        "a Delta table with deletion vectors": _deletion_vectors,
+        "files in deeper folders": _deeper,
     },
     "The rows": {
         "null id": _null_id,
@@ -177,6 +244,22 @@ CASES: dict[str, dict[str, Maker]] = {
         "a parallel run": _words("--runner=ParallelRunner"),
         "data_root that is a URL": _given(data_root="s3://bucket/data"),
         "a file that is no YAML": _configuration("parameters_sample.yml", "sample: [1\n"),
+        "a file that is not UTF-8": _latin_1,
+        "a comma in a value, before a name": _given(embeddings="a,b=c.parquet"),
+        "a parameter without a value": _words("--params=tokenizer.seed"),
+        "an artifact with versions": _catalog(
+            "tokenizer:\n  type: semantic_ids.datasets.TokenizerDataset\n"
+            "  filepath: data/06_models/tokenizer\n  versioned: true\n"
+        ),
+        "an artifact at a URL": _catalog(
+            "embeddings:\n  type: semantic_ids.datasets.EmbeddingsDataset\n"
+            "  filepath: s3://bucket/embeddings\n"
+        ),
+        "an artifact of another type": _catalog(
+            "codes:\n  type: pandas.ParquetDataset\n  filepath: data/codes.parquet\n"
+        ),
+        "another version of an artifact": _words("--load-versions=embeddings:2024"),
+        "missing outputs only": _words("--only-missing-outputs"),
         "a file with an unknown key": _configuration("parameters_sample.yml", "sample: {x: 1}\n"),
     },
     "Artifacts and labels": {
