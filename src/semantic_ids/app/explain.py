@@ -159,8 +159,45 @@ def _configuration(error: BaseException) -> str | None:
         )
     if isinstance(error, ValueError) and text.startswith("Failed to find the pipeline named"):
         return _unknown_pipeline(text.split("'")[1])
-    return (
-        text if isinstance(error, ValueError) and _raised_in(error) in SELECTION_MODULES else None
+    if isinstance(error, ValueError) and _raised_in(error) in SELECTION_MODULES:
+        return _selection(text)
+    return None
+
+
+def _selection(text: str) -> str:
+    """Explain a choice of nodes, tags or datasets that selects nothing."""
+    if text.startswith("Pipeline contains no nodes"):
+        return str(
+            BadInput(
+                "nothing is left to run: no node has all that was asked for",
+                expected="--tags, --nodes, --from-nodes and the like that leave at least one",
+                do="leave some of them out",
+            )
+        )
+    found = re.search(r"does not contain (nodes|datasets) named [\[{]'([^']*)'", text)
+    return _not_selected(found[1].removesuffix("s"), found[2]) if found else text
+
+
+def _not_selected(kind: str, name: str) -> str:
+    """Explain a node or a dataset that is not in the pipelines that were asked for."""
+    from kedro.framework.project import pipelines
+
+    names = {
+        pipeline: {node.name for node in found.nodes} if kind == "node" else found.datasets()
+        for pipeline, found in pipelines.items()
+    }
+    having = sorted(p for p, found in names.items() if name in found and p != "__default__")
+    known = sorted(n for n in set().union(*names.values()) if not n.startswith("params:"))
+    return str(
+        BadInput(
+            f"{kind} '{name}' is not in the pipelines that were asked for",
+            do=f"take --pipelines={' or '.join(having)}",
+        )
+        if having
+        else BadInput(
+            f"there is no {kind} '{name}'{nearest(name, known)}",
+            expected=f"one of {', '.join(known)}",
+        )
     )
 
 
