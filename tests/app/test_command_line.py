@@ -101,7 +101,7 @@ def test_dotted_parameters_lists_and_paths_reach_the_run(kedro: Callable[..., Re
             "asynchronous loading and saving is refused: the stages",
         ),
         (["--nodes=nope"], "nope"),
-        (["--tags=nope"], "Pipeline contains no nodes after applying all provided filters"),
+        (["--tags=nope"], "nothing is left to run"),
         (["--from-inputs=nope"], "nope"),
     ],
 )
