@@ -325,6 +325,15 @@ def test_one_thread_in_several_threads_is_one_in_each_and_then_what_was_there(
     assert torch.get_num_threads() == 3
 
 
+def test_torch_computes_on_one_thread_in_each_thread_that_shares_out_work(three_threads) -> None:
+    """A thread has a number of its own: that of the thread that asks for the work is another."""
+    seen = list(in_threads(lambda _: torch.get_num_threads(), range(20)))
+    assert seen == [1] * 20 and torch.get_num_threads() == 3
+    with one_thread():
+        assert list(in_threads(lambda _: torch.get_num_threads(), range(20))) == [1] * 20
+    assert torch.get_num_threads() == 3
+
+
 def test_many_threads_at_once_leave_the_number_as_it_was(three_threads) -> None:
     seen, start = [], threading.Barrier(4)
 

@@ -169,7 +169,7 @@ def one_thread() -> Iterator[None]:
 def in_threads(
     work: Callable[[Item], Result], items: Iterable[Item]
 ) -> Generator[Result, None, None]:
-    """Do the work for each item in threads.
+    """Do the work for each item in threads, in each of which torch computes on one thread.
 
     Yield the results in the order of the items, few of them made ahead.
     """
@@ -177,7 +177,7 @@ def in_threads(
     most = 2 * usable_cores()
     with workers() as pool:
         for item in items:
-            waiting.append(pool.submit(work, item))
+            waiting.append(pool.submit(one_thread()(work), item))
             if len(waiting) > most:
                 yield waiting.popleft().result()
         while waiting:

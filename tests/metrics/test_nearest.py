@@ -133,3 +133,29 @@ def test_lengths_do_not_matter(scale):
     )
     found = nearest(longer[:10], blocks(longer[:10], longer, 30), 5)[0]
     assert (found == brute(x[:10], x, 5)).all()
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_one_thread_and_two_find_the_same_and_each_block_is_scored_on_one(fast):
+    import torch
+
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((400, 24)).astype(np.float32)
+    before, found, seen = torch.get_num_threads(), [], []
+
+    def counted(read):
+        seen.append(torch.get_num_threads())
+        return read()
+
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            each = (partial(counted, read) for read in blocks(x[:30], x, 32, fast))
+            found.append(nearest(x[:30], each, 5))
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1] * 26
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert (found[0][0] == brute(x[:30], x, 5)).all()
