@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,9 +141,8 @@ class Checkpoints:
             return
         found = _of(self.folder)
         made = found.index(place) + 1
-        for old in (
-            found[: max(0, made - self.keep)] + found[made:]
-        ):  # later ones are of a training that was begun anew
+        later = found[made:]  # of a training that was begun anew
+        for old in found[: max(0, made - self.keep)] + later:
             shutil.rmtree(old, ignore_errors=True)
         self._bound()
 
@@ -163,46 +162,46 @@ class Checkpoints:
         """Return where the checkpoint lies that `resume` names, having read no more than whose it
         is; for what it raises see `latest`.
         """
-        place = Path(self.resume)
-        if not (place / MANIFEST).exists():
-            found = _of(place)
-            if not found:
-                raise BadInput(
-                    "there is no checkpoint",
-                    where=f"tokenizer.checkpoints.resume={place}",
-                    expected=(
-                        f"a folder with {MANIFEST}, {STATE} and {TENSORS}, or a folder of such"
-                        " folders"
-                    ),
-                    do=(
-                        "take auto to go on from the latest of this training, or never to begin"
-                        " anew"
-                    ),
-                )
-            place = found[-1]
+        place = self._named()
         try:
-            other = _differences(_manifest(place)["made_from"], self.made_from)
+            made_from = _manifest(place)["made_from"]
+            different = _differences(made_from, self.made_from)
         except BadInput:
             raise
         except UNREADABLE as error:
             raise self._unreadable(place, error) from error
-        if other:
-            more = (
-                f" and {len(other) - NAMED_DIFFERENCES} more"
-                if len(other) > NAMED_DIFFERENCES
-                else ""
-            )
-            raise BadInput(
-                "this checkpoint is of another training:"
-                f" {', '.join(other[:NAMED_DIFFERENCES])}{more}",
-                where=f"tokenizer.checkpoints.resume={place}",
-                expected="a checkpoint of the same data and parameters",
-                do=(
-                    "give the same data, environment and parameters as then, or begin anew with"
-                    " tokenizer.checkpoints.resume=never"
-                ),
-            )
+        if different:
+            raise self._of_another_training(place, different)
         return place
+
+    def _named(self) -> Path:
+        """Return the checkpoint that `resume` names, or the last of a folder of them."""
+        place = Path(self.resume)
+        if (place / MANIFEST).exists():
+            return place
+        if found := _of(place):
+            return found[-1]
+        raise BadInput(
+            "there is no checkpoint",
+            where=f"tokenizer.checkpoints.resume={place}",
+            expected=(
+                f"a folder with {MANIFEST}, {STATE} and {TENSORS}, or a folder of such folders"
+            ),
+            do="take auto to go on from the latest of this training, or never to begin anew",
+        )
+
+    def _of_another_training(self, place: Path, different: Sequence[str]) -> BadInput:
+        more = len(different) - NAMED_DIFFERENCES
+        named = ", ".join(different[:NAMED_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
+        return BadInput(
+            f"this checkpoint is of another training: {named}",
+            where=f"tokenizer.checkpoints.resume={place}",
+            expected="a checkpoint of the same data and parameters",
+            do=(
+                "give the same data, environment and parameters as then, or begin anew with"
+                " tokenizer.checkpoints.resume=never"
+            ),
+        )
 
     def _unreadable(self, place: Path, error: Exception) -> BadInput:
         return BadInput(
