@@ -12,7 +12,7 @@ from torch import Tensor
 
 from semantic_ids.arrays import one_thread
 from semantic_ids.compute.threads import chunk_rows, each_chunk
-from semantic_ids.quantization.residual import first_argmin
+from semantic_ids.compute.topk import first_argmin
 
 GROWTH_STEPS = 10
 """Steps in which the progressive start goes from one dimension to all."""

@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from semantic_ids.compute.threads import LEAST_ROWS, filled
+from semantic_ids.compute.topk import first_argmin, top_k
 
 BEAM_CELLS, GPU_BEAM_CELLS = 3 << 17, 1 << 26
 """Scores held at a time by the beam search: 1.5 MiB of float32 stay in the processor's cache; on a
@@ -274,71 +274,6 @@ def sums(codebooks: Sequence[Tensor], codes: Tensor) -> Tensor:
     for codebook, code in zip(codebooks, codes.unbind(1), strict=False):
         total += codebook[code]
     return total
-
-
-def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k least of each row, ascending, and where they are.
-
-    (m, n) → two of (m, min(k, n)).
-
-    The row is folded into groups first. The k least are in the k groups with the least minima, so
-    only these are looked through: several times faster than to look for the k least of the whole
-    row. The single least is the first of equal ones.
-    """
-    m, n = x.shape
-    folds = _folds(n, k)
-    if k == 1 or folds < 2:
-        where = first_argmin(x)[:, None] if k == 1 else _few_smallest(x, min(k, n))
-        return x.gather(1, where), where
-    groups = n // folds
-    near = _few_smallest(x.view(m, folds, groups).amin(1), k)
-    where = (near[:, None, :] + groups * torch.arange(folds, device=x.device)[None, :, None]).view(
-        m, folds * k
-    )
-    values = x.gather(1, where)
-    best = _few_smallest(values, k)
-    return values.gather(1, best), where.gather(1, best)
-
-
-def first_argmin(x: Tensor) -> Tensor:
-    """Return where the least of each row is, of equal ones the first: (m, n) → (m,).
-
-    Numpy's is several times faster than torch's.
-    """
-    return torch.from_numpy(x.numpy().argmin(1)) if _in_numpy(x) else x.argmin(1)
-
-
-def _few_smallest(x: Tensor, k: int) -> Tensor:
-    """Return where the k least of each row are, ascending, of equal ones the first.
-
-    (m, n) float32 → (m, k).
-
-    On a CPU a third of the time of torch's: each number becomes an integer of the same order with
-    its place in the lower half, and numpy sorts rows of integers without a branch.
-    """
-    if not _in_numpy(x):
-        return x.topk(k, dim=1, largest=False).indices
-    bits = (x + 0.0).numpy().view(np.int32)  # + 0 makes −0 equal to 0
-    ranked = np.left_shift(bits ^ ((bits >> 31) & 0x7FFFFFFF), 32, dtype=np.int64)
-    ranked |= np.arange(x.shape[1])
-    ranked.sort(axis=1)
-    return torch.from_numpy(ranked[:, :k] & 0xFFFFFFFF)
-
-
-def _in_numpy(x: Tensor) -> bool:
-    """Whether numpy chooses: on a CPU, unless the search is being written as a graph."""
-    return x.device.type == "cpu" and not x.requires_grad and not torch.compiler.is_exporting()
-
-
-def _folds(n: int, k: int) -> int:
-    """Into how many parts to fold a row of n for its k least.
-
-    Near √(n / k), a divisor of n, 1 where it does not pay.
-    """
-    folds = math.isqrt(n // max(k, 1))
-    while folds > 1 and n % folds:
-        folds -= 1
-    return folds if folds > 1 and n // folds >= k else 1
 
 
 def _keep(grown: Tensor, codes: list[Tensor], width: int) -> tuple[list[Tensor], Tensor]:
