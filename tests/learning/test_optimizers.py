@@ -18,9 +18,9 @@ from semantic_ids.learning.schedules import (
     geometric,
     one_cycle,
 )
+from semantic_ids.tokenizers.rq_vae.codebooks import Start
 from semantic_ids.tokenizers.rq_vae.networks import Network
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
-from semantic_ids.tokenizers.rq_vae.quantizer import Start
 from semantic_ids.tokenizers.rq_vae.task import RQVAETask
 
 START = Start(20, lambda z: [])

@@ -15,6 +15,7 @@ from semantic_ids.quantization.kmeans import (
     nearest,
     progressive,
     random_points,
+    residual_kmeans,
     spread_points,
     totals,
 )
@@ -125,3 +126,18 @@ def test_nearest_does_not_depend_on_the_number_of_threads():
         found.append(nearest(x, centroids))
     torch.set_num_threads(threads)
     assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
+
+
+def test_residual_kmeans_clusters_what_the_levels_before_left_over():
+    z, seen = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)), []
+
+    def cluster(rest, size):
+        seen.append(rest.numpy().copy())
+        return rest[:size].clone()
+
+    books = [book.numpy() for book in residual_kmeans(z, (5, 4, 3), cluster)]
+    assert [book.shape for book in books] == [(5, 3), (4, 3), (3, 3)]
+    expected = z.numpy().astype(np.float64)
+    for rest, book in zip(seen, books, strict=True):
+        np.testing.assert_allclose(rest, expected, atol=1e-6)
+        expected -= book[((expected[:, None] - book[None]) ** 2).sum(-1).argmin(1)]

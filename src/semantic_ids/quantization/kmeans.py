@@ -5,7 +5,7 @@ Needs nothing but torch, on CPU or GPU, and no more memory than the points take.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ def kmeans(
     iterations: int = 20,
     start: Tensor | None = None,
 ) -> Tensor:
-    """Lloyd's algorithm; an empty cluster is set onto the point that is worst represented.
+    """Lloyd's algorithm; an empty cluster moves to the point that is worst represented.
 
     Args:
         points: Shape (n, d), float32.
@@ -116,6 +116,17 @@ def progressive(
             start = torch.nn.functional.pad(centroids, (0, width - centroids.shape[1]))
         centroids = cluster(part, size, generator, iterations, start)
     return centroids
+
+
+def residual_kmeans(
+    z: Tensor, sizes: Sequence[int], cluster: Callable[[Tensor, int], Tensor]
+) -> list[Tensor]:
+    """Cluster level by level what the levels before left over: (n, d) → codebooks (K_l, d)."""
+    rest, codebooks = z, []
+    for size in sizes:
+        codebooks.append(cluster(rest, size))
+        rest = rest - codebooks[-1][nearest(rest, codebooks[-1])[0]]
+    return codebooks
 
 
 def nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:

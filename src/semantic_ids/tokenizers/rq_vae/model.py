@@ -18,13 +18,13 @@ from semantic_ids.contract import Assign
 from semantic_ids.learning import distributed
 from semantic_ids.learning.loop import Loop
 from semantic_ids.options import Options
-from semantic_ids.quantization.kmeans import kmeans
+from semantic_ids.quantization.kmeans import kmeans, residual_kmeans
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
 from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans
+from semantic_ids.tokenizers.rq_vae.codebooks import Start
 from semantic_ids.tokenizers.rq_vae.networks import Network
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
-from semantic_ids.tokenizers.rq_vae.quantizer import Start, residual_kmeans
 from semantic_ids.tokenizers.rq_vae.task import RQVAETask
 from semantic_ids.tokenizers.unique import unique_by
 

@@ -19,6 +19,7 @@ from semantic_ids.learning.optimizers import Part
 from semantic_ids.learning.schedules import geometric
 from semantic_ids.learning.task import Outcome
 from semantic_ids.quantization.costs import OnDemand
+from semantic_ids.tokenizers.rq_vae.codebooks import Start
 from semantic_ids.tokenizers.rq_vae.monitoring import (
     Validation,
     catalogue_row,
@@ -26,7 +27,6 @@ from semantic_ids.tokenizers.rq_vae.monitoring import (
     refuse_collapse,
 )
 from semantic_ids.tokenizers.rq_vae.networks import Passed
-from semantic_ids.tokenizers.rq_vae.quantizer import Start
 from semantic_ids.tokenizers.unique import Unique
 
 if TYPE_CHECKING:
