@@ -641,7 +641,7 @@ FROM_RQ_KMEANS = {"init": "rq_kmeans", "start": RESIDUAL["start"]}
         ("joint", True, {}),
         ("joint", True, LEARNT),
         ("beam_size", 4, {}),
-        ("init", "rq_kmeans", {"start": RESIDUAL["start"]}),
+        ("init", "rq_kmeans", {}),
         ("init_rows", 70, {}),
         ("gradient", "rotation", {}),
         ("gradient", "gumbel", {}),
