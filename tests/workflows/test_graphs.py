@@ -12,13 +12,16 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import yaml
 
+from semantic_ids import read_items
 from semantic_ids.errors import BadInput
 from semantic_ids.tokenizers.rq_kmeans import RQKMeans
 from semantic_ids.tokenizers.rq_vae.model import RQVAE
 from semantic_ids.workflows.graphs import tokenizer_graphs
 from tests.conftest import clustered
 
+ROOT = Path(__file__).parents[2]
 FAST = {"iterations": 2, "anneal_rounds": 2, "refine_rounds": 1, "unique_rounds": 0}
 TINY = {"schedule": {"epochs": 1}, "optimizer": {"batch_rows": 128}}
 
@@ -27,8 +30,19 @@ def rq_kmeans(preprocess=None, sizes=(16, 20, 24), **options):
     return RQKMeans(sizes, 42, "cpu", preprocess, {**FAST, **options})
 
 
-def rq_vae(preprocess=None, sizes=(16, 16, 16), **network):
-    return RQVAE(sizes, 42, "cpu", preprocess, {**TINY, "network": {"hidden": [32], **network}})
+def rq_vae(preprocess=None, sizes=(16, 16, 16), codebook=None, **network):
+    options = {**TINY, "network": {"hidden": [32], **network}, "codebook": codebook or {}}
+    return RQVAE(sizes, 42, "cpu", preprocess, options)
+
+
+def of_environment(name):
+    """The rq_vae of an environment, trained for one epoch whatever comes of it."""
+    file = ROOT / f"conf/{name}/parameters_tokenizer.yml"
+    given = yaml.safe_load(file.read_text(encoding="utf-8"))["tokenizer"]
+    options = given["rq_vae"]
+    options["schedule"]["epochs"] = 1
+    options["selection"] |= {"burn_in": 0, "collapse_below": 0.0}
+    return RQVAE(given["codebook_sizes"], 42, "cpu", None, options)
 
 
 ROTATED = {"normalize": True, "dimensions": 8, "whiten": 1.0}
@@ -43,6 +57,9 @@ TOKENIZERS = {
     "rq_vae mlp with layer norm": lambda: rq_vae(
         {"normalize": True}, architecture="mlp", latent=10, layer_norm=True
     ),
+    "rq_vae whose last codes are shared out evenly": lambda: rq_vae(codebook={"sinkhorn": 0.003}),
+    "a plain autoencoder": lambda: rq_vae(codebook={"quantizer": "none"}),
+    "environment tiger": lambda: of_environment("tiger"),
 }
 
 
@@ -76,6 +93,28 @@ def test_graphs_give_what_torch_gives(name, rows):
         (vectors,) = decoder.run(["vectors"], {"codes": codes})
         assert vectors.shape == (count, 12)
         np.testing.assert_allclose(vectors, tokenizer.decode(expected), atol=1e-6, rtol=0)
+
+
+@pytest.mark.slow
+def test_rows_of_a_catalogue_in_float16_have_the_codes_that_torch_gives_them(rows):
+    half = rows.astype(np.float16)
+    tokenizer = rq_kmeans(ROTATED).fit(half)
+    (codes,) = session(tokenizer_graphs(tokenizer)["encoder"]).run(
+        None, {"vectors": half.astype(np.float32)}
+    )
+    assert np.array_equal(codes, tokenizer.encode(half))
+
+
+@pytest.mark.slow
+def test_every_row_of_the_sample_has_the_codes_that_torch_gives_it():
+    vectors = read_items(ROOT / "data/01_raw/item_emb.parquet").vectors
+    fast = {"anneal_rounds": 2, "refine_rounds": 1, "unique_rounds": 0}
+    tokenizer = RQKMeans((256, 256, 256), 42, "cpu", None, fast).fit(vectors)
+    made = tokenizer_graphs(tokenizer)
+    (codes,) = session(made["encoder"]).run(None, {"vectors": vectors})
+    assert len(codes) > 9000 and np.array_equal(codes, tokenizer.encode(vectors))
+    (decoded,) = session(made["decoder"]).run(None, {"codes": codes})
+    np.testing.assert_allclose(decoded, tokenizer.decode(codes), atol=1e-6, rtol=0)
 
 
 @pytest.mark.slow
