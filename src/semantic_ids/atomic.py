@@ -91,7 +91,7 @@ def recover(path: str | Path) -> None:
     path = _followed(path)
     if path.exists() or not path.parent.is_dir():
         return
-    aside = [left for left in _left_behind(path) if left.suffix == ".old"]
+    aside = [left for left in left_behind(path) if left.suffix == ".old"]
     if aside:
         os.rename(max(aside, key=lambda folder: folder.stat().st_mtime_ns), path)
 
@@ -106,7 +106,7 @@ def _prepare(path: Path) -> Path:
     """Make the parent folder, remove what dead processes left, and return the temporary name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     recover(path)
-    for left in _left_behind(path):
+    for left in left_behind(path):
         _remove(left)
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
@@ -123,7 +123,7 @@ def _swap_in(temporary: Path, path: Path) -> None:
     _remove(aside)
 
 
-def _left_behind(path: Path) -> list[Path]:
+def left_behind(path: Path) -> list[Path]:
     """Return the temporary and set-aside names of `path` whose process is dead, or is this one."""
     pattern = re.compile(re.escape(f".{path.name}.") + r"(\d+)\.(tmp|old)")
     found = ((child, pattern.fullmatch(child.name)) for child in path.parent.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -12,7 +13,13 @@ from safetensors.torch import load_file, save_file
 from semantic_ids.artifacts import Provenance
 from semantic_ids.errors import BadInput
 from semantic_ids.tokenizers import load_tokenizer
-from semantic_ids.tokenizers.format import CONFIG_FILE, FORMAT, MANIFEST_FILE, MODEL_FILE
+from semantic_ids.tokenizers.format import (
+    CONFIG_FILE,
+    FORMAT,
+    GRAPH_FILES,
+    MANIFEST_FILE,
+    MODEL_FILE,
+)
 from semantic_ids.tokenizers.registry import tokenizer_class
 from tests.tokenizers.conftest import KINDS, fitted
 
@@ -109,3 +116,19 @@ def test_one_that_is_not_fitted_says_what_to_do(kind, vectors, tmp_path):
     ):
         with pytest.raises(BadInput, match=r"not fitted; call `fit"):
             call()
+
+
+def test_graphs_beside_it_go_with_it_and_so_does_what_a_killed_process_left_of_one(folder, vectors):
+    for name in GRAPH_FILES.values():
+        (folder / name).write_bytes(b"a graph of the older tokenizer")
+    (folder / f".{GRAPH_FILES['encoder']}.{os.getpid()}.tmp").write_bytes(b"half a graph")
+    fitted("rq_kmeans", vectors).save(folder)
+    assert sorted(path.name for path in folder.iterdir()) == [CONFIG_FILE, MODEL_FILE]
+
+
+def test_a_graph_that_another_process_is_writing_is_not_taken_away(folder, vectors):
+    half = folder / f".{GRAPH_FILES['encoder']}.{os.getppid()}.tmp"
+    half.write_bytes(b"half a graph")
+    with pytest.raises(BadInput, match="the folder holds other files"):
+        fitted("rq_kmeans", vectors).save(folder)
+    assert half.exists()

@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 import semantic_ids
 from semantic_ids import RQVAE, BadInput, RQKMeans, evaluate, load_tokenizer, unique_ids
 from semantic_ids.tokenizers import rq_kmeans
+from semantic_ids.workflows.graphs import tokenizer_graphs
 from tests.conftest import ROOT
 from tests.grouped import grouped
 
@@ -176,6 +177,24 @@ def test_saved_and_loaded_it_is_the_same_estimator(tokenizer, vectors, tmp_path)
     assert type(loaded) is RQKMeans and repr(loaded) == repr(tokenizer)
     assert loaded.content == tokenizer.content
     np.testing.assert_array_equal(loaded.encode(vectors), tokenizer.encode(vectors))
+
+
+def test_graphs_are_saved_beside_it_where_they_are_wanted(tokenizer, vectors, tmp_path):
+    tokenizer.save(tmp_path / "t", onnx=True)
+    for name, data in tokenizer_graphs(tokenizer).items():
+        assert (tmp_path / "t" / f"{name}.onnx").read_bytes() == data
+    assert np.array_equal(load_tokenizer(tmp_path / "t").encode(vectors), tokenizer.encode(vectors))
+    tokenizer.save(tmp_path / "t")
+    assert not list((tmp_path / "t").glob("*.onnx"))
+
+
+def test_graphs_that_cannot_be_written_leave_what_is_there(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnx" else name)
+    with pytest.raises(BadInput, match="onnx is not installed"):
+        tokenizer.save(tmp_path / "t", onnx=True)
+    assert not (tmp_path / "t").exists()
+    with pytest.raises(BadInput, match="is not fitted"):
+        RQKMeans(codebook_sizes=(4, 8), device="cpu").save(tmp_path / "t", onnx=True)
 
 
 def test_the_package_is_imported_without_torch_and_knows_its_names():

@@ -1,4 +1,4 @@
-"""A fitted tokenizer on disk: a folder of three files.
+"""A fitted tokenizer on disk: a folder of three files, and two more where they are wanted.
 
 `config.json`: `format` (the number below), `kind`, `dim`, `fitted_rows` (it learned from the first
 so many of the rows it was given), `codebook_sizes`, `seed`, `preprocess` and `options`, as the
@@ -13,6 +13,9 @@ tokenizer was made with. `model.safetensors`: float32 tensors by name,
     encoder.*, decoder.*                 where there is a network
 
 `manifest.json`, written last, says where the tokenizer comes from; it is absent where nobody knows.
+
+`encoder.onnx` and `decoder.onnx` are the same tokenizer as graphs that run without torch
+(`workflows.graphs`). They are written afterwards, and go with the folder when it is replaced.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semantic_ids.artifacts import Provenance
-from semantic_ids.atomic import atomic_folder, recover
+from semantic_ids.atomic import atomic_folder, left_behind, recover
 from semantic_ids.errors import BadInput
 
 if TYPE_CHECKING:
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Rises when a folder can no longer be read as before; others are refused. 1 had no groups."""
 CONFIG_FILE, MODEL_FILE, MANIFEST_FILE = "config.json", "model.safetensors", "manifest.json"
-FILES = {CONFIG_FILE, MODEL_FILE, MANIFEST_FILE}
+GRAPH_FILES = {"encoder": "encoder.onnx", "decoder": "decoder.onnx"}
+FILES = {CONFIG_FILE, MODEL_FILE, MANIFEST_FILE, *GRAPH_FILES.values()}
 
 
 def write(
@@ -143,7 +147,8 @@ def _require_ours(directory: Path) -> None:
     recover(directory)
     if not directory.is_dir():
         return
-    found = {child.name for child in directory.iterdir()}
+    killed = [path for file in FILES for path in left_behind(directory / file)]
+    found = {child.name for child in directory.iterdir()} - {path.name for path in killed}
     if not found <= FILES:
         raise BadInput(
             f"the folder holds other files, such as '{min(found - FILES)}'",

@@ -19,6 +19,7 @@ from semantic_ids.tokenizers.registry import tokenizer_class
 from semantic_ids.tokenizers.rq_vae import model
 from semantic_ids.workflows.configurable import Configurable
 from semantic_ids.workflows.fitting import held_out
+from semantic_ids.workflows.graphs import tokenizer_graphs, write_graphs
 from semantic_ids.workflows.inputs import as_codes, as_vectors, hash_order, in_order, items_of
 
 if TYPE_CHECKING:
@@ -81,6 +82,35 @@ class Estimator(Configurable):
         if codes.ndim == 1:
             return super().decode(codes[None])[0]
         return super().decode(codes)
+
+    def save(self, directory: str | Path, *, onnx: bool = False) -> None:
+        """Write the folder that `load_tokenizer` reads; a tokenizer that is there is replaced.
+
+        Args:
+            directory: The folder, new, empty, or of an older tokenizer.
+            onnx: Write `encoder.onnx` and `decoder.onnx` beside, which run without torch. Needs
+                the extra `onnx`.
+
+        Raises:
+            BadInput: It is not fitted, the folder holds other files, it cannot be written, or
+                graphs are wanted and the packages that write them are not installed.
+
+        Examples:
+            >>> import numpy as np, onnxruntime, tempfile
+            >>> from semantic_ids import RQKMeans
+            >>> x = np.random.default_rng(0).normal(size=(300, 8)).astype("float32")
+            >>> tokenizer = RQKMeans(codebook_sizes=(4, 8, 16), device="cpu").fit(x)
+            >>> folder = f"{tempfile.mkdtemp()}/my_tokenizer"
+            >>> tokenizer.save(folder, onnx=True)
+            >>> encoder = onnxruntime.InferenceSession(f"{folder}/encoder.onnx")
+            >>> (codes,) = encoder.run(["codes"], {"vectors": x})
+            >>> bool((codes == tokenizer.encode(x)).all())
+            True
+        """
+        self._require_fitted()
+        graphs = tokenizer_graphs(self) if onnx else {}
+        super().save(directory)
+        write_graphs(directory, graphs)
 
     def transform(self, x: Any) -> np.ndarray:
         """Do what `encode` does, under scikit-learn's name."""

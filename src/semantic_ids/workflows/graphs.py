@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from semantic_ids.atomic import atomic_file
+from semantic_ids.tokenizers.format import GRAPH_FILES
 
 if TYPE_CHECKING:
     from semantic_ids.tokenizers.base import ResidualTokenizer
@@ -41,6 +46,17 @@ def tokenizer_graphs(tokenizer: ResidualTokenizer) -> dict[str, bytes]:
         }
     finally:
         tokenizer.to(device)
+
+
+def write_graphs(directory: str | Path, graphs: Mapping[str, bytes]) -> None:
+    """Write graphs into the folder of their tokenizer, each whole or not at all.
+
+    Raises:
+        BadInput: No space left, or the folder may not be written.
+    """
+    for name, data in graphs.items():
+        with atomic_file(Path(directory) / GRAPH_FILES[name]) as temporary:
+            temporary.write_bytes(data)
 
 
 def _about(tokenizer: ResidualTokenizer) -> dict[str, str]:
