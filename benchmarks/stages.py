@@ -37,6 +37,7 @@ STAGES = {
     "export": "export",
     "evaluate": "evaluate",
     "faiss": "export_faiss",
+    "onnx": "export_onnx",
     "figures": "draw",
 }
 """Name in the table → node of the pipeline `tokenize`."""

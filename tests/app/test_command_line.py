@@ -248,6 +248,7 @@ def test_advice_of_the_core_is_put_into_the_words_of_the_command_line(core, shel
         ("semantic_ids", "identify"),
         ("semantic_id_mappings", "export"),
         ("faiss_index", "export"),
+        ("onnx_graphs", "export"),
         ("metrics", "evaluate"),
         ("nobody_makes_it", "tokenize"),
     ],

@@ -17,6 +17,7 @@ _MODULE_OF = {
     "JsonDataset": "json",
     "LabelsDataset": "labels",
     "MappingsDataset": "mappings",
+    "OnnxGraphsDataset": "onnx_graphs",
     "ParquetSourceDataset": "parquet_source",
     "SplitDataset": "split",
     "TableDataset": "table",

@@ -39,7 +39,7 @@ def graph(
     """
     import torch
 
-    _require_exporter()
+    require_exporter()
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             module.eval(),
@@ -70,7 +70,8 @@ def _forget(model: onnx.ModelProto) -> None:
     model.doc_string, graph.doc_string = "", ""
 
 
-def _require_exporter() -> None:
+def require_exporter() -> None:
+    """Raise `BadInput` unless the packages that write graphs are installed."""
     from importlib.util import find_spec
 
     missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]

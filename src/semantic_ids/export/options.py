@@ -20,3 +20,8 @@ class ExportOptions(Options):
         " codes and a norm, 7 bytes an item at 3×256, beside its id. Needs the extra faiss or gpu,"
         " and tokenizer.kind rq_kmeans.",
     )
+    onnx: bool = option(
+        False,
+        "Write the tokenizer as two ONNX graphs, encoder.onnx and decoder.onnx in its folder, which"
+        " encode and decode without torch. Needs the extra onnx; onnxruntime alone runs them.",
+    )

@@ -1,18 +1,19 @@
-"""What a run needs of FAISS is asked for before it begins."""
+"""What a run needs of FAISS and of ONNX is asked for before it begins."""
 
 from __future__ import annotations
 
 import copy
+import importlib.util
 
 import pytest
 from tests.test_docs import table_script
 
-from semantic_ids.app.hooks.libraries import require_faiss_if_wanted
+from semantic_ids.app.hooks.libraries import require_faiss_if_wanted, require_onnx_if_wanted
 from semantic_ids.compute import faiss_library
 from semantic_ids.errors import BadInput
 from semantic_ids.parameters import Parameters
 
-NODES = {"train", "export", "export_faiss"}
+NODES = {"train", "export", "export_faiss", "export_onnx"}
 
 
 def parameters(**changed) -> Parameters:
@@ -83,4 +84,25 @@ def test_what_does_not_fit_with_it_does_not(no_faiss, changed, nodes):
 def test_it_is_said_before_anything_is_written(no_faiss, run, tmp_path):
     with pytest.raises(BadInput, match="FAISS is not installed"):
         run("tokenize", params={"tokenizer.rq_kmeans.engine": "faiss"})
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.fixture
+def no_onnx(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *of: None if name == "onnx" else found(name, *of)
+    )
+
+
+def test_graphs_need_the_packages_that_write_them(no_onnx):
+    require_onnx_if_wanted(parameters(), NODES)
+    require_onnx_if_wanted(parameters(export__onnx=True), {"train", "export"})
+    with pytest.raises(BadInput, match=r"export.onnx: onnx is not installed.*semantic-ids\[onnx\]"):
+        require_onnx_if_wanted(parameters(export__onnx=True), NODES)
+
+
+def test_that_too_is_said_before_anything_is_written(no_onnx, run, tmp_path):
+    with pytest.raises(BadInput, match="onnx is not installed"):
+        run("tokenize", params={"export.onnx": True})
     assert not (tmp_path / "data").exists()

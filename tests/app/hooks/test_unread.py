@@ -12,23 +12,37 @@ from semantic_ids.pipeline_registry import register_pipelines
 
 
 @pytest.mark.parametrize(
-    ("stages", "faiss", "loaded"),
+    ("stages", "wanted", "loaded"),
     [
-        (["export"], False, None),
-        (["export"], True, "the tokenizer"),
-        (["identify", "export"], False, "the tokenizer"),
-        (["train", "export"], False, "the tokenizer"),
-        (["sample"], False, "the tokenizer"),
+        (["export"], set(), None),
+        (["export"], {"faiss"}, "the tokenizer"),
+        (["export"], {"onnx"}, "the tokenizer"),
+        (["export"], {"faiss", "onnx"}, "the tokenizer"),
+        (["identify", "export"], set(), "the tokenizer"),
+        (["train", "export"], set(), "the tokenizer"),
+        (["sample"], set(), "the tokenizer"),
     ],
 )
-def test_a_tokenizer_is_loaded_where_it_is_read(stages, faiss, loaded) -> None:
+def test_a_tokenizer_is_loaded_where_it_is_read(stages, wanted, loaded) -> None:
     catalog = DataCatalog({"tokenizer": MemoryDataset("the tokenizer")})
     built = register_pipelines()
     pipeline = sum((built[stage] for stage in stages[1:]), built[stages[0]])
-    leave_unread(SimpleNamespace(export=SimpleNamespace(faiss=faiss)), pipeline, catalog)
+    export = SimpleNamespace(faiss="faiss" in wanted, onnx="onnx" in wanted)
+    leave_unread(SimpleNamespace(export=export), pipeline, catalog)
     assert catalog.load("tokenizer") == loaded
 
 
 def test_every_input_that_may_be_left_out_is_one_of_its_node() -> None:
     inputs = {node.name: node.inputs for node in register_pipelines()["tokenize"].nodes}
-    assert all(dataset in inputs[name] for name, (dataset, _) in UNREAD.items())
+    assert all(dataset in inputs[name] for dataset, nodes in UNREAD.items() for name in nodes)
+
+
+@pytest.mark.parametrize("node", ["export_faiss", "export_onnx"])
+def test_a_node_alone_is_asked_alone(node) -> None:
+    pipeline = register_pipelines()["export"].only_nodes(node)
+    for wanted in (True, False):
+        catalog = DataCatalog({"tokenizer": MemoryDataset("the tokenizer")})
+        name = node.removeprefix("export_")
+        export = SimpleNamespace(**{"faiss": not wanted, "onnx": not wanted, name: wanted})
+        leave_unread(SimpleNamespace(export=export), pipeline, catalog)
+        assert catalog.load("tokenizer") == ("the tokenizer" if wanted else None)

@@ -6,6 +6,7 @@ from typing import get_type_hints
 
 import faiss
 import numpy as np
+import onnxruntime
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +17,7 @@ from semantic_ids.artifacts import Codes, Provenance
 from semantic_ids.errors import BadInput
 from semantic_ids.export.mappings import Mappings
 from semantic_ids.parameters import ExportParameters
-from semantic_ids.pipelines.export.nodes import export, export_faiss
+from semantic_ids.pipelines.export.nodes import export, export_faiss, export_onnx
 
 
 def test_export_pairs_ids_with_codes():
@@ -40,7 +41,7 @@ def test_types_of_the_node_resolve():
 
 def test_no_index_where_none_is_wanted_and_types_resolve():
     ids = Codes(pa.array([1]), np.zeros((1, 2), np.int32), (4, 4), 2, Provenance("semantic_ids"))
-    made = export_faiss(ids, None, ExportParameters(faiss=False))
+    made = export_faiss(ids, None, ExportParameters(faiss=False, onnx=False))
     assert made.index is None and set(made.provenance.inputs) == {"semantic_ids", "tokenizer"}
     assert get_type_hints(export_faiss)["export"] is ExportParameters
 
@@ -49,7 +50,7 @@ def test_an_index_of_ids_and_a_tokenizer_of_two_runs_is_refused():
     ids = Codes(pa.array([1]), np.zeros((1, 2), np.int32), (4, 4), 2, Provenance("semantic_ids"))
     tokenizer = SimpleNamespace(provenance=Provenance("tokenizer", content="x"))
     with pytest.raises(BadInput, match="artifacts of two runs are mixed"):
-        export_faiss(ids, tokenizer, ExportParameters(faiss=True))
+        export_faiss(ids, tokenizer, ExportParameters(faiss=True, onnx=False))
 
 
 def test_the_tokenizer_is_not_looked_at_where_no_index_is_wanted(run, tmp_path):
@@ -83,3 +84,40 @@ def test_the_pipeline_writes_an_index_that_faiss_searches(run, tmp_path):
     assert index.ntotal == len(codes) and np.abs(distances).max() < 1e-3
     row_of = {item: row for row, item in enumerate(table["item_id"].to_pylist())}
     np.testing.assert_array_equal(codes[[row_of[item] for item in found[:, 0]]], codes[:50])
+
+
+def test_no_graphs_where_none_are_wanted_and_types_resolve():
+    assert export_onnx(None, ExportParameters(faiss=True, onnx=False)) == {}
+    assert export_onnx(SimpleNamespace(), ExportParameters(faiss=True, onnx=False)) == {}
+    assert get_type_hints(export_onnx)["export"] is ExportParameters
+
+
+def graph_files(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*.onnx")}
+
+
+@pytest.mark.slow
+def test_the_pipeline_writes_graphs_that_give_its_codes_and_go_with_their_tokenizer(run, tmp_path):
+    run("tokenize", params={"export.onnx": True})
+    data = tmp_path / "data"
+    vectors = np.load(data / "03_primary/embeddings/vectors.npy").astype(np.float32)
+    folder = data / "06_models/tokenizer"
+    written = graph_files(folder)
+    assert set(written) == {"encoder.onnx", "decoder.onnx"}
+    encoder, decoder = (
+        onnxruntime.InferenceSession(written[name]) for name in ("encoder.onnx", "decoder.onnx")
+    )
+    (codes,) = encoder.run(["codes"], {"vectors": vectors})
+    expected = pq.read_table(data / "07_model_output/codes.parquet")["codes"].to_pylist()
+    np.testing.assert_array_equal(codes, expected)
+    (decoded,) = decoder.run(["vectors"], {"codes": codes})
+    np.testing.assert_allclose(decoded, load_tokenizer(folder).decode(codes), atol=1e-6, rtol=0)
+    run("export")  # off: those of this tokenizer stay
+    assert graph_files(folder) == written
+    run("export", params={"export.onnx": True})  # on again: the same bytes
+    assert graph_files(folder) == written
+    run("train", params={"tokenizer.seed": 7})
+    assert graph_files(folder) == {}
+    (folder / "encoder.onnx").write_bytes(written["encoder.onnx"])
+    run(node_names=["export_onnx"])
+    assert graph_files(folder) == {}

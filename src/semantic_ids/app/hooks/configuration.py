@@ -13,7 +13,7 @@ from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
 from semantic_ids.app.hooks.entries import check_catalog, refuse_only_missing, refuse_versions
-from semantic_ids.app.hooks.libraries import require_faiss_if_wanted
+from semantic_ids.app.hooks.libraries import require_faiss_if_wanted, require_onnx_if_wanted
 from semantic_ids.app.hooks.parameters import check_parameters
 from semantic_ids.app.hooks.unread import leave_unread
 from semantic_ids.errors import BadInput, nearest
@@ -80,7 +80,9 @@ class ConfigurationHooks:
         refuse_parallel(run_params["runner"])
         refuse_versions(run_params.get("load_versions"))
         refuse_only_missing(bool(run_params.get("only_missing_outputs")))
-        require_faiss_if_wanted(self.parameters, {node.name for node in pipeline.nodes})
+        nodes = {node.name for node in pipeline.nodes}
+        require_faiss_if_wanted(self.parameters, nodes)
+        require_onnx_if_wanted(self.parameters, nodes)
         leave_unread(self.parameters, pipeline, catalog)
 
     @hook_impl

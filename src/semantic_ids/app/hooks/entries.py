@@ -20,6 +20,7 @@ TYPES = {
     "embeddings": "EmbeddingsDataset",
     "split": "SplitDataset",
     "tokenizer": "TokenizerDataset",
+    "onnx_graphs": "OnnxGraphsDataset",
     "checkpoints": "CheckpointsDataset",
     "codes": "CodesDataset",
     "semantic_ids": "CodesDataset",

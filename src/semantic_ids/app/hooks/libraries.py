@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from semantic_ids.compute.faiss_library import require_faiss
 from semantic_ids.export.faiss_index import OPTION, not_linear
+from semantic_ids.export.onnx_graphs import require_exporter
 from semantic_ids.parameters import Parameters
 
 ENGINE = "tokenizer.rq_kmeans.engine"
@@ -29,3 +30,17 @@ def require_faiss_if_wanted(parameters: Parameters, nodes: Collection[str]) -> N
     options = parameters.tokenizer.in_use().get("rq_kmeans", {})
     if fits and options.get("engine") == "faiss":
         require_faiss(ENGINE)
+
+
+def require_onnx_if_wanted(parameters: Parameters, nodes: Collection[str]) -> None:
+    """Refuse graphs where the packages that write them are not installed.
+
+    Args:
+        parameters: Those of the run.
+        nodes: Names of the nodes that will run.
+
+    Raises:
+        BadInput: One is wanted and missing.
+    """
+    if "export_onnx" in nodes and parameters.export.onnx:
+        require_exporter()

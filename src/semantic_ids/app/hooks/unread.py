@@ -11,10 +11,13 @@ if TYPE_CHECKING:
 
     from semantic_ids.parameters import Parameters
 
-UNREAD: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "export_faiss": ("tokenizer", lambda run: run.export.faiss),
+UNREAD: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "tokenizer": {
+        "export_faiss": lambda run: run.export.faiss,
+        "export_onnx": lambda run: run.export.onnx,
+    },
 }
-"""Node → an input of it, and whether it is read with the parameters of a run."""
+"""Dataset → nodes that it is an input of, and whether they read it with the parameters of a run."""
 
 
 def leave_unread(parameters: Parameters, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -27,7 +30,12 @@ def leave_unread(parameters: Parameters, pipeline: Pipeline, catalog: DataCatalo
     """
     from kedro.io import MemoryDataset
 
-    for name, (dataset, is_read) in UNREAD.items():
-        readers = {node.name for node in pipeline.nodes if dataset in node.inputs}
-        if readers == {name} and dataset in pipeline.inputs() and not is_read(parameters):
+    for dataset in UNREAD.keys() & pipeline.inputs():
+        readers = [node.name for node in pipeline.nodes if dataset in node.inputs]
+        reads = [UNREAD[dataset].get(name, _always) for name in readers]
+        if not any(is_read(parameters) for is_read in reads):
             catalog[dataset] = MemoryDataset(None)
+
+
+def _always(parameters: Any) -> bool:
+    return True

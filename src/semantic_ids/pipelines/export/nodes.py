@@ -9,6 +9,7 @@ from semantic_ids.contract import Tokenizer
 from semantic_ids.export.faiss_index import FaissIndex, faiss_index
 from semantic_ids.export.mappings import Mappings
 from semantic_ids.parameters import ExportParameters
+from semantic_ids.workflows.graphs import tokenizer_graphs
 
 logger = logging.getLogger(__name__)
 
@@ -40,3 +41,16 @@ def export_faiss(
     index = faiss_index(semantic_ids, tokenizer, provenance)
     logger.info("FAISS index of %s items, with %s", f"{len(semantic_ids):,}", index.ids_in_words())
     return index
+
+
+def export_onnx(tokenizer: Tokenizer | None, export: ExportParameters) -> dict[str, bytes]:
+    """Write the tokenizer as the graphs `encoder` and `decoder`, where that is wanted.
+
+    Else the tokenizer is not needed, and may be None.
+    """
+    if not export.onnx or tokenizer is None:
+        return {}
+    made = tokenizer_graphs(tokenizer)
+    sizes = ", ".join(f"{name} {len(data) / 1e6:.1f} MB" for name, data in made.items())
+    logger.info("ONNX graphs: %s", sizes)
+    return made

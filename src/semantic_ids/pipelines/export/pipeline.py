@@ -1,10 +1,10 @@
-"""Semantic IDs → what other systems read."""
+"""Semantic IDs and the tokenizer → what other systems read."""
 
 from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from semantic_ids.pipelines.export.nodes import export, export_faiss
+from semantic_ids.pipelines.export.nodes import export, export_faiss, export_onnx
 
 
 def create_pipeline() -> Pipeline:
@@ -17,6 +17,12 @@ def create_pipeline() -> Pipeline:
                 inputs=["semantic_ids", "tokenizer", "params:export"],
                 outputs="faiss_index",
                 name="export_faiss",
+            ),
+            Node(
+                export_onnx,
+                inputs=["tokenizer", "params:export"],
+                outputs="onnx_graphs",
+                name="export_onnx",
             ),
         ]
     )
