@@ -197,7 +197,7 @@ class LateTransfer:
 @contextmanager
 def pretend_gpu(monkeypatch: Any) -> Iterator[None]:
     """Let tokenizers find a GPU."""
-    monkeypatch.setattr("semantic_ids.tokenizers.base.resolve", torch.device)
+    monkeypatch.setattr("semantic_ids.tokenizers.state.resolve", torch.device)
     monkeypatch.setattr("semantic_ids.compute.streaming.Transfer", LateTransfer)
     monkeypatch.setattr("semantic_ids.learning.batches.Transfer", LateTransfer)
     with _Factories():
