@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ def test_products_that_are_not_held_are_computed_for_the_codes_at_hand(sizes, be
     z = torch.randn(70, 8, generator=torch.Generator().manual_seed(5))
     monkeypatch.setattr(residual, "HELD_PRODUCTS", 0)
     computed = quantizer(sizes, 8, seed=4)
-    assert bool(computed.products) == (len(sizes) == 1) and held.products
+    assert computed.holds_products == (len(sizes) == 1) and held.holds_products
     assert torch.equal(held.encode(z, beam), computed.encode(z, beam))
     excluded = torch.arange(0, int(np.prod(sizes[:-1])), 3) if len(sizes) > 1 else None
     expected, found = (q.best_codes(z, 6, True, excluded) for q in (held, computed))
@@ -160,3 +161,16 @@ def test_all_rows_at_once_get_the_codes_that_blocks_of_rows_get(beam, priced):
     prices = [torch.rand(len(c), generator=rng) for c in books] if priced else []
     q, z = ResidualQuantizer(books, prices), torch.randn(500, 6, generator=rng)
     assert torch.equal(q.encode_at_once(z, beam), q.encode(z, beam))
+
+
+def test_tables_are_made_once_and_only_for_who_searches(monkeypatch):
+    made = []
+    products = residual._products
+    monkeypatch.setattr(residual, "_products", lambda a, b: made.append(1) or products(a, b))
+    q = quantizer((5, 4, 3), 6)
+    z = torch.randn(400, 6, generator=torch.Generator().manual_seed(1))
+    q.decode(torch.zeros((7, 3), dtype=torch.int64))
+    assert not made
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: q.encode(z, 2), range(8)))
+    assert len(made) == 3 and all(torch.equal(codes, found[0]) for codes in found)

@@ -23,7 +23,7 @@ from semantic_ids.identifiers.placement import Placement
 from semantic_ids.identifiers.sparse_assignment import assign_sparse
 from semantic_ids.progress import Progress
 
-DENSE_CELLS = 1 << 22
+DENSE_CELLS = 1 << 23
 """Costs of a group that are held and solved as a table; larger ones are solved over few candidates
 an item, to the same total."""
 

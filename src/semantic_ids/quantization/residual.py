@@ -15,6 +15,7 @@ d dimensions, L levels, K_l codes at level l, B beams.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -42,6 +43,8 @@ tables beside the one that is kept, and four times as long."""
 LEAST_BEAM_CODES = 2048
 """The search for the t best codes covers at least this many codes a level, so that small codebooks
 are searched exhaustively."""
+_ONE_MAKES_THEM = threading.Lock()
+"""Threads that search with the same codebooks make their tables once."""
 
 
 @dataclass
@@ -52,8 +55,6 @@ class ResidualQuantizer:
         codebooks: L tensors (K_l, d), on one device, float32.
         prices: L tensors (K_l,), or none: what `encode` adds to the squared error of each code, so
             that full codes are taken less often.
-        products: For each level, twice the products of each earlier codebook with its own:
-            (K_a, K_l). Empty where these would be more than `HELD_PRODUCTS`.
     """
 
     codebooks: list[Tensor]
@@ -66,12 +67,24 @@ class ResidualQuantizer:
         self.begins = torch.tensor([0, *self.sizes[:-1]]).cumsum(0)
         self.stacked = (-2 * self.vectors.T).contiguous()  # (d, ΣK)
         self.norms = torch.cat([(c.double() ** 2).sum(1) for c in self.codebooks]).float()
-        self.products: list[list[Tensor]] = []
-        if sum(a * b for a, b in combinations(self.sizes, 2)) <= HELD_PRODUCTS:
-            self.products = [
-                [_products(a, b) for a in self.codebooks[:level]]
-                for level, b in enumerate(self.codebooks)
-            ]
+        cells = sum(a * b for a, b in combinations(self.sizes, 2))
+        self.holds_products = cells <= HELD_PRODUCTS
+        self._tables: list[list[Tensor]] | None = None
+
+    @property
+    def products(self) -> list[list[Tensor]]:
+        """For each level, twice the products of each earlier codebook with its own: (K_a, K_l).
+
+        Made when they are first asked for: of large codebooks they take seconds and a gigabyte,
+        which those who only decode do without. Not asked for where there are none to be held.
+        """
+        with _ONE_MAKES_THEM:
+            if self._tables is None:
+                self._tables = [
+                    [_products(a, b) for a in self.codebooks[:level]]
+                    for level, b in enumerate(self.codebooks)
+                ]
+            return self._tables
 
     def to(self, device: torch.device) -> ResidualQuantizer:
         """Return one on another device."""
@@ -180,7 +193,7 @@ class ResidualQuantizer:
         """How many rows to search at a time, which have `width` beams each."""
         cells = BEAM_CELLS if device.type == "cpu" else GPU_BEAM_CELLS
         rows = max(1, cells // (width * max(self.sizes)))
-        return rows if self.products else max(rows, LEAST_ROWS // width)
+        return rows if self.holds_products else max(rows, LEAST_ROWS // width)
 
     def _search(
         self,
@@ -219,7 +232,7 @@ class ResidualQuantizer:
         """Score every beam with every code of the next level: (m, B, K_l)."""
         m, beams = scores.shape
         grown = scores[:, :, None] + table[:, None, :]
-        if self.products:
+        if self.holds_products:
             for product, code in zip(self.products[level], codes, strict=True):
                 grown += torch.index_select(product, 0, code.reshape(-1)).view(m, beams, -1)
         elif codes:

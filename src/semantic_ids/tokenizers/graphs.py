@@ -22,6 +22,8 @@ class EncoderGraph(nn.Module):
         self.dim, self.levels = tokenizer.dim, len(tokenizer.codebook_sizes)
         self._prepare, self._to_latent = tokenizer.preprocessing.apply, tokenizer._to_latent
         self._quantizer, self._beam = tokenizer.quantizer, tokenizer.beam_size
+        if self._quantizer.holds_products:
+            _ = self._quantizer.products  # made here, they are numbers of the graph
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Encode."""
