@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from semantic_ids.forecast import memory
+from semantic_ids.identifiers import sparse_assignment
 from semantic_ids.learning.batches import HELD_BYTES
+from semantic_ids.quantization import residual
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has /proc")
 DIM = 768
@@ -74,6 +76,30 @@ def test_a_twin_holds_what_a_fit_holds(make_run):
         "encode": True,
         "deduplicate": True,
     }
+
+
+def test_products_that_are_not_held_are_not_counted(make_run):
+    """Two codebooks of 65,536 codes have 4.3 billion products: 17 GB that nobody holds."""
+    pairs = residual.HELD_PRODUCTS
+    few, many = int(pairs**0.5), int(pairs**0.5) + 1
+    held, free = (
+        memory.held(make_run(codebook_sizes=(n, n), strategy="none"), 8, 2)["encode"]
+        for n in (few, many)
+    )
+    exact = 8 * residual.LARGEST_EXACT
+    assert held - free == pytest.approx(4 * pairs + exact, rel=0.01)
+    huge = memory.held(make_run(codebook_sizes=(65_536, 65_536)), 8, 2)
+    assert max(huge.values()) < 17e9
+
+
+def test_large_last_codebooks_are_assigned_over_few_candidates(make_run):
+    """No table of 65,536 items and codes: 34 GB."""
+    small, large = (
+        memory.held(make_run(codebook_sizes=(4, last)), 8, 2)["deduplicate"]
+        for last in (256, 65_536)
+    )
+    sparse = memory.PAIR_BYTES * sparse_assignment.PAIRS
+    assert sparse < large - small < 2 * sparse + 1e9
 
 
 @pytest.mark.parametrize("threads", [1, 2, 16])

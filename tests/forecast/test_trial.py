@@ -7,7 +7,9 @@ import pytest
 from tests.conftest import clustered
 
 from semantic_ids.forecast import estimate_cost, trial
-from semantic_ids.forecast.trial import Growth, Trial
+from semantic_ids.forecast.drawn import as_crowded, drawn
+from semantic_ids.forecast.timing import Growth
+from semantic_ids.forecast.trial import Trial
 
 VECTORS = clustered(600, 8)
 SMALL = {
@@ -18,41 +20,6 @@ SMALL = {
     "queries": 50,
 }
 QUICK_VAE = {"architecture": "mlp", "hidden": (16,), "latent": 4, "epochs": 3, "batch_rows": 100}
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Seconds that work says it has taken: what tells the law from the machine."""
-    said = []
-    monkeypatch.setattr(trial, "seconds_of", lambda work: (work(), said.pop(0))[1])
-    return said
-
-
-@pytest.mark.parametrize("fixed", [0.0, 0.25])
-def test_what_does_not_grow_with_the_rows_is_told_from_what_does(clock, fixed):
-    rows, each = 1000, 0.001
-    clock[:] = [fixed + each * 250, fixed + each * rows]
-    found = Growth.of(lambda _: None, rows)
-    assert (found.fixed, found.each) == pytest.approx((fixed, each))
-    assert found(10_000) == pytest.approx(fixed + each * 10_000)
-
-
-@pytest.mark.parametrize("short", [0.9, 1.0, 5.0])
-def test_a_disturbed_measurement_never_makes_rows_free(clock, short):
-    clock[:] = [short, 1.0]
-    found = Growth.of(lambda _: None, 1000)
-    assert found.each >= 0.5 / 1000 and found.fixed >= 0 and found(1000) == pytest.approx(1.0)
-
-
-def test_one_row_is_its_own_measure(clock):
-    clock[:] = [0.5, 0.5]
-    assert Growth.of(lambda _: None, 1) == Growth(0.0, 0.5)
-
-
-def test_the_quickest_of_a_few_tries_counts(monkeypatch):
-    times = iter([0.0, 0.04, 1.0, 1.01, 2.0, 2.03])
-    monkeypatch.setattr(trial.time, "perf_counter", lambda: next(times))
-    assert trial.seconds_of(lambda: None) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(("kind", "more"), [("rq_kmeans", {}), ("rq_vae", QUICK_VAE)])
@@ -112,8 +79,34 @@ def test_prefixes_are_as_full_as_those_of_the_run(make_run):
     """A million items in 256x256 prefixes are 15 to each; so are the few that are tried."""
     vectors = clustered(5000, 8)
     found = Trial(vectors, make_run(codebook_sizes=(256, 256, 32), items=1_000_000))
-    first, second, last = found._as_crowded().codebook_sizes
+    first, second, last = as_crowded(found.tokenizer, found.latents, found.run, 32).codebook_sizes
     assert last == 32 and found.rows / (first * second) == pytest.approx(1e6 / 65_536, rel=0.1)
+
+
+def test_a_smaller_last_codebook_gets_as_many_fewer_items_a_prefix(make_run):
+    """A million items in 256x256 prefixes are 15 to each, for 64 codes; with a quarter of the codes
+    they are a quarter as many."""
+    run = make_run(codebook_sizes=(256, 256, 64), items=1_000_000)
+    found = Trial(clustered(5000, 8), run)
+    first, second, last = as_crowded(found.tokenizer, found.latents, run, 16).codebook_sizes
+    assert last == 16
+    assert found.rows / (first * second) == pytest.approx(1e6 / 65_536 / 4, rel=0.1)
+
+
+@pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])
+def test_no_codebook_is_fitted_on_trial(make_run, kind, monkeypatch):
+    """Codebooks of a network on trial are drawn: k-means there took most of the trial."""
+
+    def refuse(*_, **__):
+        raise AssertionError("k-means")
+
+    monkeypatch.setattr("semantic_ids.tokenizers.rq_vae.model.kmeans", refuse)
+    monkeypatch.setattr("semantic_ids.tokenizers.rq_kmeans.RQKMeans._fit", refuse)
+    more = QUICK_VAE if kind == "rq_vae" else {}
+    run = make_run(kind, more, **SMALL)
+    made = drawn(VECTORS, run, run.codebook_sizes, 512)
+    assert [len(codebook) for codebook in made.quantizer.codebooks] == [8, 8, 16]
+    assert made.encode(VECTORS).max(0).min() > 0
 
 
 def test_a_twin_is_counted_with_the_evaluation(make_run, monkeypatch):

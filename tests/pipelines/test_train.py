@@ -7,6 +7,7 @@ import logging
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -235,6 +236,29 @@ def test_of_few_items_nothing_is_estimated(embeddings, split, caplog):
     with caplog.at_level(logging.INFO):
         assert train(embeddings, split, parameters())[2]["estimate"] is None
     assert "estimate" not in caplog.text
+
+
+def test_why_nothing_is_estimated_is_in_the_log_for_those_who_look(embeddings, caplog):
+    few = SimpleNamespace(items=600, passes=1)
+    with caplog.at_level(logging.DEBUG, logger="semantic_ids.pipelines.train.cost"):
+        assert tell_cost(embeddings, few) is None
+    assert [record.levelname for record in caplog.records] == ["DEBUG"]
+    assert "no estimate of time and memory: 600 items are few" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("items", "passes", "told"), [(9_999, 20, False), (10_000, 20, True), (20_000, 1, True)]
+)
+def test_a_long_training_on_few_items_is_estimated(
+    embeddings, monkeypatch, caplog, items, passes, told
+):
+    def refuse(*_):
+        raise BadInput("no trial here", where="test")
+
+    monkeypatch.setattr("semantic_ids.forecast.estimate_cost", refuse)
+    with caplog.at_level(logging.INFO):
+        assert tell_cost(embeddings, SimpleNamespace(items=items, passes=passes)) is None
+    assert ("no trial here" in caplog.text) is told
 
 
 def test_seconds_and_memory_are_told_before_the_fit_and_kept(

@@ -6,17 +6,26 @@ The memory of a GPU is not counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import combinations, pairwise
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from semantic_ids.arrays import CHUNK_ROWS
 from semantic_ids.compute.threads import WORKER_ROWS
-from semantic_ids.forecast.run import Run
+from semantic_ids.forecast.run import Run, pairs_of_codes
+from semantic_ids.identifiers.overflow import DENSE_CELLS as CONTEST_CELLS
 from semantic_ids.identifiers.placement import COSTS_AT_A_TIME
+from semantic_ids.identifiers.reassign import DENSE_CELLS
+from semantic_ids.identifiers.sparse_assignment import CANDIDATES, PAIRS
 from semantic_ids.learning.batches import BUFFER_ROWS, HELD_BYTES
-from semantic_ids.quantization.residual import BEAM_CELLS
+from semantic_ids.quantization.residual import (
+    BEAM_CELLS,
+    HELD_PRODUCTS,
+    LARGEST_EXACT,
+    LARGEST_TABLE,
+)
 from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE
 
 LIBRARIES = 120e6
@@ -29,30 +38,42 @@ WEIGHT_COPIES = 7
 what is being written."""
 ITEM = {"encode": 60, "deduplicate": 100, "evaluate": 200}
 """Bytes an item beside its codes: keys, their order, errors."""
+PAIR_BYTES = 100
+"""Of a pair of an item and a code that a large assignment problem is solved over: itself twice, and
+what it takes to sort them."""
 CODES = {"encode": 3, "deduplicate": 5, "evaluate": 5}
 """Copies of the codes, int32."""
 
 
 def held(run: Run, dim: int, threads: int) -> dict[str, float]:
     """Estimate the most bytes that each stage holds beside what is in memory already."""
-    work = _at_work(run, dim, threads)
+    work, tables = _at_work(run, dim, threads), _tables(run)
     metrics = _items(run, "evaluate", run.items) + 2 * run.queries * (CHUNK_ROWS + 2 * dim) * 4
-    twin = _fit(run, dim, run.twin_items) if run.twin_items else 0.0
+    twin = 2 * tables + _fit(run, dim, run.twin_items) if run.twin_items else 0.0
     return {
-        "train": work + LIBRARIES / 2 + _fit(run, dim, run.fit_items),
-        "encode": work + LIBRARIES / 4 + _items(run, "encode", run.items),
-        "deduplicate": work + LIBRARIES / 2 + _unique(run, run.items),
-        "evaluate": work + LIBRARIES + max(metrics, twin),
+        "train": work + LIBRARIES / 2 + 2 * tables + _fit(run, dim, run.fit_items),
+        "encode": work + LIBRARIES / 4 + tables + _items(run, "encode", run.items),
+        "deduplicate": work + LIBRARIES / 2 + tables + _unique(run, run.items),
+        "evaluate": work + LIBRARIES + tables + max(metrics, twin),
     }
 
 
 def _at_work(run: Run, dim: int, threads: int) -> float:
     """Bytes of what is being worked on: chunks that are read, each thread's rows and scores, and
-    the codebooks with the tables of their products, which are float64 at first.
+    the codebooks.
     """
-    codes, pairs = sum(run.codebook_sizes), _pairs(run)
+    codes = sum(run.codebook_sizes)
     rows = threads * (WORKER_ROWS * (2 * dim + codes + 2 * sum(_layers(run, dim))) + 4 * BEAM_CELLS)
-    return 4.0 * (3 * CHUNK_ROWS * dim + rows + 4 * codes * dim + 3 * pairs)
+    return 4.0 * (3 * CHUNK_ROWS * dim + rows + 4 * codes * dim)
+
+
+def _tables(run: Run) -> float:
+    """Bytes of the tables of the products of every two codebooks, where they are held.
+
+    Each is float64 at first where it is small enough. A fit has those of two rounds.
+    """
+    pairs = pairs_of_codes(run.codebook_sizes)
+    return 4.0 * pairs + 8.0 * min(pairs, LARGEST_EXACT) if pairs <= HELD_PRODUCTS else 0.0
 
 
 def _fit(run: Run, dim: int, items: int) -> float:
@@ -84,9 +105,22 @@ def _most(options: Mapping[str, Any], run: Run) -> int:
 
 def _unique(run: Run, items: int) -> float:
     """Bytes of making so many IDs unique: what there is of an item, and a batch of costs."""
-    last = run.codebook_sizes[-1]
-    batch = COSTS_AT_A_TIME * (4 + 3 * 8) if run.strategy == "reassign" else 0
-    return _items(run, "deduplicate", items) + min(batch, items * last * 28)
+    batch = _assignment(run.codebook_sizes, items) if run.strategy == "reassign" else 0.0
+    return _items(run, "deduplicate", items) + batch
+
+
+def _assignment(sizes: Sequence[int], items: int) -> float:
+    """Bytes of the largest assignment problem that there may be, and of what it is made from.
+
+    Costs of a batch are float32, and float64 where they are compared. A full group of a large last
+    codebook is solved over few candidates an item instead, and an overfull one that would have too
+    many costs as well. Prefixes that are full are marked in a table of all prefixes.
+    """
+    last, prefixes = int(sizes[-1]), prod(map(int, sizes[:-1]))
+    full = min(items, last)
+    batch = 28.0 * min(COSTS_AT_A_TIME, items * last)
+    pairs = min(PAIRS, CANDIDATES * full) if full * last > min(DENSE_CELLS, CONTEST_CELLS) else 0
+    return batch + PAIR_BYTES * pairs + (prefixes if prefixes <= LARGEST_TABLE else 0)
 
 
 def _layers(run: Run, dim: int) -> list[int]:
@@ -96,11 +130,6 @@ def _layers(run: Run, dim: int) -> list[int]:
     network = run.options["network"]
     latent = network["latent"] if network["architecture"] == "mlp" else dim
     return [dim, *network["hidden"], latent]
-
-
-def _pairs(run: Run) -> int:
-    """Numbers in the tables of the products of every two codebooks."""
-    return sum(int(a) * int(b) for a, b in combinations(run.codebook_sizes, 2))
 
 
 def _items(run: Run, stage: str, items: int) -> float:

@@ -102,15 +102,25 @@ def _along_main_axes(points: Tensor, generator: torch.Generator) -> Tensor:
     """Map points to about their axes of most variance.
 
     (s, W) → (s, `DIMENSIONS`), or as they are where there are no more.
+    """
+    if points.shape[1] <= DIMENSIONS:
+        return points
+    with one_thread():
+        return points @ main_axes(points, generator)
+
+
+def main_axes(points: Tensor, generator: torch.Generator) -> Tensor:
+    """Return about the axes of most variance of points: (s, W) → (W, at most `DIMENSIONS`).
 
     Two rounds of subspace iteration from random directions (N. Halko, P. G. Martinsson and J. A.
     Tropp, "Finding structure with randomness", SIAM Review 53(2), 2011), in a fraction of the time
     of an exact decomposition.
     """
-    if points.shape[1] <= DIMENSIONS:
-        return points
-    axes = torch.randn(points.shape[1], DIMENSIONS, generator=generator).to(points.device)
+    width = points.shape[1]
+    if width <= DIMENSIONS:
+        return torch.eye(width, device=points.device)
+    axes = torch.randn(width, DIMENSIONS, generator=generator).to(points.device)
     with one_thread():
         for _ in range(2):
             axes = torch.linalg.qr(points.T @ (points @ axes)).Q
-        return points @ axes
+    return axes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 
@@ -42,6 +43,16 @@ class Run:
     queries: int
 
     @property
+    def passes(self) -> int:
+        """Epochs of an rq_vae; 1 for an rq_kmeans, which sees all its items a few times."""
+        return int(self.options["schedule"]["epochs"]) if self.kind == "rq_vae" else 1
+
+    @property
     def fewer_epochs(self) -> bool:
         """Whether training may well stop earlier."""
         return self.kind == "rq_vae" and self.options["selection"]["patience"] is not None
+
+
+def pairs_of_codes(sizes: Sequence[int]) -> int:
+    """Return of how many pairs of codes of different levels there are products."""
+    return sum(int(a) * int(b) for a, b in combinations(sizes, 2))

@@ -2,123 +2,60 @@
 
 A chunk of each stage and a round of each step of the fit are done on the first rows, with codebooks
 of the real sizes; what they take grows with the number of rows. No speed of any machine is written
-down here.
+down here, and a budget bounds what it takes to find out.
 """
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import combinations
-from math import ceil, prod
+from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.artifacts import Codes, Embeddings, Provenance
 from semantic_ids.compute.streaming import held
 from semantic_ids.compute.threads import chunk_rows
-from semantic_ids.forecast.pilot import DIMENSIONS, ITERATIONS
-from semantic_ids.forecast.run import Run
-from semantic_ids.hashing import vector_hash
-from semantic_ids.identifiers import Deduplicated, TokenizerCosts, deduplicate
+from semantic_ids.forecast.drawn import STEPS, as_crowded, drawn
+from semantic_ids.forecast.run import Run, pairs_of_codes
+from semantic_ids.forecast.timing import Growth, Stopwatch
+from semantic_ids.identifiers import TokenizerCosts, deduplicate
 from semantic_ids.progress import listening, quiet
 from semantic_ids.quantization import refinement
 from semantic_ids.quantization.balance import FOLLOWED_ROUNDS, SETTLED_ROUNDS
 from semantic_ids.quantization.residual import ResidualQuantizer
-from semantic_ids.tokenizers.registry import fit_tokenizer
 from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans
+from semantic_ids.workflows.fitting import FitOptions
+from semantic_ids.workflows.measuring import measure
 
 LEAST_ROWS, MOST_ROWS = 4096, 1 << 15
 """Rows that pieces are done on: enough for every thread to have a chunk."""
-TRIES, SHORT_SECONDS, FIRST_SECONDS = 3, 0.1, 1.0
-"""Work is done so many times, but not again where it has taken `SHORT_SECONDS` already; after the
-first time, which may load what it needs, `FIRST_SECONDS`."""
-SHARE = 4
-"""Each piece is done on a part of the rows as well, this many times smaller: the difference tells
-what grows with the rows from what does not."""
+MEASURED_ROWS = 1 << 14
+"""Rows that metrics are taken of: of fewer, what does not grow with the rows hides what does."""
+LEAST_STEP_ROWS = 512
+"""An rq_vae is trained on at least so many rows a step."""
 MOST_CODES = 1024
 """Larger codebooks are tried at this size: time grows with the codes, or with pairs of them."""
-ANNEALED_ROUNDS = 8
-"""Rounds of annealing of the codebooks for which de-duplication is timed: without any, one code
-takes far too many items."""
 WARM_UP_ROWS = 64
 """Every stage is done on so many rows first: what is loaded then would be counted otherwise."""
-QUICK = {
-    "init": "random",
-    "iterations": 1,
-    "restarts": 1,
-    "anneal_rounds": 0,
-    "refine_rounds": 0,
-    "unique_rounds": 0,
-    "balance": None,
-}
-"""Options of an rq_kmeans that is fitted at once."""
-QUICK_VAE: dict[str, dict[str, Any]] = {
-    "codebook": {"init": "kmeans"},
-    "optimizer": {"compile": False},
-    "schedule": {"epochs": 1, "plain_epochs": 0, "warmup_epochs": 0},
-    "selection": {"patience": None, "burn_in": 0, "catalogue_every": 1, "collapse_below": 0.0},
-    "unique": {"epochs": 0},
-}
-"""Options of an rq_vae that is trained for an epoch."""
-VAE_ROWS = 2048
-"""Rows that it is trained on: a few batches."""
+LLOYD_ITERATIONS = 20
+"""Iterations of the k-means that an rq_vae with `init: kmeans` starts from."""
+BUDGET_SECONDS, BUDGET_SHARE = 3.0, 0.05
+"""Seconds after which a piece is done once only, and the share of the training after which pieces
+of de-duplication and metrics are."""
 
 
-@dataclass(frozen=True)
-class Growth:
-    """Seconds of a piece of work: some whatever the rows, and some for each row."""
+def stage_seconds(
+    vectors: np.ndarray, run: Run, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Estimate the seconds of each stage; see `estimate.estimate_cost`.
 
-    fixed: float
-    each: float
-
-    def __call__(self, rows: float) -> float:
-        """Return the seconds for so many rows."""
-        return self.fixed + self.each * rows
-
-    @classmethod
-    def of(cls, work: Callable[[int], object], rows: int) -> Growth:
-        """Time a piece of work that takes how many rows it is done on.
-
-        At least half of the time is taken to grow with the rows: where other work disturbs the
-        measurement, an estimate for many more rows would come to nothing otherwise.
-        """
-        few = max(1, rows // SHARE)
-        short, whole = seconds_of(lambda: work(few)), seconds_of(lambda: work(rows))
-        if few == rows:
-            return cls(0.0, whole / rows)
-        each = min(max((whole - short) / (rows - few), whole / rows / 2), whole / rows)
-        return cls(whole - each * rows, each)
-
-    def times(self, fixed: float, each: float) -> Growth:
-        """Return the seconds where the two parts are so many times as large."""
-        return Growth(self.fixed * fixed, self.each * each)
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Do some work, until a GPU is done with it too; return its seconds.
-
-    Short work is done a few times, and the least counts: what else the machine does adds to it.
+    `clock` is that of `timing.Stopwatch`.
     """
-    found: list[float] = []
-    while len(found) < TRIES and sum(found) < (SHORT_SECONDS if found[1:] else FIRST_SECONDS):
-        began = time.perf_counter()
-        work()
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            torch.cuda.synchronize()
-        found.append(time.perf_counter() - began)
-    return max(min(found), 1e-9)
-
-
-def stage_seconds(vectors: np.ndarray, run: Run) -> dict[str, float]:
-    """Estimate the seconds of each stage; see `estimate.estimate_cost`."""
     with quiet():
-        trial = Trial(vectors, run)
+        trial = Trial(vectors, run, clock)
         found = {
             "train": trial.train(run.fit_items),
             "encode": trial.encode(run.items),
@@ -137,32 +74,36 @@ class Trial:
     Args:
         vectors: Shape (n, D); the first rows are read.
         run: What is about to run.
+        clock: See `timing.Stopwatch`.
 
     Attributes:
         encode: Seconds to encode so many items.
         deduplicate: Seconds to make the IDs of so many items unique.
         evaluate: Seconds of the metrics of so many items, without the twin.
-        epoch: Seconds of an epoch of an rq_vae on so many items.
+        epoch: Seconds of an epoch of an rq_vae, an item.
     """
 
     @torch.no_grad()
-    def __init__(self, vectors: np.ndarray, run: Run) -> None:
+    def __init__(
+        self, vectors: np.ndarray, run: Run, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self.run, self.sizes = run, [min(int(size), MOST_CODES) for size in run.codebook_sizes]
         self.codes_ratio = sum(run.codebook_sizes) / sum(self.sizes)
-        self.pairs_ratio = _pairs(run.codebook_sizes) / max(1, _pairs(self.sizes))
-        self.tokenizer = self._fitted(vectors)
+        self.pairs_ratio = pairs_of_codes(run.codebook_sizes) / max(1, pairs_of_codes(self.sizes))
+        self.watch = Stopwatch(BUDGET_SECONDS, clock)
+        self.tokenizer = self._drawn(vectors)
         device = self.tokenizer.device
         wanted = min(chunk_rows(device, 1) * torch.get_num_threads(), MOST_ROWS)
         self.rows = min(len(vectors), max(LEAST_ROWS, wanted))
         self.vectors = vectors[: self.rows]
-        self.prepared = Growth.of(self._prepare, self.rows)
-        given = run.options.get("start") if run.kind == "rq_vae" else run.options
-        beams = run.options["codebook"] if run.kind == "rq_vae" else run.options
-        self.options = {**(given or {}), "beam_size": beams["beam_size"]}
+        self.prepared = self.watch.growth(self._prepare, self.rows)
         self.latents = self._latents(self._prepare(self.rows))
         self.encode = self._encode()
         self._time_rounds()
-        self._time_ids()
+        self.deduplicate = self.evaluate = Growth(0.0, 0.0)
+        share = BUDGET_SHARE * self.train(run.fit_items)
+        self.watch = Stopwatch(min(BUDGET_SECONDS, share), clock)
+        self._time_ids(vectors[:MEASURED_ROWS])
 
     # ---- the fit ---------------------------------------------------------------------------------
 
@@ -171,8 +112,11 @@ class Trial:
         if self.run.kind != "rq_vae":
             return self._kmeans(items, unique=self.run.strategy == "reassign")
         options, epochs = self.run.options, self.run.options["schedule"]["epochs"]
-        starts = options["codebook"]["init"] == "rq_kmeans"
-        start = self._kmeans(items, unique=False) if starts else self.started * items
+        if options["codebook"]["init"] == "rq_kmeans":
+            start = self._kmeans(items, unique=False)
+        else:
+            rows = self._start_rows(items, options["codebook"]["init_rows"])
+            start = self.start * (LLOYD_ITERATIONS + 1) * rows
         unique = self.run.strategy == "reassign"
         rounds = min(options["unique"]["epochs"], epochs) if unique else 0
         again = rounds * (self.encode(items) + self.deduplicate(items))
@@ -181,53 +125,38 @@ class Trial:
     def _kmeans(self, items: int, *, unique: bool) -> float:
         """Seconds of an rq_kmeans: what it holds, its start, and rounds of each kind."""
         options = self.kmeans.options
-        largest = max(self.run.codebook_sizes)
-        rows = min(items, largest * options.max_points_per_centroid)
-        first = min(rows, max(options.init_rows, LEAST_INIT_ROWS_A_CODE * largest))
-        priced = FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.kmeans.is_balanced else 0
+        rows = min(items, max(self.run.codebook_sizes) * options.max_points_per_centroid)
         again = options.unique_rounds if unique and rows == items else 0
-        partly = options.unique_rounds if unique and rows < items and not priced else 0
+        partly = (
+            options.unique_rounds if unique and rows < items and not self.kmeans.is_balanced else 0
+        )
+        priced = FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.kmeans.is_balanced else 0
+        passes = options.iterations + 1
         return (
             self.prepared(rows)
             + self.axes(rows)
-            + self.start * first
+            + self.start * passes * self._start_rows(rows, options.init_rows)
             + options.anneal_rounds * self.anneal(min(rows, options.anneal_rows))
             + (options.refine_rounds + priced + again) * self.refine(rows)
             + (again + partly) * self.deduplicate(rows)
             + (self.encode(items) + self.prepared(rows) if partly else 0.0)
         )
 
-    def _fitted(self, vectors: np.ndarray) -> Any:
-        """Fit a tokenizer quickly, and note how long the epochs of an rq_vae take."""
-        run = self.run
-        rows = min(len(vectors), LEAST_ROWS if run.kind != "rq_vae" else VAE_ROWS)
-        rows = max(rows, min(len(vectors), max(self.sizes)))
-        options = self._quick_vae(rows) if run.kind == "rq_vae" else {**run.options, **QUICK}
-        watched = max(1, round(rows * min(1.0, run.watched_items / max(1, run.fit_items))))
-        moments = [time.perf_counter()]
-        with torch.enable_grad(), listening(lambda *_: moments.append(time.perf_counter())):
-            fitted = fit_tokenizer(
-                vectors[:rows],
-                kind=run.kind,
-                codebook_sizes=self.sizes,
-                seed=run.seed,
-                device=run.device,
-                preprocess=run.preprocess,
-                options=options,
-                monitor_rows=np.arange(watched),
-            )
-        self.epoch = (moments[-1] - moments[-2]) / rows if len(moments) > 1 else 0.0
-        self.started = (moments[1] - moments[0]) / rows if len(moments) > 1 else 0.0
-        return fitted
+    def _start_rows(self, rows: int, wanted: int) -> int:
+        """Rows that codebooks start from."""
+        return min(rows, max(wanted, LEAST_INIT_ROWS_A_CODE * max(self.run.codebook_sizes)))
 
-    def _quick_vae(self, rows: int) -> dict[str, Any]:
-        """Return the options of an rq_vae that looks at its share of the catalogue."""
-        given, selection = self.run.options, self.run.options["selection"]
-        looked_at = min(self.run.items, selection["catalogue_rows"]) / selection["catalogue_every"]
-        share = rows / max(1, self.run.fit_items)
-        quick = {group: {**given[group], **QUICK_VAE.get(group, {})} for group in given}
-        quick["selection"]["catalogue_rows"] = max(1, round(share * looked_at))
-        return {group: values for group, values in quick.items() if group != "start"}
+    def _drawn(self, vectors: np.ndarray) -> Any:
+        """Make a tokenizer quickly, and note how long an epoch of an rq_vae takes."""
+        rows = LEAST_ROWS
+        if self.run.kind == "rq_vae":
+            rows = STEPS * max(LEAST_STEP_ROWS, self.run.options["optimizer"]["batch_rows"])
+        rows = min(len(vectors), max(rows, *self.sizes))
+        moments = [self.watch.clock()]
+        with torch.enable_grad(), listening(lambda *_: moments.append(self.watch.clock())):
+            made = drawn(vectors, self.run, self.sizes, rows)
+        self.epoch = (moments[-1] - moments[-2]) / rows if len(moments) > 1 else 0.0
+        return made
 
     def _prepare(self, rows: int) -> Tensor:
         """Read and prepare the first rows, as a fit holds them: (r, W)."""
@@ -242,131 +171,108 @@ class Trial:
 
     def _time_rounds(self) -> None:
         """Time the start of the codebooks, and a round of each kind."""
-        self.kmeans = self._kmeans_of(self.sizes, self.options)
-        z, axes, kept = self.kmeans.along_axes(self.latents.clone())
+        watch, rows, options = self.watch, self.rows, self._kmeans_options()
+        self.kmeans = self._kmeans_of(self.sizes, options)
+        self.start = self._start_seconds(self.latents, options)
         if self.run.kind == "rq_vae" and self.run.options["codebook"]["init"] != "rq_kmeans":
             return
-        self.axes = Growth.of(
-            lambda rows: self.kmeans.along_axes(self.latents[:rows].clone()), len(z)
-        )
+        began = watch.clock()
+        z, axes, kept = self.kmeans.along_axes(self.latents.clone())
+        whole, turned = watch.clock() - began, watch.seconds(lambda: self.latents @ axes)
+        self.axes = Growth(max(0.0, whole - 2 * turned), 2 * turned / rows)
         codebooks = [c @ axes for c in self.tokenizer.quantizer.codebooks]
-        self.start = self._start_seconds(z[: self.rows])
-        short, few = z[:, :kept].contiguous(), [c[:, :kept].contiguous() for c in codebooks]
-        each = seconds_of(lambda: next(self._annealed(short, few))) / len(z)
-        self.anneal = Growth(0.0, each * self.codes_ratio)
-        quantizer, options = ResidualQuantizer(codebooks), self.kmeans.options
+        self._time_anneal(z[:, :kept].contiguous(), [c[:, :kept].contiguous() for c in codebooks])
+        tables = watch.seconds(lambda: ResidualQuantizer(codebooks))
+        quantizer, beam = ResidualQuantizer(codebooks), self.kmeans.options.beam_size
         chosen: list[Tensor] = []
 
         def choose() -> None:
-            chosen[:] = refinement.encode(z, quantizer, 1, options.beam_size)
+            chosen[:] = refinement.encode(z, quantizer, 1, beam)
 
-        searched, codes = seconds_of(choose) / len(z), chosen[0][:, 0]
-        solved = Growth.of(
-            lambda rows: refinement.solve(z[:rows], codes[:rows], codebooks, options.ridge), len(z)
-        )
-        each = solved.each + searched * self.codes_ratio
-        self.refine = Growth(solved.fixed * self.pairs_ratio, each)
+        searched = watch.seconds(choose) / rows * self.codes_ratio
+        codes, ridge = chosen[0][:, 0], self.kmeans.options.ridge
+        solved = watch.growth(lambda m: refinement.solve(z[:m], codes[:m], codebooks, ridge), rows)
+        fixed = (solved.fixed + tables) * self.pairs_ratio
+        self.refine = Growth(fixed, solved.each + searched)
 
-    def _start_seconds(self, z: Tensor) -> float:
-        """Seconds a row to start all codebooks, from one pass over the rows at the first level."""
-        passes, first = self.kmeans.options.iterations + 1, self.sizes[0]
-        brief = self._kmeans_of([first], {**self.options, "iterations": 1})
-        found = seconds_of(lambda: self._codebooks(z, brief)) / len(z)
-        return found * passes / 2 * sum(self.run.codebook_sizes) / first
-
-    def _annealed(
-        self, z: Tensor, codebooks: list[Tensor], rounds: int = 1
-    ) -> Iterator[refinement.Round]:
+    def _time_anneal(self, z: Tensor, codebooks: list[Tensor]) -> None:
+        """Time a round of annealing: the tables of the codebooks, and what grows with the rows."""
         options, generator = self.kmeans.options, torch.Generator().manual_seed(0)
-        return refinement.anneal(
-            z,
-            codebooks,
-            beam=options.beam_size,
-            rounds=rounds,
-            rows=len(z),
-            temperature=options.temperature,
-            ridge=options.ridge,
-            generator=generator,
-        )
+
+        def once() -> None:
+            rounds = refinement.anneal(
+                z,
+                codebooks,
+                beam=options.beam_size,
+                rounds=1,
+                rows=len(z),
+                temperature=options.temperature,
+                ridge=options.ridge,
+                generator=generator,
+            )
+            next(rounds)
+
+        tables = self.watch.seconds(lambda: ResidualQuantizer(codebooks))
+        each = max(0.0, self.watch.seconds(once) - tables) / len(z)
+        self.anneal = Growth(tables * self.pairs_ratio, each * self.codes_ratio)
+
+    def _start_seconds(self, z: Tensor, options: dict[str, Any]) -> float:
+        """Seconds a row and pass to start all codebooks, from two passes at the first level."""
+        first = self.sizes[0]
+        brief = self._kmeans_of([first], {**options, "iterations": 1})
+        found = self.watch.seconds(
+            lambda: [*brief.start(z, torch.Generator().manual_seed(0))]
+        ) / len(z)
+        return found / 2 * sum(self.run.codebook_sizes) / first
+
+    def _kmeans_options(self) -> dict[str, Any]:
+        """Return the options of the rq_kmeans that is fitted, or that codebooks start from."""
+        options = self.run.options
+        if self.run.kind != "rq_vae":
+            return dict(options)
+        start = dict(options.get("start") or {}, beam_size=options["codebook"]["beam_size"])
+        plain = {} if options["codebook"]["init"] == "rq_kmeans" else {"init": "random"}
+        return {**start, **plain, "balance": None}
 
     def _kmeans_of(self, sizes: list[int], options: dict[str, Any]) -> RQKMeans:
         """Return an rq_kmeans that is not fitted."""
         as_it_is = {"normalize": False, "center": False, "scale": False}
         return RQKMeans(sizes, self.run.seed, self.tokenizer.device.type, as_it_is, options)
 
-    def _codebooks(self, z: Tensor, kmeans: RQKMeans) -> list[Tensor]:
-        """Start codebooks: (r, d) → L tensors (K_l, d)."""
-        *_, last = kmeans.start(z, torch.Generator().manual_seed(0))
-        return last.codebooks
-
     # ---- what comes after it ---------------------------------------------------------------------
 
     def _encode(self) -> Growth:
         """Time `encode`."""
         self.tokenizer.encode(self.vectors[:WARM_UP_ROWS])
-        whole = seconds_of(lambda: self.tokenizer.encode(self.vectors))
+        whole = self.watch.seconds(lambda: self.tokenizer.encode(self.vectors))
         return Growth(0.0, whole / self.rows * self.codes_ratio)
 
-    def _time_ids(self) -> None:
-        """Time de-duplication and metrics."""
-        tokenizer = self._as_crowded()
-        codes = tokenizer.encode(self.vectors)
-        ids: list[Deduplicated] = []
+    def _time_ids(self, vectors: np.ndarray) -> None:
+        """Time de-duplication, and the metrics of these vectors (r, D)."""
+        run, tokenizer = (
+            self.run,
+            as_crowded(self.tokenizer, self.latents, self.run, self.sizes[-1]),
+        )
+        codes = tokenizer.encode(vectors)
 
         def unique(rows: int) -> None:
-            made = deduplicate(
-                codes[:rows],
-                TokenizerCosts(tokenizer, self.vectors[:rows]),
-                strategy=self.run.strategy,
-                candidates=self.run.candidates,
-            )
-            ids.append(made)
+            costs = TokenizerCosts(tokenizer, vectors[:rows])
+            deduplicate(codes[:rows], costs, strategy=run.strategy, candidates=run.candidates)
+
+        def measured(rows: int) -> None:
+            as_it_is, queries = FitOptions(strategy="none"), min(run.queries, rows)
+            measure(vectors[:rows], tokenizer, as_it_is, codes=codes[:rows], queries=queries)
 
         rows = min(self.rows, prod(tokenizer.codebook_sizes))
-        last = self.run.codebook_sizes[-1] / self.sizes[-1]
-        self.deduplicate = Growth(0.0, seconds_of(lambda: unique(rows)) / rows * last)
-        made = ids[-1]
-        self._measure(tokenizer, codes, made, min(WARM_UP_ROWS, rows))
-        self.evaluate = Growth.of(lambda m: self._measure(tokenizer, codes, made, m), rows)
+        self._warm_up(tokenizer, min(WARM_UP_ROWS, self.sizes[-1], rows))
+        seconds = self.watch.seconds(lambda: unique(rows))
+        last = run.codebook_sizes[-1] / self.sizes[-1]
+        self.deduplicate = Growth(0.0, seconds / rows * last)
+        measured(min(WARM_UP_ROWS, len(vectors)))
+        self.evaluate = self.watch.growth(measured, len(vectors))
 
-    def _as_crowded(self) -> Any:
-        """Return a tokenizer whose prefixes have as many of these rows as those of the run will
-        have of all items.
-
-        What de-duplication takes depends on it.
-        """
-        last = self.run.codebook_sizes[-1] / self.sizes[-1]
-        fewer = (last * self.rows / self.run.items) ** (1 / max(1, len(self.sizes) - 1))
-        prefix = [min(self.rows, ceil(size * fewer)) for size in self.run.codebook_sizes[:-1]]
-        sizes = [max(2, size) for size in prefix] + self.sizes[-1:]
-        crowded = copy.copy(self.tokenizer)
-        z, axes, _ = self.kmeans.along_axes(self.latents.clone())
-        main = axes[:, : min(DIMENSIONS, axes.shape[1])]
-        quick = self._kmeans_of(sizes, {**QUICK, "iterations": ITERATIONS})
-        z = z[:, : main.shape[1]].contiguous()
-        codebooks = self._codebooks(z, quick)
-        for done in self._annealed(z, codebooks, ANNEALED_ROUNDS):
-            codebooks = done.codebooks
-        crowded.codebook_sizes = tuple(sizes)
-        crowded.quantizer = ResidualQuantizer([c @ main.T for c in codebooks])
-        return crowded
-
-    def _measure(self, tokenizer: Any, codes: np.ndarray, ids: Deduplicated, rows: int) -> None:
-        """Take all metrics of the first rows."""
-        from semantic_ids.metrics import evaluate
-
-        made, levels = Provenance("trial"), len(tokenizer.codebook_sizes)
-        nobody, vectors = np.arange(rows), self.vectors[:rows]
-        kept = vectors.dtype if vectors.dtype in (np.float16, np.float32) else np.float32
-        evaluate(
-            Embeddings(vectors, nobody, vector_hash(vectors.astype(kept, copy=False)), 0, made),
-            tokenizer,
-            Codes(nobody, codes[:rows], tuple(tokenizer.codebook_sizes), levels, made),
-            Codes(nobody, ids.codes[:rows], ids.sizes, ids.levels, made),
-            queries=min(self.run.queries, rows),
-        )
-
-
-def _pairs(sizes: Any) -> int:
-    """Numbers in the tables of the products of every two codebooks."""
-    return sum(int(a) * int(b) for a, b in combinations(sizes, 2))
+    def _warm_up(self, tokenizer: Any, rows: int) -> None:
+        """Make codes unique that are all alike, so that what it needs is loaded."""
+        alike = np.zeros((rows, len(self.sizes)), dtype=np.int32)
+        costs = TokenizerCosts(tokenizer, self.vectors[:rows])
+        deduplicate(alike, costs, strategy=self.run.strategy, candidates=self.run.candidates)

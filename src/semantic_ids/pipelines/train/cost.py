@@ -15,18 +15,23 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LEAST_ITEMS = 20_000
-"""Of fewer items nothing is estimated: to try pieces of the work would take as long as the work."""
+LEAST_ITEMS, LEAST_PASSED = 20_000, 200_000
+"""Of fewer items nothing is estimated, unless all epochs of an rq_vae pass so many: to try pieces
+of the work would take a good part of the time of the work."""
 
 
 def tell_cost(embeddings: Embeddings, run: Run) -> dict[str, Any] | None:
     """Say, and return as JSON-like values, how long the stages that come will take, and how much
-    memory; None for few items, and where pieces of the work could not be done on trial.
+    memory; None for a short run, and where pieces of the work could not be done on trial.
     """
-    if len(embeddings) < LEAST_ITEMS:
-        return None
     from semantic_ids.forecast import estimate_cost, memory
 
+    if run.items < LEAST_ITEMS and run.items * run.passes < LEAST_PASSED:
+        logger.debug(
+            "no estimate of time and memory: %s items are few, and the run is short",
+            f"{run.items:,}",
+        )
+        return None
     try:
         found = estimate_cost(embeddings.vectors, run)
     except BadInput as error:
