@@ -215,7 +215,7 @@ def test_what_is_derived_from_a_map_is_read_where_it_is(rows_of_a_map, derive) -
 @pytest.mark.parametrize("view", [lambda x: x[10:500], lambda x: x[::3], lambda x: x[:, :2]])
 def test_views_of_a_map_are_read_from_its_file(rows_of_a_map, view) -> None:
     seen, wanted = view(rows_of_a_map), np.array([3, 0, 100])
-    assert seen.place_in_file() is not None
+    assert seen.file_offset() is not None
     np.testing.assert_array_equal(read_rows(seen, wanted), np.array(seen)[wanted])
 
 

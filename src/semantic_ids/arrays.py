@@ -52,7 +52,7 @@ class MappedRows(np.memmap):
         else:
             self.file, self._begin = getattr(obj, "file", None), getattr(obj, "_begin", 0)
 
-    def place_in_file(self) -> int | None:
+    def file_offset(self) -> int | None:
         """Return where in the file the first row begins, or None where rows are not whole runs of
         bytes there.
         """
@@ -198,7 +198,7 @@ def prefetch(items: Iterable[Item]) -> Generator[Item, None, None]:
 def one_behind(items: Iterable[Item]) -> Iterator[Item]:
     """Yield each item when the next one has been made.
 
-    What was begun with one goes on in the meantime, in threads or on a device.
+    Work that was started for one continues in the meantime, in threads or on a device.
     """
     waiting: list[Item] = []
     for item in items:
@@ -227,7 +227,7 @@ def read_rows(
         return copy
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
         return read_rows(array, slice(int(rows[0]), int(rows[-1]) + 1), dtype)
-    if isinstance(array, MappedRows) and (place := array.place_in_file()) is not None:
+    if isinstance(array, MappedRows) and (place := array.file_offset()) is not None:
         return _read_scattered(array, np.asarray(rows), place).astype(dtype, copy=False)
     copy = np.empty((len(rows), *array.shape[1:]), dtype=dtype)
     for piece in chunks(len(rows), SCATTERED_ROWS):
@@ -269,7 +269,7 @@ def require_finite(values: np.ndarray, rows: slice | np.ndarray) -> None:
     """Raise `BadInput` where a row has a value that is NaN or infinite.
 
     Args:
-        values: Shape (m, D). A sum tells whether there is one: it costs a hundredth of encoding.
+        values: Shape (m, D). The sum shows whether there is one: it costs a hundredth of encoding.
         rows: What the rows are called: a slice or m row numbers.
     """
     if values.dtype.kind != "f" or not values.size:

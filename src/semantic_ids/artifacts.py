@@ -59,7 +59,7 @@ class Provenance:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Provenance:
-        """Undo `to_json`."""
+        """Restore what `to_json` returned."""
         return cls(values["artifact"], values["inputs"], values["parameters"], values["content"])
 
 

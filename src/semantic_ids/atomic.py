@@ -97,7 +97,7 @@ def recover(path: str | Path) -> None:
 
 
 def _followed(path: str | Path) -> Path:
-    """Return where a link leads, so that what it leads to is replaced and not the link."""
+    """Return the target of a link, so that the target is replaced and not the link."""
     path = Path(path)
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
@@ -150,7 +150,7 @@ def _remove(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Ask the system to bring a file or folder to the disk."""
+    """Flush a file or folder to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -125,7 +125,7 @@ def keys(codes: np.ndarray, codebook_sizes: Sequence[int]) -> np.ndarray:
 
 
 def unpack(packed: np.ndarray, codebook_sizes: Sequence[int]) -> np.ndarray:
-    """Undo `keys`: shape (n,) int64 → (n, p) int32."""
+    """The inverse of `keys`: shape (n,) int64 → (n, p) int32."""
     codes = np.empty((len(packed), len(codebook_sizes)), dtype=np.int32)
     rest = np.array(packed, dtype=np.int64)
     for level in range(len(codebook_sizes) - 1, -1, -1):

@@ -32,7 +32,7 @@ class Groups:
         """Group all rows by their keys: shape (n,)."""
         rows = np.argsort(row_keys, kind="stable")
         in_order = row_keys[rows]
-        first = np.flatnonzero(_begins(in_order))
+        first = np.flatnonzero(_first_of_groups(in_order))
         return cls(in_order[first], np.diff(first, append=len(rows)), rows)
 
     def select(self, wanted: np.ndarray) -> Groups:
@@ -87,13 +87,13 @@ class Partition:
         """
         dtype = np.int32 if len(labels) <= np.iinfo(np.int32).max else np.int64
         order = np.argsort(labels, kind="stable")
-        begins = _begins(labels[order])
-        first = order[begins]
+        starts = _first_of_groups(labels[order])
+        first = order[starts]
         by_first = np.argsort(first)
         number = np.empty(len(first), dtype=dtype)
         number[by_first] = np.arange(len(first), dtype=dtype)
         of_row = np.empty(len(labels), dtype=dtype)
-        of_row[order] = np.repeat(number, np.diff(np.flatnonzero(begins), append=len(labels)))
+        of_row[order] = np.repeat(number, np.diff(np.flatnonzero(starts), append=len(labels)))
         return cls(of_row, first[by_first].astype(dtype))
 
     def __len__(self) -> int:
@@ -127,11 +127,11 @@ class Partition:
 
 def distinct(labels: np.ndarray) -> int:
     """Count the different labels: shape (n,), anything that sorts."""
-    return int(np.count_nonzero(_begins(np.sort(labels))))
+    return int(np.count_nonzero(_first_of_groups(np.sort(labels))))
 
 
-def _begins(in_order: np.ndarray) -> np.ndarray:
-    """Return where another label begins: (n,) sorted → (n,) bool."""
-    begins = np.ones(len(in_order), dtype=bool)
-    begins[1:] = in_order[1:] != in_order[:-1]
-    return begins
+def _first_of_groups(in_order: np.ndarray) -> np.ndarray:
+    """Return which rows are the first of a label: (n,) sorted → (n,) bool."""
+    first = np.ones(len(in_order), dtype=bool)
+    first[1:] = in_order[1:] != in_order[:-1]
+    return first

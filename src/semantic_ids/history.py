@@ -1,4 +1,4 @@
-"""What a fit came to, step by step: one record for whoever writes, stores, tracks or draws it.
+"""The results of a fit, step by step: one record for whoever writes, stores, tracks or draws it.
 
     history = History()
     history.add("start", {"relative_mse": 0.9})

@@ -63,7 +63,7 @@ def reported_as(what: str) -> Iterator[None]:
 
 
 def report_step(what: str, numbers: Mapping[str, Any], step: int) -> None:
-    """Tell whoever listens what a step came to."""
+    """Report the results of a step to all listeners."""
     for listener in _listeners:
         listener(_names[-1] if _names else what, numbers, step)
 

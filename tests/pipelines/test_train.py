@@ -27,7 +27,7 @@ from semantic_ids.parameters import (
 )
 from semantic_ids.pipelines.fitting import fit_options
 from semantic_ids.pipelines.train import nodes
-from semantic_ids.pipelines.train.cost import run_of, tell_cost
+from semantic_ids.pipelines.train.cost import report_cost, run_of
 from semantic_ids.pipelines.train.nodes import checkpoints_of
 from semantic_ids.progress import listening
 from semantic_ids.tokenizers.options import RQKMeansOptions
@@ -241,7 +241,7 @@ def test_of_few_items_nothing_is_estimated(embeddings, split, caplog):
 def test_why_nothing_is_estimated_is_in_the_log_for_those_who_look(embeddings, caplog):
     few = SimpleNamespace(items=600, passes=1)
     with caplog.at_level(logging.DEBUG, logger="semantic_ids.pipelines.train.cost"):
-        assert tell_cost(embeddings, few) is None
+        assert report_cost(embeddings, few) is None
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
     assert "no estimate of time and memory: 600 items are few" in caplog.text
 
@@ -257,7 +257,7 @@ def test_a_long_training_on_few_items_is_estimated(
 
     monkeypatch.setattr("semantic_ids.forecast.estimate_cost", refuse)
     with caplog.at_level(logging.INFO):
-        assert tell_cost(embeddings, SimpleNamespace(items=items, passes=passes)) is None
+        assert report_cost(embeddings, SimpleNamespace(items=items, passes=passes)) is None
     assert ("no trial here" in caplog.text) is told
 
 
@@ -307,7 +307,7 @@ def test_nobody_hears_of_what_is_done_on_trial(any_size, embeddings, split, capl
     heard = []
     given = parameters(kind=kind, codebook_sizes=[8, 8, 32])
     with caplog.at_level(logging.INFO), listening(lambda *told: heard.append(told)):
-        tell_cost(embeddings, run_of(fit_options(given, IDENTIFY), split, given.fit_on, EVALUATE))
+        report_cost(embeddings, run_of(fit_options(given, IDENTIFY), split, given.fit_on, EVALUATE))
     assert not heard and len(caplog.records) == 1 and "estimate: about" in caplog.text
 
 
@@ -467,7 +467,7 @@ def test_the_device_is_of_no_account_to_a_checkpoint(embeddings, split, tmp_path
 def test_a_checkpoint_that_is_not_there_is_refused_before_any_work(
     embeddings, split, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(nodes, "foretell", lambda *_: pytest.fail("there was work before"))
+    monkeypatch.setattr(nodes, "report_forecast", lambda *_: pytest.fail("there was work before"))
     with pytest.raises(BadInput, match=r"resume=.*/nowhere: there is no checkpoint"):
         train(
             embeddings, split, vae({"resume": "nowhere"}), place=place_in(tmp_path), pilot_items=100

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.conftest import clustered
 
-from semantic_ids.quantization.faiss_kmeans import THREADS, faiss_kmeans, tell_where
+from semantic_ids.quantization.faiss_kmeans import THREADS, faiss_kmeans, log_device
 from semantic_ids.quantization.kmeans import kmeans, nearest, progressive, spread_points
 
 
@@ -87,13 +87,13 @@ def test_equal_points_are_no_trouble():
 
 def test_it_says_where_it_computes(caplog):
     with caplog.at_level(logging.INFO):
-        tell_where(torch.device("cpu"))
+        log_device(torch.device("cpu"))
     assert "faiss" in caplog.text and f"the CPU, {THREADS} threads" in caplog.text
 
 
 def test_it_warns_where_a_gpu_is_meant_and_faiss_finds_none(caplog, monkeypatch):
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
-    tell_where(torch.device("cuda"))
+    log_device(torch.device("cuda"))
     assert "finds no CUDA device" in caplog.text and "semantic-ids[gpu]" in caplog.text
 
 

@@ -113,7 +113,7 @@ def streamed(
         yield from prefetched(array, parts, Transfer(device), dtype)
 
 
-def held(
+def load_rows(
     array: np.ndarray,
     rows: np.ndarray,
     prepare: Callable[[Tensor], Tensor],

@@ -27,7 +27,7 @@ LEAST_ROWS = 256
 and results must not depend on how many come at once."""
 
 
-def filled(block: Tensor) -> Tensor:
+def pad_rows(block: Tensor) -> Tensor:
     """Repeat the last row until there are `LEAST_ROWS` rows."""
     missing = LEAST_ROWS - len(block)
     return (
@@ -55,8 +55,8 @@ def each_chunk(
 
     On a CPU a chunk is a thread's, from reading to writing: threads that share every product wait
     for each other at each, which on a machine with other work takes several times as long. The
-    numbers do not depend on it. `width` is that of `chunk_rows`; `done` hears, in the calling
-    thread and in order, of the rows of each chunk that has ended.
+    numbers do not depend on it. `width` is that of `chunk_rows`; `done` is called in the calling
+    thread and in order with the number of rows of each chunk.
     """
     parts = list(chunks(n, chunk_rows(device, width)))
     if device.type == "cpu":

@@ -1,4 +1,4 @@
-"""Where trainings keep their checkpoints; a training writes them itself, while it goes on."""
+"""Where trainings keep their checkpoints; a training writes them itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embeddings that the user brings."""
+"""The embeddings of the user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from semantic_ids.ingestion import ParquetSource
 def from_root(location: str, root: str) -> str:
     """Return a location whose relative path starts at `root`.
 
-    URLs and absolute paths stay as they are.
+    URLs and absolute paths are unchanged.
     """
     if "://" in location or "::" in location:
         return location

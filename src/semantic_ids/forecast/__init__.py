@@ -2,7 +2,7 @@
 
 What to expect of the ID space, which sizes would do, and what the run will take.
 
-The ID space is judged by the codes that a rough tokenizer gives a sample (`forecast.pilot`),
+The ID space is judged by the codes that a quick tokenizer gives a sample (`forecast.pilot`),
 never by a formula that takes codes to be evenly used: of Amazon Beauty's 12,101 items in 16.7
 million codes one in a thousand would then share its codes, and in fact one in four does.
 """

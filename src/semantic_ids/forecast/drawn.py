@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.compute.streaming import held
+from semantic_ids.compute.streaming import load_rows
 from semantic_ids.contract import Assign
 from semantic_ids.forecast.pilot import ITERATIONS, main_axes
 from semantic_ids.forecast.run import Run
@@ -56,7 +56,7 @@ class DrawnRQKMeans(RQKMeans):
     def _fit(
         self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None
     ) -> ResidualQuantizer:
-        z = held(vectors, rows, self.preprocessing.apply, self.device, self.width)
+        z = load_rows(vectors, rows, self.preprocessing.apply, self.device, self.width)
         return ResidualQuantizer(drawn_codebooks(z, self.codebook_sizes))
 
 

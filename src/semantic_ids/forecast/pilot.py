@@ -1,4 +1,4 @@
-"""A pilot: a quick, rough residual k-means on a few items, to tell how codes will fall before a
+"""A pilot: a quick residual k-means on a few items, to estimate how codes will fall before a
 tokenizer is fitted.
 
 Codebooks that are fitted on few points crumble: in hundreds of dimensions a cluster of 30 residuals
@@ -42,7 +42,7 @@ def pilot_codes(
     preprocess: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Give the first items the codes of a rough residual k-means that is fitted on these items.
+    """Give the first items the codes of a quick residual k-means that is fitted on these items.
 
     On Amazon Beauty, WordNet and a million made vectors, with one to four levels of 32 to 4,096
     codes, the share of items with shared codes that 16,384 items foretold was between 0.75 and 1.3

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.compute.streaming import held
+from semantic_ids.compute.streaming import load_rows
 from semantic_ids.compute.threads import chunk_rows
 from semantic_ids.forecast.drawn import STEPS, as_crowded, drawn
 from semantic_ids.forecast.run import Run, pairs_of_codes
@@ -161,7 +161,7 @@ class Trial:
     def _prepare(self, rows: int) -> Tensor:
         """Read and prepare the first rows, as a fit holds them: (r, W)."""
         made = self.tokenizer
-        return held(
+        return load_rows(
             self.vectors, np.arange(rows), made.preprocessing.apply, made.device, made.width
         )
 

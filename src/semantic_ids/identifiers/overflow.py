@@ -79,7 +79,7 @@ def choose_leavers(
                 for group in overfull.select(large).batches(1)
             ),
             (
-                _begin_contests(placement, batch, excluded, candidates, pool)
+                _submit_contests(placement, batch, excluded, candidates, pool)
                 for batch in overfull.select(~large).batches(placement.batch_rows)
             ),
         )
@@ -92,7 +92,7 @@ def choose_leavers(
     return np.concatenate(leavers), Offers.concatenate(offers)
 
 
-def _begin_contests(
+def _submit_contests(
     placement: Placement, batch: Groups, excluded: np.ndarray, candidates: int, pool: Executor
 ) -> tuple[Groups, Offers, Iterator[Result]]:
     """Enter all items of some groups, and let the pool decide.
@@ -118,7 +118,7 @@ def _begin_contests(
 def _large_contest(
     placement: Placement, group: Groups, excluded: np.ndarray, candidates: int
 ) -> tuple[Groups, Offers, Iterator[Result]]:
-    """Decide one group whose costs are too many to be held; return what `_begin_contests` does."""
+    """Decide one group whose costs are too many to be held; return what `_submit_contests` does."""
     elsewhere = ask(placement, group.rows, candidates, excluded)
     least = elsewhere.costs[:, 0].astype(np.float64)
 
@@ -196,7 +196,7 @@ def first_come(offers: Offers, rows: np.ndarray, occupancy: Occupancy, size: int
     (cost, row), each the first of its offers that still has room.
 
     Served one by one, a prefix ends up with the cheapest of those who come to it. So all may come
-    at once: a prefix keeps the cheapest it has room for, the others go on to their next offer, and
+    at once: a prefix keeps the cheapest it has room for, the others turn to their next offer, and
     who was kept gives way to who is cheaper, until nobody moves. Items and prefixes rank a pair by
     the same cost, so both ways lead to the one stable matching (Gale and Shapley, "College
     admissions and the stability of marriage", The American Mathematical Monthly 69(1), 1962).

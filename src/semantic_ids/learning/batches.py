@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from semantic_ids.arrays import chunks, prefetch, read_rows, require_finite
-from semantic_ids.compute.streaming import Transfer, held, send_numbers, streamed
+from semantic_ids.compute.streaming import Transfer, load_rows, send_numbers, streamed
 
 HELD_BYTES = 512 << 20
 """Prepared rows up to this size are held in memory."""
@@ -60,7 +60,7 @@ class Rows:
         self.vectors, self.rows, self.prepare, self.device = vectors, rows, prepare, device
         self.held: Tensor | None = None
         if hold and len(rows) * width * 4 <= _room(device):
-            self.held = held(vectors, rows, prepare, device, width)
+            self.held = load_rows(vectors, rows, prepare, device, width)
 
     def __len__(self) -> int:
         return len(self.rows)

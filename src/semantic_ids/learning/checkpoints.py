@@ -1,4 +1,4 @@
-"""A training that was killed goes on where it was.
+"""A training that was killed resumes where it was.
 
 Its state, every few epochs, in a folder of its own.
 
@@ -30,7 +30,7 @@ from semantic_ids.learning import distributed
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
-"""Rises when a checkpoint can no longer be gone on from as before; others are not taken."""
+"""Rises when a checkpoint can no longer be resumed from; others are not taken."""
 TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
 TRAINING = re.compile(r"[0-9a-f]{16}")
 """Names of the folders of trainings: nothing else is ever removed."""
@@ -64,8 +64,8 @@ class Checkpoints:
         every: Epochs between two checkpoints.
         keep: How many of the last ones are kept.
         trainings: How many trainings have checkpoints in `folder` at a time.
-        resume: `auto` goes on from the latest that can be read, `never` begins anew; or a
-            checkpoint, or a folder of them, to go on from.
+        resume: `auto` resumes from the latest that can be read, `never` begins anew; or a
+            checkpoint, or a folder of them, to resume from.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Checkpoints:
         self.trainings = trainings
 
     def latest(self) -> Checkpoint | None:
-        """Return the checkpoint to go on from, if there is one.
+        """Return the checkpoint to resume from, if there is one.
 
         Raises:
             BadInput: `resume` names a checkpoint that is not there, cannot be read, is of another
@@ -116,7 +116,7 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, whole or not at all, and remove those that are too old.
 
-        Where there is no room, the training goes on.
+        Where there is no room, the training continues.
         """
         place = self.folder / f"epoch-{checkpoint.epoch:05d}"
         try:

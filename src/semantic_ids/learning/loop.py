@@ -107,7 +107,7 @@ class Loop:
 
         Raises:
             BadInput: The loss is no longer finite, the task refuses what a validation found, or the
-                checkpoint to go on from is of another training.
+                checkpoint to resume from is of another training.
         """
         began, plan = time.perf_counter(), self.plan
         self.optimizer = make_optimizer(self.task.parts(), plan.optimizer, plan.learning_rate)
@@ -117,10 +117,10 @@ class Loop:
             progress.advance(first - 1)
             for epoch in self._epochs(first):
                 if self.task.start(epoch):
-                    self._note("start", 0, self._look(0), 0.0)
+                    self._record("start", 0, self._validate(0), 0.0)
                 started = time.perf_counter()
-                row = self._epoch(epoch) | self._look(epoch)
-                self._note(self.task.phase, epoch, row, time.perf_counter() - started)
+                row = self._epoch(epoch) | self._validate(epoch)
+                self._record(self.task.phase, epoch, row, time.perf_counter() - started)
                 progress.advance()
                 if self._saves(epoch):
                     self._save(epoch, time.perf_counter() - began)
@@ -255,10 +255,10 @@ class Loop:
                 do=f"take a learning_rate lower than {self.plan.learning_rate:g}",
             )
 
-    # ---- what it came to -------------------------------------------------------------------------
+    # ---- validation and records ------------------------------------------------------------------
 
     @torch.no_grad()
-    def _look(self, epoch: int) -> dict[str, Any]:
+    def _validate(self, epoch: int) -> dict[str, Any]:
         """Measure the network as it is, and see whether this epoch may be kept."""
         self.task.module.eval()
         outcome: Outcome = self.task.validate(epoch)
@@ -269,7 +269,7 @@ class Loop:
             self.selection.offer(epoch, outcome.score, outcome.constraint, state)
         return outcome.values
 
-    def _note(self, phase: str, epoch: int, row: dict[str, Any], seconds: float) -> None:
+    def _record(self, phase: str, epoch: int, row: dict[str, Any], seconds: float) -> None:
         """Record an epoch, log it, and report it."""
         record = self.history.add(phase, row, epoch)
         said, epochs = self.task.describe(record), self.plan.epochs
@@ -287,12 +287,12 @@ class Loop:
             )
         report_step("training", record.numbers, epoch)
 
-    # ---- to go on where it was -------------------------------------------------------------------
+    # ---- resuming --------------------------------------------------------------------------------
 
     def _saves(self, epoch: int) -> bool:
         """Whether a checkpoint is due: not after the last epoch, nor where patience has ended it.
 
-        So a training that goes on comes to the same end.
+        So a training that is resumed ends the same.
         """
         return (
             self.checkpoints is not None
@@ -309,7 +309,7 @@ class Loop:
         )
 
     def _resume(self) -> tuple[int, float]:
-        """Go on from a checkpoint, if there is one.
+        """Resume from a checkpoint, if there is one.
 
         Return the epoch that comes next, and the seconds that went before.
         """

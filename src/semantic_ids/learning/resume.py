@@ -1,4 +1,4 @@
-"""From a training to a checkpoint and back. Rank 0 decides where to go on, for all processes."""
+"""From a training to a checkpoint and back. Rank 0 decides where to resume, for all processes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def unpack(
 
 
 def latest(checkpoints: Checkpoints | None, device: torch.device) -> Checkpoint | None:
-    """Return the checkpoint that rank 0 goes on from, in every process.
+    """Return the checkpoint that rank 0 resumes from, in every process.
 
     Other processes may see no file of it, or an older one: they get it from rank 0.
 

@@ -82,7 +82,7 @@ class Outcome:
 
 
 class Task(Protocol):
-    """A network, its data, its loss, and what its epochs came to."""
+    """A network, its data, its loss, and the validation of its epochs."""
 
     @property
     def name(self) -> str:
@@ -168,7 +168,7 @@ class Task(Protocol):
         ...
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Undo `state`; the weights of the module are loaded already."""
+        """Restore what `state` returned; the weights of the module are loaded already."""
         ...
 
     def describe(self, row: Mapping[str, Any]) -> str:

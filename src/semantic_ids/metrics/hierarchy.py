@@ -65,7 +65,7 @@ def cohesion(vectors: np.ndarray, codes: np.ndarray, sizes: Sequence[int]) -> di
 class _Piece:
     """A run of consecutive groups.
 
-    The sums of the first and the last one, which may go on elsewhere, and Σ ‖S_g‖² of those
+    The sums of the first and the last one, which may continue elsewhere, and Σ ‖S_g‖² of those
     between.
     """
 
@@ -91,7 +91,7 @@ class _GroupSums:
         self._finished, self._open, self._group = 0.0, np.zeros(0), -1
 
     def add(self, piece: _Piece) -> None:
-        """Take in the next groups: the first may go on with the open one, the last stays open."""
+        """Take in the next groups: the first may continue the open one, the last stays open."""
         if piece.first_group == self._group:
             self._open = self._open + piece.first
         else:

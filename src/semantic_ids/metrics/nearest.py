@@ -76,7 +76,7 @@ class Directions:
 
     @classmethod
     def of(cls, queries: np.ndarray) -> Directions:
-        """Bring queries to unit length."""
+        """Scale queries to unit length."""
         import torch
 
         unit = torch.from_numpy(_unit(queries))
@@ -264,7 +264,7 @@ class _Best:
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
-    """Bring rows to unit length in float32; norms in float64, so that none overflows."""
+    """Scale rows to unit length in float32; norms in float64, so that none overflows."""
     norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
     return (x / np.where(norms > 0, norms, 1.0).astype(np.float32)[:, None]).astype(np.float32)
 

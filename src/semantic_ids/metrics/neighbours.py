@@ -115,7 +115,7 @@ def nearest_items(
     """Find the k items nearest to each of the first items, by (cosine, row), itself left out.
 
     The k + 1 nearest groups, equals in the order of their first rows, hold the k + 1 nearest items:
-    each group that comes before an item's brings at least one item that comes before it.
+    each group that comes before an item's has at least one item that comes before it.
 
     Args:
         queries: Shape (q, D): vectors of rows 0 … q − 1.

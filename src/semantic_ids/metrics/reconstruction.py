@@ -1,7 +1,7 @@
 """How much of the vectors is left in the codes.
 
 `relative_mse` is Σ‖x − x̂‖² / Σ‖x − mean‖², the share of the variance that is lost. Where the
-tokenizer brings vectors to unit length, x is brought there too, for a norm is not in the codes.
+tokenizer scales vectors to unit length, x is scaled too: norms are not in the codes.
 """
 
 from __future__ import annotations

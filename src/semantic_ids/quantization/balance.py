@@ -223,7 +223,7 @@ def fit_prices(
 
 
 def settle(z: Tensor, codebooks: list[Tensor], prices: Prices, choose: Choose) -> Iterator[Round]:
-    """Find prices for codebooks that stay as they are, until no code is too full.
+    """Find prices for fixed codebooks, until no code is too full.
 
     Leave the best ones found in `prices`.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.compute.threads import each_chunk, filled
+from semantic_ids.compute.threads import each_chunk, pad_rows
 from semantic_ids.quantization.residual import ResidualQuantizer
 
 
@@ -100,7 +100,7 @@ class TensorCosts:
         return self.hashes[rows]
 
     def _codes(self, codes: np.ndarray) -> Tensor:
-        return filled(torch.from_numpy(codes.astype(np.int64))).to(self.vectors.device)
+        return pad_rows(torch.from_numpy(codes.astype(np.int64))).to(self.vectors.device)
 
     def _each(
         self,
@@ -111,7 +111,7 @@ class TensorCosts:
         """Fill the rows of each output with what the work makes of the vectors of some rows."""
 
         def chunk(part: slice) -> None:
-            results = work(filled(self.vectors.at(rows[part])), part)
+            results = work(pad_rows(self.vectors.at(rows[part])), part)
             for output, result in zip(outputs, results, strict=True):
                 output[part] = result[: part.stop - part.start].cpu().numpy()
 

@@ -67,8 +67,8 @@ def faiss_kmeans(
     return torch.from_numpy(engine.centroids.copy()).to(points.device)
 
 
-def tell_where(device: torch.device) -> None:
-    """Say where FAISS computes; warn where a GPU is meant and it finds none.
+def log_device(device: torch.device) -> None:
+    """Log where FAISS computes; warn where a GPU is meant and it finds none.
 
     Raises:
         BadInput: FAISS is not installed.

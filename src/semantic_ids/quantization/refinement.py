@@ -11,7 +11,7 @@ with what greedy first levels left over. So it is preceded by annealing. Every i
 among those its beam ends with, the likelier the smaller the error, at a temperature that falls to
 zero: a stochastic relaxation in the sense of K. Zeger, J. Vaisey and A. Gersho (IEEE Transactions
 on Signal Processing 40(2), 1992), with the beam as the neighbourhood. Each round takes other items,
-as many rough rounds do more than few exact ones.
+as many approximate rounds do more than few exact ones.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from semantic_ids.quantization.kmeans import totals
 from semantic_ids.quantization.residual import ResidualQuantizer, sums
 
 SWEEPS = 2
-"""Sweeps over the levels in one solution; more made no difference, as the next round goes on from
+"""Sweeps over the levels in one solution; more made no difference, as the next round starts from
 there."""
 LARGEST_PAIR = 1 << 22
 """Codes of two levels, multiplied, up to which the items that they share are held in a table."""
@@ -62,7 +62,7 @@ class Round:
     Attributes:
         codebooks: L tensors (K_l, d): after the round.
         error: Mean squared error of the items of the round, before the codebooks were solved.
-        reseeded: Codes that no item had, and that were set onto badly represented items.
+        reseeded: Codes that no item had, and that were moved to badly represented items.
         fullest: Items of the fullest code of all levels, as a multiple of its level's mean; None
             where it is not looked after.
     """
@@ -156,7 +156,7 @@ def refine(
         rounds: At most so many.
         gain: Stop when a round lowers the error by less than this share of it.
         ridge: See `solve`.
-        prices: What `choose` is given with the codebooks; they stay as they are.
+        prices: What `choose` is given with the codebooks; unchanged.
     """
     before = torch.inf
     for _ in range(rounds):
@@ -186,7 +186,7 @@ def solve(
             which new items would pay for.
 
     Returns:
-        New codebooks, and how many codes without an item were set onto badly represented items.
+        New codebooks, and how many codes without an item were moved to badly represented items.
     """
     sizes = [len(c) for c in codebooks]
     sums, counts = zip(

@@ -23,7 +23,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from semantic_ids.compute.threads import LEAST_ROWS, filled
+from semantic_ids.compute.threads import LEAST_ROWS, pad_rows
 from semantic_ids.compute.topk import first_argmin, top_k
 
 BEAM_CELLS, GPU_BEAM_CELLS = 3 << 17, 1 << 26
@@ -176,7 +176,7 @@ class ResidualQuantizer:
         rows = self._block_rows(z.device, width)
         found = []
         for some, starts in zip(*(x.split(self._table_rows(z)) for x in (z, norms)), strict=True):
-            rest = some if len(some) == len(z) else filled(some)  # a last part may have few rows
+            rest = some if len(some) == len(z) else pad_rows(some)  # a last part may have few rows
             table = torch.addmm(offsets, rest, self.stacked)[: len(some)]
             found += [
                 self._search(block.split(self.sizes, 1), first, t, width, distinct, excluded)
@@ -237,7 +237,7 @@ class ResidualQuantizer:
                 grown += torch.index_select(product, 0, code.reshape(-1)).view(m, beams, -1)
         elif codes:
             chosen = sums(self.codebooks, torch.stack(codes, 2).view(m * beams, level))
-            products = filled(2 * chosen) @ self.codebooks[level].T
+            products = pad_rows(2 * chosen) @ self.codebooks[level].T
             grown += products[: m * beams].view(m, beams, -1)
         return grown
 
@@ -259,7 +259,7 @@ class ResidualQuantizer:
 
     def excluded_table(self, excluded: Tensor | None) -> Tensor | None:
         """Turn the keys of excluded prefixes into a table of all prefixes, where that is of
-        moderate size; a table stays as it is.
+        moderate size; a table is returned unchanged.
         """
         prefixes = math.prod(self.sizes[:-1])
         if (

@@ -36,7 +36,7 @@ SPLITS = ("validation", "watched")
 """What names of numbers begin with that are not of the items fitted on."""
 TRAINING = "training"
 SPEED = ("seconds", "items_per_second")
-"""Columns that tell of the machine rather than of the training: not drawn."""
+"""Columns about the machine rather than the training: not drawn."""
 LOG_FROM = 30.0
 """An axis is logarithmic where the largest value is this many times the smallest (or the mean,
 where there are zeros)."""

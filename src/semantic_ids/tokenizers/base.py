@@ -17,7 +17,7 @@ from torch import Tensor
 from semantic_ids.codes import check_sizes
 from semantic_ids.compute.devices import full_precision
 from semantic_ids.compute.streaming import Work, transform_rows
-from semantic_ids.compute.threads import filled, parts_alone
+from semantic_ids.compute.threads import pad_rows, parts_alone
 from semantic_ids.contract import Assign, LinearDecoder
 from semantic_ids.errors import BadInput
 from semantic_ids.learning.checkpoints import Checkpoints
@@ -141,7 +141,7 @@ class ResidualTokenizer(TokenizerState):
 
         def work(chosen: Tensor, _: slice) -> list[Tensor]:
             return [
-                self.preprocessing.undo(self._from_latent(self.quantizer.decode(filled(chosen))))
+                self.preprocessing.undo(self._from_latent(self.quantizer.decode(pad_rows(chosen))))
             ]
 
         self._each(work, codes, vectors, dtype=torch.int64)
@@ -227,7 +227,7 @@ class ResidualTokenizer(TokenizerState):
 
     def _latent(self, x: Tensor) -> Tensor:
         """Map rows on the device to the space that is quantised, filled up to `LEAST_ROWS`."""
-        return self._to_latent(self.preprocessing.apply(filled(x)))
+        return self._to_latent(self.preprocessing.apply(pad_rows(x)))
 
     def _keys(self, excluded: np.ndarray | None) -> Tensor | None:
         """Move the keys of excluded prefixes to the device: (e,) → (e,) int64."""
@@ -237,7 +237,7 @@ class ResidualTokenizer(TokenizerState):
 
     def _codes(self, codes: np.ndarray) -> Tensor:
         """Move codes to the device, filled up to `LEAST_ROWS` rows."""
-        return filled(torch.from_numpy(codes.astype(np.int64))).to(self.device, non_blocking=True)
+        return pad_rows(torch.from_numpy(codes.astype(np.int64))).to(self.device, non_blocking=True)
 
     def _checked(self, vectors: np.ndarray) -> np.ndarray:
         self._require_fitted()

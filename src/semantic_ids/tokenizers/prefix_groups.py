@@ -3,7 +3,7 @@
 Which last-level codes are free under a prefix follows from all items of that prefix and, as long as
 there are no more of them than codes, from no others. So some prefixes are drawn, all of their items
 are read, and the last codebook is solved for the codes that are unique in each group. The codebooks
-before it stay as they are: items of few prefixes say too little about them (docs/measurements.md).
+before it are unchanged: items of few prefixes say too little about them (docs/measurements.md).
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def fit_tokenizer(
         monitor_rows: Rows that rq_vae watches to stop early; the rows fitted on if None or empty.
         assign: What makes codes unique in the end; where rq_kmeans is fitted on all rows, it then
             refines its codebooks for them.
-        checkpoints: Where rq_vae keeps its state while it trains, to go on from if it is killed.
+        checkpoints: Where rq_vae keeps its state while it trains, to resume from if it is killed.
 
     Raises:
         BadInput: Fewer rows than codes, codes that do not fit a 63-bit key, a device that is not

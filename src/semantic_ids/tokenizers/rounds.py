@@ -12,12 +12,12 @@ from semantic_ids.quantization.refinement import Round
 
 
 class Rounds:
-    """Take the rounds of each phase and record what they came to.
+    """Take the rounds of each phase and record their errors.
 
     Args:
         history: Where they are recorded.
         variance: Mean squared length of the vectors over all axes: what errors are relative to.
-        progress: Goes on by one a round.
+        progress: Advances by one a round.
     """
 
     def __init__(self, history: History, variance: float, progress: Progress) -> None:

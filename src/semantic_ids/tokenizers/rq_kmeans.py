@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from semantic_ids.arrays import chunks
-from semantic_ids.compute.streaming import held
+from semantic_ids.compute.streaming import load_rows
 from semantic_ids.contract import Assign, LinearDecoder
 from semantic_ids.hashing import hashes_of
 from semantic_ids.history import History
@@ -36,7 +36,7 @@ from semantic_ids.quantization.balance import (
     fit_prices,
     settle,
 )
-from semantic_ids.quantization.faiss_kmeans import faiss_kmeans, tell_where
+from semantic_ids.quantization.faiss_kmeans import faiss_kmeans, log_device
 from semantic_ids.quantization.kmeans import (
     Cluster,
     kmeans,
@@ -76,7 +76,7 @@ class RQKMeans(ResidualTokenizer):
     def check_libraries(self) -> None:
         """Raise `BadInput` where FAISS is the engine and is not installed."""
         if self.options.engine == "faiss":
-            tell_where(self.device)
+            log_device(self.device)
 
     @property
     def beam_size(self) -> int:
@@ -90,8 +90,8 @@ class RQKMeans(ResidualTokenizer):
 
     @property
     def preserves_distances(self) -> bool:
-        """Whether preprocessing only shifts and scales, so that distances stay as they are but for
-        one factor.
+        """Whether preprocessing only shifts and scales, so that distances are the same but for one
+        factor.
         """
         return not self.normalizes and not self.preprocess_options.rotates(self.dim)
 
@@ -122,7 +122,7 @@ class RQKMeans(ResidualTokenizer):
         unique_rows = len(sampled) if assign and sees_all else 0
         with torch.no_grad():
             sample, axes, kept = self.along_axes(
-                held(vectors, sampled, self.preprocessing.apply, self.device, self.width)
+                load_rows(vectors, sampled, self.preprocessing.apply, self.device, self.width)
             )
             variance = _mean_square(sample) or 1.0
             unique = unique_by(assign, vectors, sampled) if assign and sees_all else None
@@ -160,7 +160,7 @@ class RQKMeans(ResidualTokenizer):
         if not len(drawn):
             return quantizer, 0
         *others, last = quantizer.codebooks
-        rest = held(vectors, drawn, self.preprocessing.apply, self.device, self.width)
+        rest = load_rows(vectors, drawn, self.preprocessing.apply, self.device, self.width)
         for part in chunks(len(rest)):
             rest[part] -= sums(others, torch.from_numpy(prefixes[part]).long().to(self.device))
         sizes, hashes = self.codebook_sizes, hashes_of(vectors, drawn)

@@ -146,7 +146,7 @@ class Configurable(ResidualTokenizer):
         return f"{type(self).__name__}({', '.join(said)})"
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Tell scikit-learn whether `fit` was called."""
+        """Whether `fit` was called; scikit-learn asks."""
         return bool(self.dim)
 
     @property
@@ -157,7 +157,7 @@ class Configurable(ResidualTokenizer):
         return self.dim
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn, which asks, what this is: a transformer without a target."""
+        """What scikit-learn is told this is: a transformer without a target."""
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
 
         return Tags(

@@ -1,7 +1,7 @@
 """What users hold vectors and item ids in → arrays.
 
 numpy arrays and memory maps, torch tensors, columns of lists (of pandas, polars or pyarrow), lists,
-parquet files. Other libraries' objects are told by what they can do, so that none is imported.
+parquet files. Other libraries' objects are recognised by what they can do: none is imported.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from semantic_ids.app.hooks.effects import RULES, refuse_without_effect, tell_unused
+from semantic_ids.app.hooks.effects import RULES, refuse_without_effect, warn_unused
 from semantic_ids.app.hooks.parameters import known_parameters
 from semantic_ids.errors import BadInput
 from semantic_ids.parameters import Parameters, RunOptions
@@ -90,7 +90,7 @@ def test_rules_are_of_parameters_there_are():
 )
 def test_options_of_the_other_kind_are_told_of(kind, told, caplog):
     with caplog.at_level(logging.WARNING):
-        tell_unused(
+        warn_unused(
             run(tokenizer__kind=kind), {"tokenizer": {"rq_vae": {"schedule": {"epochs": 3}}}}
         )
     said = [record.message for record in caplog.records]

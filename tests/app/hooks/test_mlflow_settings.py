@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from semantic_ids.app.hooks.mlflow_settings import KIND, MODELS, settle, tell_ignored
+from semantic_ids.app.hooks.mlflow_settings import KIND, MODELS, settle, warn_ignored
 
 HERE = "/home/me/project/mlartifacts"
 
@@ -82,7 +82,7 @@ def test_credentials_are_there_when_the_server_is_asked(monkeypatch: pytest.Monk
 def test_variables_that_mlflow_yml_overrules_are_named(caplog: pytest.LogCaptureFixture) -> None:
     given = context("http://u:pa55@host", run={"id": "8"})
     settle(given, {})
-    tell_ignored(
+    warn_ignored(
         given,
         {
             "MLFLOW_TRACKING_URI": "https://ann:pw@other",

@@ -1,4 +1,4 @@
-"""Parameters that would have no effect in a run are refused, or told where nobody could mean harm.
+"""Parameters that would have no effect in a run are refused, or warned of where they do no harm.
 
 What one group of options can say of itself stands in its `check`; here is what needs several.
 """
@@ -82,7 +82,7 @@ def refuse_without_effect(parameters: Parameters) -> None:
         RQVAEOptions.of(parameters.tokenizer.options)
 
 
-def tell_unused(parameters: Parameters, runtime: Mapping[str, Any]) -> None:
+def warn_unused(parameters: Parameters, runtime: Mapping[str, Any]) -> None:
     """Warn of what `--params` sets for another kind of tokenizer than the one that is fitted."""
     used = dict(flatten(parameters.tokenizer.in_use()))
     for name, _ in flatten({"tokenizer": runtime.get("tokenizer", {})}):

@@ -150,7 +150,7 @@ class FolderLock:
                 said = _read(handle)
                 _lock(handle, self.folder, said)
                 if _is_file(handle, self.file):  # not one that its holder has just removed
-                    _tell_unfinished(said, self.folder)
+                    _warn_unfinished(said, self.folder)
                     os.truncate(handle, 0)
                     os.pwrite(handle, json.dumps(_this_process()).encode(), 0)
                     self._handle = handle
@@ -190,7 +190,7 @@ def _refusal(folder: Path, said: dict[str, Any]) -> BadInput:
     )
 
 
-def _tell_unfinished(said: dict[str, Any], folder: Path) -> None:
+def _warn_unfinished(said: dict[str, Any], folder: Path) -> None:
     """Warn of a run of another machine, whose locks may not be seen from here."""
     if said and said["host"] != host():
         logger.warning(

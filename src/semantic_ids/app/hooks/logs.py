@@ -1,4 +1,4 @@
-"""A log file for every run, `logs/<time>_<dataset>_<kind>.log`, whatever the run comes to."""
+"""A log file for every run, `logs/<time>_<dataset>_<kind>.log`, whether it succeeds or fails."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LogHooks:
     """Open the file before any other hook of the run, and close it after all of them.
 
     Attributes:
-        path: The log of the run that goes on, or of the one before; None where it could not be
+        path: The log of the current run, or of the one before; None where it could not be
             opened.
     """
 

@@ -1,4 +1,4 @@
-"""What `mlflow.yml` comes to in a run, beside what the environment variables of MLflow say."""
+"""The settings of a run, from `mlflow.yml` and the environment variables of MLflow."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def settle(context: KedroContext, environ: Mapping[str, str] = os.environ) -> st
     return uri
 
 
-def tell_ignored(context: KedroContext, environ: Mapping[str, str] = os.environ) -> None:
+def warn_ignored(context: KedroContext, environ: Mapping[str, str] = os.environ) -> None:
     """Warn of environment variables of MLflow that `mlflow.yml` overrules."""
     config = context.config_loader["mlflow"]
     tracking = config.get("tracking") or {}

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from semantic_ids.app.hooks.effects import refuse_without_effect, tell_unused
+from semantic_ids.app.hooks.effects import refuse_without_effect, warn_unused
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.parameters import RUNTIME_PATHS, Parameters
 from semantic_ids.tokenizers.rq_vae.options import MOVED as FORMER
@@ -48,7 +48,7 @@ def check_parameters(tree: Tree, runtime: Tree, folders: Sequence[Path] = ()) ->
     except ValidationError as error:
         raise _explain(error, tree, runtime, folders) from None
     refuse_without_effect(parameters)
-    tell_unused(parameters, runtime)
+    warn_unused(parameters, runtime)
     return parameters
 
 
@@ -137,7 +137,7 @@ def _explain(
 def _known_part(location: tuple[str | int, ...]) -> str:
     """Return the parameter's dotted name.
 
-    Pydantic goes on with the place in a list or the branch of a union.
+    Pydantic appends the place in a list or the branch of a union.
     """
     known = set(known_parameters())
     names = [".".join(str(part) for part in location[:end]) for end in range(1, len(location) + 1)]

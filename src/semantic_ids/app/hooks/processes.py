@@ -30,7 +30,7 @@ def started(pid: int) -> str:
 
 
 def is_alive(pid: int, start: str) -> bool:
-    """Tell whether the process that had this id and this `started` token still runs on this
+    """Return whether the process that had this id and this `started` token still runs on this
     machine.
     """
     try:

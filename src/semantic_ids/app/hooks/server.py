@@ -32,7 +32,7 @@ def limit_waiting(seconds: float) -> None:
 
 
 def is_remote(uri: str) -> bool:
-    """Tell whether runs are kept by a server, which also decides where it puts their files."""
+    """Return whether runs are kept by a server, which also decides where it puts their files."""
     return uri.startswith(("http://", "https://", "databricks"))
 
 

@@ -1,9 +1,9 @@
-"""SIGTERM ends a run like an exit: clean-ups happen, MLflow hears of it, and the exit code is 143.
+"""SIGTERM ends a run like an exit: clean-ups happen, MLflow is told, and the exit code is 143.
 
 Ctrl-C is not lost.
 
 Python drops a `KeyboardInterrupt` that is raised in a clean-up callback. So an interrupt is also
-remembered, and heard again before the next node.
+remembered, and raised again before the next node.
 """
 
 from __future__ import annotations

@@ -120,7 +120,8 @@ class TrackedRun:
             params = [param for param in params if param.key not in known]
             if other:
                 logger.warning(
-                    "the MLflow run that was given has other values of %s, which stay", _few(other)
+                    "the MLflow run that was given has other values of %s, which stay",
+                    _named(other),
                 )
         self._client.log_batch(self.run_id, params=params, tags=labels)
 
@@ -239,19 +240,19 @@ def _keeping_environment() -> Iterator[None]:
 
 
 def _is_open(kind: str) -> bool:
-    """Tell whether nobody has chosen the kind of an experiment."""
+    """Return whether nobody has chosen the kind of an experiment."""
     return kind in ("", "empty", "no_inferred_type") or kind.endswith("_inferred")
 
 
-def _few(names: list[str]) -> str:
+def _named(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def process_tags() -> dict[str, str]:
-    """Return the tags that tell which process a run belongs to."""
+    """Return the tags by which the process of a run is known."""
     return {"host": host(), "pid": str(os.getpid()), "process": started(os.getpid())}
 
 
 def _has_process(tags: Mapping[str, str]) -> bool:
-    """Tell whether the process of a run is alive, or cannot be judged."""
+    """Return whether the process of a run is alive, or cannot be judged."""
     return not tags.get("pid", "").isdigit() or is_alive(int(tags["pid"]), tags.get("process", ""))

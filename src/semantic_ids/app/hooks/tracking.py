@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from semantic_ids.app.hooks.git import describe_commit
 from semantic_ids.app.hooks.logs import command, dataset_name
-from semantic_ids.app.hooks.mlflow_settings import settle, tell_ignored
+from semantic_ids.app.hooks.mlflow_settings import settle, warn_ignored
 from semantic_ids.app.hooks.server import limit_waiting, require_answer, sqlite_file
 from semantic_ids.app.hooks.stages import path_of
 from semantic_ids.app.hooks.torchrun import is_helper
@@ -56,7 +56,7 @@ class TrackingHooks:
         self._configuration, self._stages = configuration, stages
         self._run: TrackedRun | None = None
         self._fingerprints: dict[str, str] = {}
-        self._heard: set[str] = set()
+        self._recorded: set[str] = set()
         self._listening = ExitStack()
 
     @hook_impl
@@ -104,7 +104,7 @@ class TrackingHooks:
             self._attempt(
                 lambda run: run.log_metrics([(name, value, 0) for name, value in numbers(data)])
             )
-        elif dataset_name == "training_history" and "training" not in self._heard:
+        elif dataset_name == "training_history" and "training" not in self._recorded:
             self._attempt(lambda run: run.log_metrics(list(history(data))))
         if dataset_name in ARTIFACTS or dataset_name.startswith("figure_"):
             self._attempt(
@@ -135,7 +135,7 @@ class TrackingHooks:
         run = TrackedRun(context, self._name(), run_params, pipeline, catalog)
         if run.run_id is None:
             return
-        self._run, self._heard = run, set()
+        self._run, self._recorded = run, set()
         self._listening.enter_context(listening(self._hear))
         # Registered after MLflow's own, so it comes before it: Kedro calls no hook for Ctrl-C,
         # SIGTERM and exits.
@@ -161,7 +161,7 @@ class TrackingHooks:
         limit_waiting(seconds := self._configuration.parameters.tracking.timeout_seconds)
         if active_run() is not None:
             return
-        tell_ignored(context)
+        warn_ignored(context)
         require_answer(uri, seconds)
         if (file := sqlite_file(uri)) and not file.exists():
             logger.info("making the tracking database, which takes some seconds")
@@ -190,11 +190,11 @@ class TrackingHooks:
         }
 
     def _hear(self, what: str, row: Mapping[str, Any], step: int) -> None:
-        """Record what a step of long work came to as soon as it is over.
+        """Record the results of a step of long work as soon as it is over.
 
         `training.loss` of an epoch.
         """
-        self._heard.add(what)
+        self._recorded.add(what)
         self._attempt(
             lambda run: run.log_metrics(
                 [(f"{what}.{name}", value, step) for name, value in numbers(row)]

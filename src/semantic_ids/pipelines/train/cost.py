@@ -1,4 +1,4 @@
-"""What the stages that come will take, told before anything is fitted."""
+"""An estimate of seconds and memory of the stages to come, before anything is fitted."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LEAST_ITEMS, LEAST_PASSED = 20_000, 200_000
 of the work would take a good part of the time of the work."""
 
 
-def tell_cost(embeddings: Embeddings, run: Run) -> dict[str, Any] | None:
-    """Say, and return as JSON-like values, how long the stages that come will take, and how much
+def report_cost(embeddings: Embeddings, run: Run) -> dict[str, Any] | None:
+    """Log, and return as JSON-like values, how long the stages to come will take, and how much
     memory; None for a short run, and where pieces of the work could not be done on trial.
     """
     from semantic_ids.forecast import estimate_cost, memory

@@ -21,7 +21,7 @@ from semantic_ids.parameters import (
     flatten,
 )
 from semantic_ids.pipelines.fitting import fit_options
-from semantic_ids.pipelines.train.cost import run_of, tell_cost
+from semantic_ids.pipelines.train.cost import report_cost, run_of
 from semantic_ids.workflows.fitting import FitOptions, fit
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def train(
         "split": split.provenance.fingerprint,
     }
     kept = checkpoints_of(tokenizer, checkpoints, inputs | _unique_for(tokenizer, identify))
-    forecast = foretell(embeddings, wanted, advice) if advice.pilot_items else None
-    cost = tell_cost(embeddings, run_of(wanted, split, tokenizer.fit_on, evaluate))
+    forecast = report_forecast(embeddings, wanted, advice) if advice.pilot_items else None
+    cost = report_cost(embeddings, run_of(wanted, split, tokenizer.fit_on, evaluate))
     fitted = fit(
         embeddings.vectors,
         wanted,
@@ -101,10 +101,10 @@ def _unique_ids(identify: IdentifyParameters) -> dict[str, str]:
     return {"unique IDs": f"{identify.strategy}, {identify.candidates} candidates"}
 
 
-def foretell(
+def report_forecast(
     embeddings: Embeddings, wanted: FitOptions, advice: AdviceParameters
 ) -> dict[str, Any]:
-    """Say, and return as JSON-like values, how full the ID space will be, who will share codes, and
+    """Log, and return as JSON-like values, how full the ID space will be, who will share codes, and
     which sizes would do.
     """
     from semantic_ids.forecast import forecast

@@ -1,4 +1,4 @@
-"""What an epoch came to: over all the rows watched, and over the catalogue.
+"""Validation of an epoch: over all the rows watched, and over the catalogue.
 
 Nothing is a mean of batches.
 """

@@ -1,4 +1,4 @@
-"""What an RQ-VAE learns: its losses, its codebooks, what its epochs came to."""
+"""What an RQ-VAE learns: its losses, its codebooks, the validation of its epochs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from semantic_ids.compute.streaming import send_numbers
-from semantic_ids.compute.threads import filled
+from semantic_ids.compute.threads import pad_rows
 from semantic_ids.errors import BadInput
 from semantic_ids.learning import distributed
 from semantic_ids.learning.batches import Prepare, Rows
@@ -234,7 +234,7 @@ class RQVAETask:
 
     def _latents(self, positions: np.ndarray) -> Tensor:
         """Encode the rows at some positions: (m,) → (m, d)."""
-        return self.module.encoder(filled(self.data.at(positions)))[: len(positions)]
+        return self.module.encoder(pad_rows(self.data.at(positions)))[: len(positions)]
 
     def step(
         self, model: nn.Module, positions: np.ndarray, batch: Tensor, progress: tuple[int, int]
@@ -277,7 +277,7 @@ class RQVAETask:
             "resets": self.module.quantizer.resets - self.epoch_resets,
         }
 
-    # ---- what an epoch came to -------------------------------------------------------------------
+    # ---- validation ------------------------------------------------------------------------------
 
     def validate(self, epoch: int) -> Outcome:
         """Measure the rows watched, and now and then the catalogue.
@@ -328,5 +328,5 @@ class RQVAETask:
         return {"resets": self.module.quantizer.resets}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Undo `state`."""
+        """Restore what `state` returned."""
         self.module.quantizer.resets = state["resets"]
