@@ -10,14 +10,14 @@ import numpy as np
 from semantic_ids.arrays import chunks, read_rows
 from semantic_ids.contract import Tokenizer
 from semantic_ids.grouping import Partition
-from semantic_ids.metrics.nearest import (
+from semantic_ids.metrics.candidates import (
     Candidates,
     CodeSums,
     Directions,
     SumsOfCodes,
     Vectors,
-    nearest,
 )
+from semantic_ids.metrics.nearest import nearest
 from semantic_ids.metrics.rows import ROWS
 from semantic_ids.progress import Progress
 
