@@ -14,7 +14,8 @@ from tests.learning.regression import Regression, module, weights
 from semantic_ids.errors import BadInput
 from semantic_ids.learning.batches import batch_sizes, shuffled
 from semantic_ids.learning.checkpoints import Checkpoints
-from semantic_ids.learning.loop import DRAWS, ORDER, Loop, Plan
+from semantic_ids.learning.loop import DRAWS, ORDER, Loop
+from semantic_ids.learning.plan import Plan
 from semantic_ids.learning.task import Held, split
 from semantic_ids.progress import listening
 

@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from semantic_ids.learning import distributed, resume
 from semantic_ids.learning.batches import batch_sizes, own_share, shuffled
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.learning.optimizers import make_optimizer, set_rates
+from semantic_ids.learning.plan import Plan
 from semantic_ids.learning.precision import autocast
 from semantic_ids.learning.selection import Selection
 from semantic_ids.learning.task import Outcome, Task, split
@@ -30,45 +30,6 @@ logger = logging.getLogger(__name__)
 ORDER, DRAWS = 0, 1
 """What a seed of an epoch is for: the order of the items, the same in all processes, and all that
 each process draws."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a task is trained.
-
-    Attributes:
-        epochs: Passes over the data, at most.
-        batch_rows: Items a step, over all processes.
-        accumulate: Parts of a batch that are computed one after the other.
-        optimizer: `adamw` or `adagrad`.
-        learning_rate: Highest learning rate.
-        schedule: Name in `schedules.SCHEDULES`.
-        warmup_epochs: Epochs of the warm-up.
-        max_grad_norm: Gradients are clipped to this norm; None leaves them unchanged.
-        precision: `auto`, `float32` or `bfloat16`, of the steps alone.
-        patience: Epochs without a better one after which it stops; None never stops.
-        burn_in: Epochs at the beginning that are not kept; the last one always may be.
-        validate_every: Epochs between two that may be kept: patience is no shorter.
-        tolerance: How far above the lowest constraint an epoch that is kept may be.
-    """
-
-    epochs: int
-    batch_rows: int
-    accumulate: int = 1
-    optimizer: str = "adamw"
-    learning_rate: float = 1e-3
-    schedule: str = "cosine"
-    warmup_epochs: int = 0
-    max_grad_norm: float | None = None
-    precision: str = "auto"
-    patience: int | None = None
-    burn_in: int = 0
-    validate_every: int = 1
-    tolerance: float = 0.0
-
-    def judges(self, epoch: int) -> bool:
-        """Whether an epoch is beyond the burn-in, or the last."""
-        return epoch >= self.burn_in or epoch == self.epochs
 
 
 class Loop:

@@ -14,7 +14,6 @@ from semantic_ids.compute.threads import pad_rows
 from semantic_ids.errors import BadInput
 from semantic_ids.learning import distributed
 from semantic_ids.learning.batches import Prepare, Rows
-from semantic_ids.learning.loop import Plan
 from semantic_ids.learning.optimizers import Part
 from semantic_ids.learning.schedules import geometric
 from semantic_ids.learning.task import Outcome
@@ -27,6 +26,7 @@ from semantic_ids.tokenizers.rq_vae.monitoring import (
     refuse_collapse,
 )
 from semantic_ids.tokenizers.rq_vae.networks import Passed
+from semantic_ids.tokenizers.rq_vae.plan import plan_of
 from semantic_ids.tokenizers.unique import Unique
 
 if TYPE_CHECKING:
@@ -36,25 +36,6 @@ if TYPE_CHECKING:
 HELD_LATENTS = 512 << 20
 """Bytes of latent vectors up to which they are held to make their codes unique; where there are
 more, they are computed for those items whose codes have to change."""
-
-
-def plan_of(options: RQVAEOptions) -> Plan:
-    """Return how the options want a network to be trained."""
-    return Plan(
-        epochs=options.schedule.epochs,
-        batch_rows=options.optimizer.batch_rows,
-        accumulate=options.optimizer.accumulate,
-        optimizer=options.optimizer.name,
-        learning_rate=options.optimizer.learning_rate,
-        schedule=options.schedule.shape,
-        warmup_epochs=options.schedule.warmup_epochs,
-        max_grad_norm=options.optimizer.max_grad_norm,
-        precision=options.optimizer.precision,
-        patience=options.selection.patience,
-        burn_in=options.selection.burn_in,
-        validate_every=options.selection.catalogue_every,
-        tolerance=options.selection.collision_tolerance,
-    )
 
 
 class RQVAETask:
