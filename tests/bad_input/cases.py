@@ -246,6 +246,12 @@ CASES: dict[str, dict[str, Maker]] = {
         "an unknown device": _given(tokenizer__device="cuda:99"),
         "a parallel run": _words("--runner=ParallelRunner"),
         "data_root that is a URL": _given(data_root="s3://bucket/data"),
+        "data_root with a name that is too long": lambda folder: _given(
+            data_root=folder / ("x" * 300), stage="ingest"
+        )(folder),
+        "data_root below a file": lambda folder: _given(
+            data_root=folder / "items.parquet" / "data", stage="ingest"
+        )(folder),
         "a file that is no YAML": _configuration("parameters_sample.yml", "sample: [1\n"),
         "a file that is not UTF-8": _latin_1,
         "a comma in a value, before a name": _given(embeddings="a,b=c.parquet"),
@@ -262,6 +268,7 @@ CASES: dict[str, dict[str, Maker]] = {
             "codes:\n  type: pandas.ParquetDataset\n  filepath: data/codes.parquet\n"
         ),
         "another version of an artifact": _words("--load-versions=embeddings:2024"),
+        "a version that is none": _words("--load-versions=x"),
         "missing outputs only": _words("--only-missing-outputs"),
         "a file with an unknown key": _configuration("parameters_sample.yml", "sample: {x: 1}\n"),
     },

@@ -316,7 +316,7 @@ def _comment(line: str) -> bool:
 
 NAMES = [
     "seed", "embeddings", "ingest.dtype", "ingest.id_column", "tokenizer.codebook_sizes", "x",
-    "tokenizer.kind", "tokenizer.device", "identify.strategy", "data_root", "a.b.c", "", "items",
+    "tokenizer.kind", "tokenizer.device", "identify.strategy", "a.b.c", "", "items",
 ]  # fmt: skip
 OPTIONS = [
     "--env=test", "--env=nowhere", "--nodes=ingest", "--nodes=none", "--tags=ingest", "--tags=",
@@ -335,6 +335,8 @@ def command_line(place: Place) -> Case:
     for _ in range(rng.randint(0, 2)):
         value = rng.choice([*VALUES, "16x16", "16,16", "[16,16", "float16", "cpu", "=", "a=b", "#"])
         place.params[rng.choice(NAMES)] = value.replace("\x00", "")
+    if rng.random() < 0.1:
+        place.params["data_root"] = f"{place.folder}/{rng.choice(VALUES)}".replace("\x00", "")
     words = rng.sample(OPTIONS, rng.randint(0, 2))
     return place.case("command line", rows=None, extra=words)
 

@@ -18,6 +18,7 @@ import click
 import yaml
 from kedro.framework.cli.jupyter import jupyter as kedro_jupyter
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.project import LOGGING
 
 from semantic_ids.app.explain import explain
@@ -37,6 +38,8 @@ class RunCommand(click.Command):
         """Read the options."""
         try:
             return super().parse_args(ctx, joined(args))
+        except KedroCliError as error:  # shown by Kedro as the traceback that there is not
+            raise click.UsageError(mask(error.message), ctx) from error
         except click.ClickException as error:
             error.message = mask(error.message)
             raise
@@ -75,6 +78,8 @@ def run(**options: Any) -> dict[str, Any]:
         click.echo("Interrupted.", err=True)
         raise SystemExit(130) from None
     except Exception as error:
+        if isinstance(error, KedroCliError):
+            raise click.ClickException(mask(error.message)) from error
         if isinstance(error, click.ClickException):
             error.message = mask(error.message)
             raise

@@ -5,7 +5,9 @@ None for our own defects, which keep their traceback.
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 import re
 import tarfile
 import zipfile
@@ -22,6 +24,8 @@ from semantic_ids.atomic import CLOSED, FULL
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.parameters import RUNTIME_PATHS, Parameters
 
+NO_PATHS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR})
+"""Error numbers of a path that no file can be at."""
 CONFIGURATION_ERRORS = (
     MissingConfigException,
     ParameterValidationError,
@@ -126,6 +130,14 @@ def _surroundings(error: BaseException) -> str | None:
                 f"{error.object!r} cannot be written in the encoding of this terminal"
                 f" ({error.encoding})",
                 do="set PYTHONUTF8=1, or a locale with UTF-8",
+            )
+        )
+    if isinstance(error, OSError) and number in NO_PATHS:
+        return str(
+            BadInput(
+                f"this path cannot be used: {os.strerror(number).lower()}",
+                where=f"…{str(error.filename)[-80:]}",
+                do="give another one",
             )
         )
     if isinstance(error, OSError) and number in CLOSED:
