@@ -26,7 +26,7 @@ from semantic_ids.quantization.residual import (
     LARGEST_EXACT,
     LARGEST_TABLE,
 )
-from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE
+from semantic_ids.tokenizers.starts import LEAST_INIT_ROWS_A_CODE
 
 LIBRARIES = 120e6
 """Bytes of libraries that are loaded only later, and of what their first use takes."""

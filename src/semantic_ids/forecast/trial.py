@@ -26,7 +26,8 @@ from semantic_ids.progress import listening, quiet
 from semantic_ids.quantization import refinement
 from semantic_ids.quantization.balance import FOLLOWED_ROUNDS, SETTLED_ROUNDS
 from semantic_ids.quantization.residual import ResidualQuantizer
-from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans
+from semantic_ids.tokenizers.rq_kmeans import RQKMeans
+from semantic_ids.tokenizers.starts import LEAST_INIT_ROWS_A_CODE, along_axes
 from semantic_ids.workflows.fitting import FitOptions
 from semantic_ids.workflows.measuring import measure
 
@@ -177,7 +178,7 @@ class Trial:
         if self.run.kind == "rq_vae" and self.run.options["codebook"]["init"] != "rq_kmeans":
             return
         began = watch.clock()
-        z, axes, kept = self.kmeans.along_axes(self.latents.clone())
+        z, axes, kept = along_axes(self.latents.clone())
         whole, turned = watch.clock() - began, watch.seconds(lambda: self.latents @ axes)
         self.axes = Growth(max(0.0, whole - 2 * turned), 2 * turned / rows)
         codebooks = [c @ axes for c in self.tokenizer.quantizer.codebooks]

@@ -36,35 +36,20 @@ from semantic_ids.quantization.balance import (
     fit_prices,
     settle,
 )
-from semantic_ids.quantization.faiss_kmeans import faiss_kmeans, log_device
-from semantic_ids.quantization.kmeans import (
-    Cluster,
-    kmeans,
-    nearest,
-    progressive,
-    spread_points,
-)
+from semantic_ids.quantization.faiss_kmeans import log_device
 from semantic_ids.quantization.refinement import Choose, Round, anneal, encode, refine
 from semantic_ids.quantization.residual import ResidualQuantizer, sums
 from semantic_ids.tokenizers.base import ResidualTokenizer
 from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.prefix_groups import draw_groups, refine_last_level
-from semantic_ids.tokenizers.preprocessing import principal_axes
 from semantic_ids.tokenizers.rounds import Rounds
+from semantic_ids.tokenizers.starts import along_axes, start_codebooks
 from semantic_ids.tokenizers.unique import Unique, unique_by
 
 logger = logging.getLogger(__name__)
 
-EARLY_VARIANCE = 0.95
-"""Annealing and the first rounds of refinement work on the principal axes that hold this share of
-the variance: the others decide hardly any code, and cost as much."""
 WHOLE_ROUNDS = 2
 """The last rounds of refinement work on all axes."""
-AXES_ROWS = 1 << 15
-"""Rows that the principal axes are taken from: nothing depends on them but which axes come
-first."""
-LEAST_INIT_ROWS_A_CODE = 32
-"""The codebooks start from at least so many items a code, where there are as many."""
 
 
 class RQKMeans(ResidualTokenizer):
@@ -121,7 +106,7 @@ class RQKMeans(ResidualTokenizer):
         sees_all = len(sampled) == len(rows)
         unique_rows = len(sampled) if assign and sees_all else 0
         with torch.no_grad():
-            sample, axes, kept = self.along_axes(
+            sample, axes, kept = along_axes(
                 load_rows(vectors, sampled, self.preprocessing.apply, self.device, self.width)
             )
             variance = _mean_square(sample) or 1.0
@@ -192,21 +177,6 @@ class RQKMeans(ResidualTokenizer):
             f"{len(rows):,}",
         )
         return rows[drawn], codes[drawn, :-1]
-
-    def along_axes(self, sample: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Turn the sample, in place, to the axes of its first rows.
-
-        Return it, the axes (W, W), and how many hold `EARLY_VARIANCE`.
-        """
-        products = np.zeros((sample.shape[1], sample.shape[1]))
-        for part in chunks(min(len(sample), AXES_ROWS)):
-            products += (sample[part].T @ sample[part]).double().cpu().numpy()
-        variances, found = principal_axes(products)
-        axes = torch.from_numpy(found.astype(np.float32)).to(sample.device)
-        for part in chunks(len(sample)):
-            sample[part] = sample[part] @ axes
-        shares = np.cumsum(variances) / max(float(variances.sum()), 1e-30)
-        return sample, axes, int(np.searchsorted(shares, EARLY_VARIANCE) + 1)
 
     def _refined(
         self, sample: Tensor, variance: float, kept: int, unique: Unique | None
@@ -304,31 +274,8 @@ class RQKMeans(ResidualTokenizer):
         )
 
     def start(self, sample: Tensor, generator: torch.Generator) -> Iterator[Round]:
-        """Fit the codebooks level by level on a part of the sample.
-
-        Of all restarts of a level the one with the least error is kept.
-        """
-        most = max(self.options.init_rows, LEAST_INIT_ROWS_A_CODE * max(self.codebook_sizes))
-        rest = sample[torch.randperm(len(sample), generator=generator)[:most].to(sample.device)]
-        codebooks: list[Tensor] = []
-        for size in self.codebook_sizes:
-            found = [self._cluster(rest, size, generator) for _ in range(self.options.restarts)]
-            assigned = [nearest(rest, centroids) for centroids in found]
-            errors = [float(distances.mean(dtype=torch.float64)) for _, distances in assigned]
-            best = int(np.argmin(errors))
-            codebooks = [*codebooks, found[best]]
-            rest = rest - found[best][assigned[best][0]]
-            yield Round(codebooks, errors[best], 0)
-
-    def _cluster(self, points: Tensor, size: int, generator: torch.Generator) -> Tensor:
-        """Run k-means from the start that is wanted, in the engine that is: (s, W) → (K, W)."""
-        cluster: Cluster = faiss_kmeans if self.options.engine == "faiss" else kmeans
-        iterations = self.options.iterations
-        if self.options.init == "progressive":
-            return progressive(points, size, generator, iterations, cluster)
-        spread = self.options.init == "k-means++"
-        start = spread_points(points, size, generator) if spread else None
-        return cluster(points, size, generator, iterations, start)
+        """Fit the codebooks level by level on a part of the sample."""
+        return start_codebooks(sample, self.codebook_sizes, self.options, generator)
 
     def _chosen(self, sample: Tensor) -> Choose:
         """Choose codes as `encode` will."""

@@ -21,11 +21,12 @@ from semantic_ids.options import Options
 from semantic_ids.quantization.kmeans import kmeans, residual_kmeans
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
-from semantic_ids.tokenizers.rq_kmeans import LEAST_INIT_ROWS_A_CODE, RQKMeans
+from semantic_ids.tokenizers.rq_kmeans import RQKMeans
 from semantic_ids.tokenizers.rq_vae.codebooks import Start
 from semantic_ids.tokenizers.rq_vae.networks import Network
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.task import RQVAETask
+from semantic_ids.tokenizers.starts import LEAST_INIT_ROWS_A_CODE
 from semantic_ids.tokenizers.unique import unique_by
 
 AS_IT_IS = {"normalize": False, "center": False, "scale": False}
