@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from semantic_ids.errors import BadInput
+    from semantic_ids.runtime.session import Encoder, load_encoder
     from semantic_ids.workflows.estimators import RQVAE, RQKMeans, load_tokenizer
     from semantic_ids.workflows.ids import SemanticIds, evaluate, unique_ids
     from semantic_ids.workflows.inputs import Items, read_items
@@ -26,10 +27,12 @@ __version__ = "0.1.0"
 __all__ = [
     "RQVAE",
     "BadInput",
+    "Encoder",
     "Items",
     "RQKMeans",
     "SemanticIds",
     "evaluate",
+    "load_encoder",
     "load_tokenizer",
     "read_items",
     "unique_ids",
@@ -37,11 +40,13 @@ __all__ = [
 
 _HOMES = {
     "BadInput": "errors",
+    "Encoder": "runtime.session",
     "Items": "workflows.inputs",
     "RQKMeans": "workflows.estimators",
     "RQVAE": "workflows.estimators",
     "SemanticIds": "workflows.ids",
     "evaluate": "workflows.ids",
+    "load_encoder": "runtime.session",
     "load_tokenizer": "workflows.estimators",
     "read_items": "workflows.inputs",
     "unique_ids": "workflows.ids",
