@@ -20,6 +20,7 @@ import click
 from semantic_ids.errors import BadInput
 from semantic_ids.runtime.files import PIPE, decode_npy, encode_npy
 from semantic_ids.runtime.session import load_encoder
+from semantic_ids.runtime.tables import encode_parquet, is_tables
 
 NAMES = ("encode", "decode", "info")
 """The first words that these commands are known by."""
@@ -38,21 +39,40 @@ def commands() -> None:
 
 
 @commands.command()
-@click.option("-i", "--input", "source", metavar="IN", required=True, help="A .npy, or -.")
+@click.option("-i", "--input", "source", metavar="IN", required=True, help="A .npy, parquet, or -.")
 @_tokenizer
 @click.option("-o", "--output", "target", metavar="OUT", help="By default IN_codes.npy, or -.")
+@click.option("--id-column", default="ItemID", show_default=True, help="Of parquet.")
+@click.option("--vector-column", default="embedding", show_default=True, help="Of parquet.")
 @click.option("--tokens", is_flag=True, help="Write lines of text such as <a_45><b_123>.")
 @_threads
-def encode(source: str, folder: str, target: str | None, tokens: bool, threads: int | None) -> None:
+def encode(
+    source: str,
+    folder: str,
+    target: str | None,
+    id_column: str,
+    vector_column: str,
+    tokens: bool,
+    threads: int | None,
+) -> None:
     """Encode vectors (n, D) to codes (n, L) int32.
 
     Codes are not unique IDs: items that are alike may have the same ones. Unique IDs are in
     semantic_ids.parquet of the project. `-` is stdin or stdout; what was written to stdout before
-    an error stays written.
+    an error stays written. A parquet file, a folder of them or a pattern becomes parquet with
+    item_id, codes and semantic_id.
     """
     with _ending():
-        target = target or _named(source, "codes.txt" if tokens else "codes.npy")
-        _told(encode_npy(load_encoder(folder, threads), source, target, tokens=tokens), target)
+        if is_tables(source):
+            if target == PIPE or (target is None and any(sign in source for sign in "*?[")):
+                raise click.UsageError("parquet is written to a file: name it with -o.")
+            target = target or _named(source, "codes.parquet")
+            columns = {"id_column": id_column, "vector_column": vector_column}
+            rows = encode_parquet(load_encoder(folder, threads), source, target, **columns)
+        else:
+            target = target or _named(source, "codes.txt" if tokens else "codes.npy")
+            rows = encode_npy(load_encoder(folder, threads), source, target, tokens=tokens)
+        _told(rows, target)
 
 
 @commands.command()

@@ -1,0 +1,193 @@
+"""From parquet files of vectors to one of codes, in bounded memory. The one place with pyarrow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semantic_ids.atomic import atomic_file
+from semantic_ids.errors import BadInput
+from semantic_ids.progress import Progress
+from semantic_ids.runtime.files import require_apart
+from semantic_ids.runtime.session import BLOCK_ROWS, Encoder
+
+ROWS_A_GROUP = 1 << 18
+
+
+def is_tables(source: str) -> bool:
+    """Whether an input is parquet: a file, a folder or a pattern."""
+    return source.endswith(".parquet") or Path(source).is_dir()
+
+
+def encode_parquet(
+    encoder: Encoder, source: str, target: str, *, id_column: str, vector_column: str
+) -> int:
+    """Encode parquet to the columns `item_id`, `codes` and `semantic_id`; return the rows.
+
+    Args:
+        encoder: What encodes.
+        source: A file, a folder or a pattern; files are read in the order of their names.
+        target: The parquet file that is written whole or not at all.
+        id_column: Column of integers or text.
+        vector_column: Column of lists of D numbers.
+
+    Raises:
+        BadInput: A column is missing or of another type, or a row has no codes.
+    """
+    pq = _parquet()
+    files = _files(source)
+    for file in files:
+        require_apart(file, target)
+    columns = [id_column, vector_column]
+    tables = [_opened(file, columns) for file in files]
+    kind = _id_type(tables[0].schema_arrow.field(id_column).type, files[0], id_column)
+    schema = _schema(kind, encoder)
+    total = sum(table.metadata.num_rows for table in tables)
+    done = 0
+    with (
+        atomic_file(target) as temporary,
+        Progress("encode", total) as progress,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for file, table in zip(files, tables, strict=True):
+            for rows in _groups(encoder, file, table, columns, schema):
+                writer.write_table(rows)
+                progress.advance(len(rows))
+                done += len(rows)
+    return done
+
+
+def _groups(
+    encoder: Encoder, file: str, table: Any, columns: list[str], schema: Any
+) -> Iterator[Any]:
+    """Yield encoded rows of a file, up to a row group at a time."""
+    import pyarrow as pa
+
+    held: list[Any] = []
+    first = 0
+    for batch in table.iter_batches(BLOCK_ROWS, columns=columns):
+        try:
+            held.append(_encoded(encoder, batch, columns, schema, first))
+        except BadInput as error:
+            where = f"{file}, {error.where}" if error.where else file
+            raise BadInput(
+                error.found, where=where, expected=error.expected, do=error.do
+            ) from error
+        first += len(batch)
+        if sum(map(len, held)) >= ROWS_A_GROUP:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _encoded(encoder: Encoder, batch: Any, columns: list[str], schema: Any, first: int) -> Any:
+    import pyarrow as pa
+
+    from semantic_ids.export.tokens import token_strings
+
+    ids, vectors = (batch.column(batch.schema.get_field_index(name)) for name in columns)
+    if ids.null_count:
+        raise BadInput(
+            "it has no id", where=f"row {first + int(np.argmax(ids.is_null()))}", expected="an id"
+        )
+    codes = encoder.encode(_matrix(vectors, encoder.dim, first), first)
+    listed = pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel()), codes.shape[1])
+    try:
+        ids = ids.cast(schema.field("item_id").type)
+    except pa.ArrowInvalid as error:
+        raise BadInput(f"ids that cannot be read ({error})", expected="ids of one type") from error
+    return pa.Table.from_arrays([ids, listed, token_strings(codes)], schema=schema)
+
+
+def _matrix(vectors: Any, dim: int, first: int) -> np.ndarray:
+    """Return lists of numbers as rows, and refuse lists of another length."""
+    import pyarrow.compute as pc
+
+    lengths = pc.fill_null(pc.list_value_length(vectors), -1).to_numpy(zero_copy_only=False)
+    if (wrong := lengths != dim).any():
+        row = int(wrong.argmax())
+        found = "it has no vector" if lengths[row] < 0 else f"a vector of {lengths[row]} numbers"
+        raise BadInput(found, where=f"row {first + row}", expected=f"{dim} numbers")
+    flat = pc.list_flatten(vectors).to_numpy(zero_copy_only=False)  # nulls become NaN
+    return flat.reshape(len(vectors), dim)
+
+
+def _schema(kind: Any, encoder: Encoder) -> Any:
+    import pyarrow as pa
+
+    sizes = encoder.codebook_sizes
+    layout = {"sizes": list(sizes), "levels": len(sizes)}
+    fields = [
+        ("item_id", kind),
+        ("codes", pa.list_(pa.int32(), len(sizes))),
+        ("semantic_id", pa.string()),
+    ]
+    return pa.schema(fields, {"semantic_ids.layout": json.dumps(layout)})
+
+
+def _id_type(kind: Any, file: str, column: str) -> Any:
+    """Return the type that ids are written as."""
+    import pyarrow as pa
+
+    if pa.types.is_integer(kind):
+        return pa.int64()
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
+        return pa.string()
+    raise BadInput(
+        f"column '{column}' is of {kind}", where=file, expected="integers or text", do="cast it"
+    )
+
+
+def _files(source: str) -> list[str]:
+    path = Path(source)
+    found = [str(f) for f in path.rglob("*.parquet")] if path.is_dir() else glob(source)
+    files = sorted(found) or ([source] if path.is_file() else [])
+    if not files:
+        raise BadInput("there is no such file", where=source, expected="parquet files")
+    return files
+
+
+def _opened(file: str, columns: list[str]) -> Any:
+    """Open a file that has the columns: an id, and lists of numbers."""
+    import pyarrow as pa
+
+    try:
+        table = _parquet().ParquetFile(file)
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(f"it cannot be read ({error})", where=file, expected="parquet") from error
+    names = table.schema_arrow.names
+    for name in columns:
+        if name not in names:
+            raise BadInput(
+                f"column '{name}' is missing",
+                where=file,
+                expected=f"one of {', '.join(names)}",
+                do="name it with --id-column or --vector-column",
+            )
+    kind = table.schema_arrow.field(columns[1]).type
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if not any(test(kind) for test in lists) or not (
+        pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
+    ):
+        raise BadInput(
+            f"column '{columns[1]}' is of {kind}", where=file, expected="lists of numbers"
+        )
+    return table
+
+
+def _parquet() -> Any:
+    try:
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise BadInput(
+            "'pyarrow' is not installed",
+            expected="it, where parquet is read",
+            do="pip install pyarrow, or give a .npy file",
+        ) from error
+    return pq
