@@ -95,6 +95,7 @@ def test_dotted_parameters_lists_and_paths_reach_the_run(kedro: Callable[..., Re
         ),
         (["--runner=ParallelRunner"], "the runner 'ParallelRunner' is refused: the stages"),
         (["-r", "ThreadRunner"], "the runner 'ThreadRunner' is refused: the stages"),
+        (["--runner=None"], "there is no runner 'None'"),
         (["--async"], "asynchronous loading and saving is refused: the stages"),
         (
             ["--runner-params=is_async=True"],

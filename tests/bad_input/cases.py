@@ -244,6 +244,7 @@ CASES: dict[str, dict[str, Maker]] = {
         "unknown dataset": _words("--pipelines=tokenize", "--from-inputs=embedings"),
         "malformed option": _words("--nodez=train"),
         "an unknown device": _given(tokenizer__device="cuda:99"),
+        "unknown runner": _words("--runner=None"),
         "a parallel run": _words("--runner=ParallelRunner"),
         "data_root that is a URL": _given(data_root="s3://bucket/data"),
         "data_root with a name that is too long": lambda folder: _given(

@@ -25,6 +25,7 @@ from semantic_ids.app.explain import explain
 from semantic_ids.app.hooks.configuration import refuse_parallel
 from semantic_ids.app.resolvers import project_root
 from semantic_ids.app.runtime_params import ParamsOption, joined
+from semantic_ids.errors import BadInput
 from semantic_ids.masking import mask
 
 
@@ -69,6 +70,7 @@ def run(**options: Any) -> dict[str, Any]:
     """Run a pipeline, by default the whole of it: parquet in, semantic IDs out."""
     _configure_logging()
     try:
+        _require_runner(options["runner"])
         refuse_parallel(
             str(options["runner"]),
             options["is_async"] or bool(options["runner_params"].get("is_async")),
@@ -87,6 +89,18 @@ def run(**options: Any) -> dict[str, Any]:
             raise click.ClickException(mask(message)) from error
         _show_masked(error)
         raise
+
+
+def _require_runner(name: str | None) -> None:
+    """Raise `BadInput` where there is no runner of this name; None is Kedro's default."""
+    from kedro.utils import load_obj
+
+    try:
+        load_obj(name or "SequentialRunner", "kedro.runner")
+    except (AttributeError, ImportError, ValueError) as error:
+        raise BadInput(
+            f"there is no runner '{name}'", expected="SequentialRunner", do="leave --runner out"
+        ) from error
 
 
 def _show_masked(error: Exception) -> None:
