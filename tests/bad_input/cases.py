@@ -186,6 +186,19 @@ def _no_label(folder: Path) -> Params:
     return write(folder / "items.parquet") | {"items": texts, "evaluate.labels": "colour"}
 
 
+def _list_labels(folder: Path) -> Params:
+    given = _no_label(folder)
+    return given | {"evaluate.labels": "text"}
+
+
+def _binary_ids(folder: Path) -> Params:
+    """What writers make of integers of 128 bits."""
+    import pyarrow as pa
+
+    ids = pa.array([i.to_bytes(16, "big") for i in range(ITEMS)], pa.binary(16))
+    return write(folder / "items.parquet", ids=ids)
+
+
 def _missing(folder: Path) -> Params:
     return write(folder / "items.parquet") | {"stage": "identify"}
 
@@ -203,6 +216,7 @@ CASES: dict[str, dict[str, Maker]] = {
         "vectors of vectors": _nested,
         "ids that are lists": _ids([[i] for i in range(ITEMS)]),
         "ids that are fractions": _ids([i / 2 for i in range(ITEMS)]),
+        "ids of 16 bytes, which may be integers of 128 bits": _binary_ids,
         "vectors of different lengths in two files": _widths,
         "an encrypted file": _encrypted,
         "an Iceberg table": _iceberg,
@@ -279,5 +293,6 @@ CASES: dict[str, dict[str, Maker]] = {
             write(folder / "items.parquet") | {"items": ROOT / "data/01_raw/items.parquet"}
         ),
         "a label column that is not there": _no_label,
+        "labels that are lists": _list_labels,
     },
 }
