@@ -30,6 +30,19 @@ def test_long_work_logs_a_line_every_ten_seconds(caplog, clock) -> None:
     ]
 
 
+def test_units_of_different_length_foretell_by_their_work(caplog, clock) -> None:
+    caplog.set_level(logging.INFO, logger="semantic_ids.progress")
+    with Progress("fit", total=11, unit="rounds", work=20) as bar:
+        clock[0] += 120
+        bar.advance(1, work=10)
+        clock[0] += 12
+        bar.advance(1, work=1)
+    assert [record.message for record in caplog.records] == [
+        "fit: 1 of 11 rounds, 120 s each, about 120 s left",
+        "fit: 2 of 11 rounds, 66 s each, about 108 s left",
+    ]
+
+
 def test_short_work_says_nothing(caplog, clock) -> None:
     caplog.set_level(logging.INFO, logger="semantic_ids.progress")
     with Progress("encode", total=1000) as bar:

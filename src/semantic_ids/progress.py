@@ -79,19 +79,37 @@ class Progress:
             for rows in chunks(n):
                 ...
                 progress.advance(rows.stop - rows.start)
+
+    Args:
+        label: What is done.
+        total: Units that there are to do.
+        unit: What is counted.
+        lines: Whether to log lines where there is no terminal.
+        work: Work of all units together, in any measure, where some are longer than others: the
+            time that is left follows from it.
     """
 
-    def __init__(self, label: str, total: int, unit: str = "items", *, lines: bool = True) -> None:
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        unit: str = "items",
+        *,
+        lines: bool = True,
+        work: float | None = None,
+    ) -> None:
         self.label, self.total, self.unit, self.done, self.lines = label, total, unit, 0, lines
+        self.work, self.worked = total if work is None else work, 0.0
         self._bar = _terminal_bar(label, total, unit)
 
     def __enter__(self) -> Progress:
         self._start = self._last = time.monotonic()
         return self
 
-    def advance(self, amount: int = 1) -> None:
-        """Say that `amount` more units are done."""
+    def advance(self, amount: int = 1, work: float | None = None) -> None:
+        """Say that `amount` more units are done, which were so much work."""
         self.done += amount
+        self.worked += amount if work is None else work
         if self._bar is not None:
             self._bar.update(amount)
         elif self.lines and time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
@@ -100,12 +118,13 @@ class Progress:
 
     def _line(self) -> str:
         elapsed = time.monotonic() - self._start
-        left = elapsed / self.done * (self.total - self.done) if self.done else float("nan")
-        rate = self.done / elapsed if elapsed else float("nan")
-        return (
-            f"{self.label}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f} a second,"
-            f" about {left:,.0f} s left"
-        )
+        said = f"{self.label}: {self.done:,} of {self.total:,} {self.unit}"
+        if not self.done or not elapsed:
+            return said
+        left = elapsed / self.worked * (self.work - self.worked)
+        rate = self.done / elapsed
+        pace = f"{rate:,.0f} a second" if rate >= 1 else f"{1 / rate:,.0f} s each"
+        return f"{said}, {pace}, about {max(0.0, left):,.0f} s left"
 
     def __exit__(
         self,

@@ -12,6 +12,7 @@ import torch
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import vector_hash
 from semantic_ids.identifiers import TokenizerCosts, deduplicate, unique_codes
+from semantic_ids.tokenizers import rq_kmeans
 from tests.conftest import clustered
 from tests.tokenizers.conftest import fitted
 
@@ -71,7 +72,9 @@ def test_each_level_lowers_the_error(vectors):
 
 def test_the_history_is_the_error_relative_to_the_variance(vectors):
     tokenizer = fitted(
-        "rq_kmeans", vectors, options={"anneal_rounds": 5, "refine_rounds": 3, "refine_gain": 0.0}
+        "rq_kmeans",
+        vectors,
+        options={"anneal_rounds": 5, "refine_rounds": 3, "refine_gain": 0.0, "iterations": 4},
     )
     assert [row["step"] for row in tokenizer.history] == list(range(1, 12))
     assert [row["phase"] for row in tokenizer.history] == ["start"] * 3 + ["anneal"] * 5 + [
@@ -124,7 +127,12 @@ def test_steps_can_be_left_out_and_refinement_lowers_the_error():
     x = clustered(3000, 40, seed=2) * np.linspace(1, 0.01, 40, dtype=np.float32)
     errors = {}
     for anneal, refine in itertools.product((0, 30), (0, 4)):
-        options = {"anneal_rounds": anneal, "refine_rounds": refine, "refine_gain": 0.0}
+        options = {
+            "anneal_rounds": anneal,
+            "refine_rounds": refine,
+            "refine_gain": 0.0,
+            "iterations": 4,
+        }
         tokenizer = fitted("rq_kmeans", x, sizes=(16, 16, 16), options=options)
         assert [row["phase"] for row in tokenizer.history] == ["start"] * 3 + [
             "anneal"
@@ -284,3 +292,25 @@ def tokenizer_axes(x):
     shares = np.cumsum(values[::-1]) / values.sum()
     kept = int(np.searchsorted(shares, 0.95) + 1)
     return torch.from_numpy(axes[:, ::-1][:, :kept].astype(np.float32))
+
+
+def test_the_progress_of_a_fit_counts_the_work_of_its_rounds(vectors, monkeypatch):
+    bars = []
+
+    class Watched(rq_kmeans.Progress):
+        def __init__(self, *given, **named):
+            super().__init__(*given, **named)
+            bars.append(self)
+
+    monkeypatch.setattr(rq_kmeans, "Progress", Watched)
+    options = {
+        "anneal_rounds": 5,
+        "anneal_rows": 100,
+        "refine_rounds": 3,
+        "refine_gain": 0.0,
+        "iterations": 4,
+    }
+    fitted("rq_kmeans", vectors, sizes=(16, 8), options={**options, "init_rows": 200})
+    rows = len(vectors)
+    assert [(bar.done, bar.total) for bar in bars] == [(10, 10)]
+    assert bars[0].worked == bars[0].work == 2 * 4 * min(rows, 16 * 32) + 5 * 100 + 3 * rows

@@ -26,7 +26,7 @@ from semantic_ids.quantization.residual import (
     LARGEST_EXACT,
     LARGEST_TABLE,
 )
-from semantic_ids.tokenizers.starts import LEAST_INIT_ROWS_A_CODE
+from semantic_ids.tokenizers.starts import start_rows
 
 LIBRARIES = 120e6
 """Bytes of libraries that are loaded only later, and of what their first use takes."""
@@ -91,8 +91,8 @@ def _fit(run: Run, dim: int, items: int) -> float:
 
 def _kmeans(run: Run, dim: int, items: int, options: Mapping[str, Any]) -> float:
     """Bytes of an rq_kmeans on so many items: its rows with a copy, or with those of the start."""
-    rows, largest = min(items, _most(options, run)), max(run.codebook_sizes)
-    first = min(rows, max(options.get("init_rows", 0), LEAST_INIT_ROWS_A_CODE * largest))
+    rows = min(items, _most(options, run))
+    first = min(rows, start_rows(options.get("init_rows", 0), run.codebook_sizes))
     unique = _unique(run, rows) if run.strategy == "reassign" and rows == items else 0.0
     copies = max((COPIES - 1) * rows * dim * 4.0, START_COPIES * first * dim * 4.0, unique)
     return rows * dim * 4.0 + 3 * 8.0 * dim**2 + copies

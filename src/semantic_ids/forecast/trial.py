@@ -27,7 +27,7 @@ from semantic_ids.quantization import refinement
 from semantic_ids.quantization.balance import FOLLOWED_ROUNDS, SETTLED_ROUNDS
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.rq_kmeans import RQKMeans
-from semantic_ids.tokenizers.starts import LEAST_INIT_ROWS_A_CODE, along_axes
+from semantic_ids.tokenizers.starts import along_axes, start_rows
 from semantic_ids.workflows.fitting import FitOptions
 from semantic_ids.workflows.measuring import measure
 
@@ -145,7 +145,7 @@ class Trial:
 
     def _start_rows(self, rows: int, wanted: int) -> int:
         """Rows that codebooks start from."""
-        return min(rows, max(wanted, LEAST_INIT_ROWS_A_CODE * max(self.run.codebook_sizes)))
+        return min(rows, start_rows(wanted, self.run.codebook_sizes))
 
     def _drawn(self, vectors: np.ndarray) -> Any:
         """Make a tokenizer quickly, and note how long an epoch of an rq_vae takes."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from torch import Tensor
 
@@ -18,10 +19,17 @@ class Rounds:
         history: Where they are recorded.
         variance: Mean squared length of the vectors over all axes: what errors are relative to.
         progress: Advances by one a round.
+        work: Phase → work of a round of it, in the measure of the progress; 1 where it is missing.
     """
 
-    def __init__(self, history: History, variance: float, progress: Progress) -> None:
-        self.history, self.variance, self.progress = history, variance, progress
+    def __init__(
+        self,
+        history: History,
+        variance: float,
+        progress: Progress,
+        work: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self.history, self.variance, self.progress, self.work = history, variance, progress, work
 
     def take(
         self,
@@ -46,5 +54,5 @@ class Rounds:
             if done.fullest is not None:
                 row["fullest"] = done.fullest
             self.history.add(phase, row)
-            self.progress.advance()
+            self.progress.advance(1, self.work.get(phase, 1.0))
         return codebooks

@@ -43,7 +43,7 @@ from semantic_ids.tokenizers.base import ResidualTokenizer
 from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.prefix_groups import draw_groups, refine_last_level
 from semantic_ids.tokenizers.rounds import Rounds
-from semantic_ids.tokenizers.starts import along_axes, start_codebooks
+from semantic_ids.tokenizers.starts import along_axes, start_codebooks, start_rows
 from semantic_ids.tokenizers.unique import Unique, unique_by
 
 logger = logging.getLogger(__name__)
@@ -186,8 +186,10 @@ class RQKMeans(ResidualTokenizer):
         (s, W) → codebooks (K_l, W).
         """
         generator = torch.Generator().manual_seed(self.seed)
-        with Progress("fit", self._rounds(unique), "rounds") as progress:
-            rounds = Rounds(self.history, variance, progress)
+        counts, rows = self._rounds(unique), self._rows_a_round(len(sample))
+        work = sum(count * rows[phase] for phase, count in counts.items())
+        with Progress("fit", sum(counts.values()), "rounds", work=work) as progress:
+            rounds = Rounds(self.history, variance, progress, rows)
             codebooks = rounds.take("start", self.start(sample, generator), [])
             prices = None
             if self.is_balanced:
@@ -197,12 +199,26 @@ class RQKMeans(ResidualTokenizer):
             codebooks = self._late(rounds, sample, codebooks, prices, unique)
         return ResidualQuantizer(codebooks, prices.levels if prices else [])
 
-    def _rounds(self, unique: Unique | None) -> int:
-        """Count the rounds that there will be, at most."""
+    def _rounds(self, unique: Unique | None) -> dict[str, int]:
+        """Count the rounds of each phase that there will be, at most."""
         options = self.options
-        rounds = len(self.codebook_sizes) + options.anneal_rounds + options.refine_rounds
-        rounds += options.unique_rounds if unique else 0
-        return rounds + (FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.is_balanced else 0)
+        return {
+            "start": len(self.codebook_sizes),
+            "anneal": options.anneal_rounds,
+            "refine": options.refine_rounds,
+            "unique": options.unique_rounds if unique else 0,
+            "balance": FOLLOWED_ROUNDS + SETTLED_ROUNDS if self.is_balanced else 0,
+        }
+
+    def _rows_a_round(self, rows: int) -> dict[str, float]:
+        """Return how many rows a round of each phase sees, one that is seen again counted again."""
+        options = self.options
+        passes = options.iterations * options.restarts
+        return {
+            "start": min(rows, start_rows(options.init_rows, self.codebook_sizes)) * passes,
+            "anneal": min(rows, options.anneal_rows),
+            **dict.fromkeys(("refine", "unique", "balance"), rows),
+        }
 
     def _early(
         self,

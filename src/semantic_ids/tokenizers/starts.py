@@ -41,6 +41,13 @@ def along_axes(sample: Tensor) -> tuple[Tensor, Tensor, int]:
     return sample, axes, int(np.searchsorted(shares, EARLY_VARIANCE) + 1)
 
 
+def start_rows(wanted: int, sizes: Sequence[int]) -> int:
+    """Return on how many rows codebooks start, where there are as many: those wanted (`init_rows`),
+    more for large codebooks.
+    """
+    return max(wanted, LEAST_INIT_ROWS_A_CODE * max(sizes))
+
+
 def start_codebooks(
     sample: Tensor, sizes: Sequence[int], options: RQKMeansOptions, generator: torch.Generator
 ) -> Iterator[Round]:
@@ -48,7 +55,7 @@ def start_codebooks(
 
     Of all restarts of a level the one with the least error is kept.
     """
-    most = max(options.init_rows, LEAST_INIT_ROWS_A_CODE * max(sizes))
+    most = start_rows(options.init_rows, sizes)
     rest = sample[torch.randperm(len(sample), generator=generator)[:most].to(sample.device)]
     codebooks: list[Tensor] = []
     for size in sizes:

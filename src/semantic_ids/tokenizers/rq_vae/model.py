@@ -26,7 +26,7 @@ from semantic_ids.tokenizers.rq_vae.codebooks import Start
 from semantic_ids.tokenizers.rq_vae.networks import Network
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from semantic_ids.tokenizers.rq_vae.task import RQVAETask
-from semantic_ids.tokenizers.starts import LEAST_INIT_ROWS_A_CODE
+from semantic_ids.tokenizers.starts import start_rows
 from semantic_ids.tokenizers.unique import unique_by
 
 AS_IT_IS = {"normalize": False, "center": False, "scale": False}
@@ -85,11 +85,8 @@ class RQVAE(ResidualTokenizer):
         """
         if self.options.codebook.init == "kmeans":
             generator = torch.Generator().manual_seed(self.seed)
-            rows = max(
-                self.options.codebook.init_rows, LEAST_INIT_ROWS_A_CODE * max(self.codebook_sizes)
-            )
             return Start(
-                rows,
+                start_rows(self.options.codebook.init_rows, self.codebook_sizes),
                 lambda z: residual_kmeans(
                     z, self.codebook_sizes, lambda rest, size: kmeans(rest, size, generator)
                 ),
