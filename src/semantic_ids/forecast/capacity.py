@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from semantic_ids.codes import LARGEST_KEY, capacity, keys
-from semantic_ids.forecast.occupancy import shared_rate, spilled_rate
+from semantic_ids.occupancy import shared_rate, spilled_rate
 
 ROOMY, FEW = 0.5, 0.01
 """Sizes would do if they leave half of the codes free and at most one item in a hundred without

@@ -1,4 +1,4 @@
-"""How full the cells of a catalogue get, judged by those of a sample.
+"""How full the cells of a catalogue get, judged by those of a sample or of what is there.
 
 A cell is a full code or a prefix; items fall into cells.
 
@@ -97,18 +97,58 @@ def spilled_rate(counts: np.ndarray, cells: float, items: float, room: int) -> f
         return max(0.0, items - room) / items
     if items <= sample:
         return float(np.maximum(counts * (items / sample) - room, 0).sum() / items)
+    return min(1.0, _without_room(counts, cells, items - sample, room) / items)
+
+
+def items_until(rate: float, counts: np.ndarray, cells: float, room: int) -> int:
+    """Return how many more items a catalogue takes before this share of them finds no room.
+
+    By the model of `spilled_rate`. The share does not fall as more items come, so it is found by
+    bisection.
+
+    Args:
+        rate: The share, below 1, of the items that come.
+        counts: The cells of the items that are there, none with more than it has room for.
+        cells: How many cells there are, empty ones included.
+        room: Items that a cell has room for.
+
+    Returns:
+        The largest number of items of which, on average, at most that share finds no room; 0 where
+        that is true of none.
+    """
+    free = max(0.0, cells * room - float(counts.sum()))
+
+    def fit_in(items: int) -> bool:
+        if cells <= 1:
+            return items - free <= rate * items
+        return _without_room(counts, cells, items, room) <= rate * items
+
+    most = 1
+    while fit_in(most):
+        most *= 2
+    least = most // 2
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (middle, most) if fit_in(middle) else (least, middle)
+    return least
+
+
+def _without_room(counts: np.ndarray, cells: float, items: float, room: int) -> float:
+    """Return how many items of the catalogue their cells have no room for, once so many more have
+    come.
+    """
+    sample = int(counts.sum())
     mean = sample / cells
     variance = float((counts * (counts - 1.0)).sum()) / cells - mean * mean
     shape = mean * mean / max(variance, EVEN * mean * mean)
     known = shape / mean + 1  # the gamma's rate, with the sample as one unit of observation more
-    stop = known / (known + items / sample - 1)
+    stop = known / (known + items / sample)
     kinds, number = np.unique(counts, return_counts=True)
     excess = (cells - len(counts)) * _excess(shape, stop, room)
-    excess += sum(
+    return excess + sum(
         n * _excess(kind + shape, stop, room - kind)
         for kind, n in zip(kinds.tolist(), number.tolist(), strict=True)
     )
-    return min(1.0, excess / items)
 
 
 def _excess(shape: float, stop: float, room: int) -> float:

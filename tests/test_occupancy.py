@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from semantic_ids.forecast.occupancy import _excess, rarefied, shared_rate, spilled_rate
+from semantic_ids.occupancy import _excess, items_until, rarefied, shared_rate, spilled_rate
 
 
 def counts_of(cells):
@@ -138,3 +138,37 @@ def test_the_number_of_cells_may_be_huge(cells):
     ]
     assert all(0 <= rate <= 1 for rate in rates) and rates == sorted(rates, reverse=True)
     assert rates[2] == pytest.approx(0.9, abs=0.1)
+
+
+@pytest.mark.parametrize(("spread", "rate"), [(0.3, 0.01), (3.0, 0.01), (3.0, 0.1)])
+def test_items_until_a_share_finds_no_room_as_drawn(spread, rate):
+    """Cells with gamma rates are filled item by item; those beyond their room are counted."""
+    rng = np.random.default_rng(5)
+    cells, room, there = 20_000, 40, 15_000
+    rates = rng.gamma(spread, 1, cells)
+    coming = rng.choice(cells, 1_000_000, p=rates / rates.sum())
+    counts = np.bincount(coming[:there], minlength=cells)
+    forecast = items_until(rate, np.minimum(counts, room)[counts > 0], cells, room)
+    before = np.minimum(counts, room)
+    further = coming[there:]
+    order = np.argsort(further, kind="stable")
+    starts = np.searchsorted(further[order], np.arange(cells))
+    place = np.empty(len(further), dtype=np.int64)
+    place[order] = np.arange(len(further)) - starts[further[order]]
+    lost = np.cumsum(place + before[further] >= room) / np.arange(1, len(further) + 1)
+    truth = np.flatnonzero(lost <= rate)[-1] + 1
+    assert forecast == pytest.approx(truth, rel=0.15)
+
+
+def test_items_until_where_everything_is_known():
+    assert items_until(0.5, np.array([60]), 1, 100) == 80  # 40 of 80 find room
+    assert items_until(0.01, np.array([100]), 1, 100) == 0
+    assert items_until(0.01, np.full(10, 8), 10, 8) == 0
+    even = items_until(0.01, np.full(1000, 100), 1000, 1000)  # all equal: nearly all of the room
+    assert 0.85 < even / 900_000 < 1
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=30), st.integers(0, 50))
+def test_more_room_is_never_less_headroom(counts, more):
+    few, many = (items_until(0.01, np.array(counts), 40, 9 + extra) for extra in (0, more))
+    assert few <= many
