@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from semantic_ids.errors import BadInput
+    from semantic_ids.publishing.trie import Trie
+    from semantic_ids.publishing.vocabulary import Vocabulary
     from semantic_ids.runtime.session import Encoder, load_encoder
     from semantic_ids.workflows.estimators import RQVAE, RQKMeans, load_tokenizer
     from semantic_ids.workflows.ids import SemanticIds, evaluate, unique_ids
@@ -31,6 +33,8 @@ __all__ = [
     "Items",
     "RQKMeans",
     "SemanticIds",
+    "Trie",
+    "Vocabulary",
     "evaluate",
     "load_encoder",
     "load_tokenizer",
@@ -45,6 +49,8 @@ _HOMES = {
     "RQKMeans": "workflows.estimators",
     "RQVAE": "workflows.estimators",
     "SemanticIds": "workflows.ids",
+    "Trie": "publishing.trie",
+    "Vocabulary": "publishing.vocabulary",
     "evaluate": "workflows.ids",
     "load_encoder": "runtime.session",
     "load_tokenizer": "workflows.estimators",

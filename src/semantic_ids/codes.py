@@ -7,6 +7,7 @@ product of the codebook sizes must stay below 2**63: eight levels of 256 are one
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 
@@ -148,14 +149,39 @@ def ranks(packed: np.ndarray) -> np.ndarray:
     return rank
 
 
+def letters(level: int) -> str:
+    """Return the letters of a level: 0 → `a`, 25 → `z`, 26 → `aa`."""
+    found = ""
+    level += 1
+    while level:
+        level, letter = divmod(level - 1, 26)
+        found = chr(ord("a") + letter) + found
+    return found
+
+
 def token(level: int, code: int) -> str:
     """Write one code as a token: level 0, code 45 → `<a_45>`.
 
     After 26 levels the letters double (`<aa_0>`).
     """
-    letters = ""
-    level += 1
-    while level:
-        level, letter = divmod(level - 1, 26)
-        letters = chr(ord("a") + letter) + letters
-    return f"<{letters}_{code}>"
+    return f"<{letters(level)}_{code}>"
+
+
+TOKEN = re.compile(r"<([a-z]+)_(0|[1-9][0-9]*)>")
+"""A token, with its letters and its code."""
+
+
+def read_tokens(text: str) -> list[tuple[int, int]]:
+    """Return level and code of every token in a text, in their order: the inverse of `token`.
+
+    What is between tokens is skipped.
+    """
+    return [(_level(found[1]), int(found[2])) for found in TOKEN.finditer(text)]
+
+
+def _level(written: str) -> int:
+    """The inverse of `letters`."""
+    level = 0
+    for letter in written:
+        level = level * 26 + ord(letter) - ord("a") + 1
+    return level - 1

@@ -1,0 +1,132 @@
+"""A trie on disk: a folder of .npy files that numpy maps, with `manifest.json` written last.
+
+`codes_1.npy`, `starts_1.npy`, `codes_2.npy` … a pair for each level, and `shared.npy` and
+`beyond.npy`, as `Trie` has them. The manifest says which arrays there are, their
+types and lengths, so that a file that was cut off or exchanged is noticed without reading it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semantic_ids.atomic import atomic_folder, recover
+from semantic_ids.errors import BadInput
+
+FOLDER, MANIFEST = "trie", "manifest.json"
+FORMAT = 1
+"""Rises when a folder can no longer be read as before; others are refused."""
+
+
+def write(
+    folder: str | Path, sizes: tuple[int, ...], arrays: Mapping[str, np.ndarray], made_from: str
+) -> None:
+    """Write the folder, whole or not at all."""
+    folder = Path(folder)
+    _require_ours(folder)
+    with atomic_folder(folder, sum(array.nbytes + 128 for array in arrays.values())) as temporary:
+        for name, array in arrays.items():
+            np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+        manifest = {
+            "format": FORMAT,
+            "tokens_per_level": list(sizes),
+            "semantic_ids": made_from,
+            "arrays": {name: [array.dtype.str, len(array)] for name, array in arrays.items()},
+        }
+        text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+        (temporary / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def read(folder: str | Path) -> tuple[tuple[int, ...], dict[str, np.ndarray], str]:
+    """Map the arrays: sizes of the levels, arrays by name, fingerprint of the IDs.
+
+    Raises:
+        BadInput: There is no trie, another format, or a file that is not what the manifest says.
+    """
+    manifest, folder = read_manifest(folder)
+    sizes = tuple(int(size) for size in manifest["tokens_per_level"])
+    arrays = {
+        name: _mapped(folder / f"{name}.npy", *is_) for name, is_ in manifest["arrays"].items()
+    }
+    nodes = 1
+    for number in range(1, len(sizes) + 1):
+        codes, starts = (arrays.get(f"{name}_{number}") for name in ("codes", "starts"))
+        if codes is None or starts is None or len(starts) != nodes + 1 or starts[-1] != len(codes):
+            raise _damaged(folder, f"the arrays of level {number} do not go together")
+        nodes = len(codes)
+    if (
+        not {"shared", "beyond"} <= set(arrays)
+        or len(arrays["beyond"]) != len(arrays["shared"]) + 1
+    ):
+        raise _damaged(folder, "the arrays of shared IDs do not go together")
+    return sizes, arrays, manifest["semantic_ids"]
+
+
+def read_manifest(folder: str | Path) -> tuple[dict[str, Any], Path]:
+    """Return the manifest of a trie, and the folder it is in: this one, or `trie` in it.
+
+    Raises:
+        BadInput: There is none, or it is of another format.
+    """
+    folder = Path(folder)
+    recover(folder)
+    inside = folder / FOLDER
+    recover(inside)
+    folder = inside if (inside / MANIFEST).is_file() else folder
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        ours = {"format", "tokens_per_level", "semantic_ids", "arrays"} <= set(manifest)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadInput(
+            "there is no trie", where=str(folder), do="write one with export.trie=true"
+        ) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(folder, error) from error
+    if not ours or manifest["format"] != FORMAT:
+        raise BadInput(
+            "its manifest is that of something else, or of another version",
+            where=str(folder),
+            expected=f"a trie of format {FORMAT}",
+            do="write it again with export.trie=true",
+        )
+    return manifest, folder
+
+
+def _mapped(file: Path, dtype: str, length: int) -> np.ndarray:
+    """Map a file read-only, as a plain array; an empty one cannot be mapped, and is read."""
+    try:
+        mode = "r" if length else None
+        array = np.load(file, mmap_mode=mode, allow_pickle=False).view(np.ndarray)  # type: ignore[arg-type]
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(file, error) from error
+    if array.dtype.str != dtype or array.shape != (length,):
+        raise _damaged(file, f"it holds {array.dtype.str} of shape {array.shape}")
+    return array
+
+
+def _require_ours(folder: Path) -> None:
+    """Refuse to replace a folder with files that are not those of a trie."""
+    if not folder.is_dir():
+        return
+    names = sorted(path.name for path in folder.iterdir())
+    other = [name for name in names if name != MANIFEST and not name.endswith(".npy")]
+    if other:
+        raise BadInput(
+            f"the folder holds other files, such as '{other[0]}'",
+            where=str(folder),
+            expected="a new or empty folder, or that of a trie",
+            do="give another folder",
+        )
+
+
+def _damaged(place: Path, reason: object) -> BadInput:
+    return BadInput(
+        f"cannot be read: {reason}",
+        where=str(place),
+        expected="a trie as it was written",
+        do="write it again with export.trie=true",
+    )
