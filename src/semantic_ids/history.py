@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, overload
 
-Phase = Literal["start", "plain", "train", "anneal", "refine", "balance", "unique"]
+Phase = Literal["start", "plain", "train", "anneal", "refine", "balance", "unique", "refresh"]
 """Codebooks started level by level; epochs without a quantiser; epochs with one; rounds of
-annealing, of refinement, of prices; rounds or epochs with the codes of unique IDs."""
+annealing, of refinement, of prices; rounds or epochs with the codes of unique IDs;
+rounds that move codebooks for IDs that are out."""
 
 UNITS = {
     "relative_mse": "share of the variance",

@@ -23,6 +23,7 @@ from semantic_ids.errors import BadInput
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.progress import Progress
 from semantic_ids.quantization.residual import ResidualQuantizer
+from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.preprocessing import Preprocessing
 from semantic_ids.tokenizers.state import TokenizerState
 
@@ -52,6 +53,11 @@ class ResidualTokenizer(TokenizerState):
     def beam_size(self) -> int:
         """Width of the beam that `encode` follows; with 1 each level takes its nearest code."""
         return 1
+
+    @property
+    def codebook_options(self) -> RQKMeansOptions:
+        """How codebooks are solved for, where vectors and codes are given."""
+        return RQKMeansOptions()
 
     def _to_latent(self, x: Tensor) -> Tensor:
         """Map prepared vectors to the space that is quantised: (m, W) → (m, d)."""

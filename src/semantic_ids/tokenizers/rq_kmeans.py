@@ -69,6 +69,11 @@ class RQKMeans(ResidualTokenizer):
         return self.options.beam_size
 
     @property
+    def codebook_options(self) -> RQKMeansOptions:
+        """How codebooks are solved for."""
+        return self.options
+
+    @property
     def is_balanced(self) -> bool:
         """Whether codes have prices, which keep them from being too full."""
         return self.options.balance is not None

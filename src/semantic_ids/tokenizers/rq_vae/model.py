@@ -21,6 +21,7 @@ from semantic_ids.options import Options
 from semantic_ids.quantization.kmeans import kmeans, residual_kmeans
 from semantic_ids.quantization.residual import ResidualQuantizer
 from semantic_ids.tokenizers.base import ResidualTokenizer
+from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.rq_kmeans import RQKMeans
 from semantic_ids.tokenizers.rq_vae.codebooks import Start
 from semantic_ids.tokenizers.rq_vae.networks import Network
@@ -43,6 +44,11 @@ class RQVAE(ResidualTokenizer):
     def beam_size(self) -> int:
         """Width of the beam that `encode` follows."""
         return self.options.codebook.beam_size
+
+    @property
+    def codebook_options(self) -> RQKMeansOptions:
+        """How codebooks are solved for, in the latent space."""
+        return self.options.start
 
     def _fit(
         self, vectors: np.ndarray, rows: np.ndarray, monitor_rows: np.ndarray, assign: Assign | None
