@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from semantic_ids.publishing.churn import adjusted_rand, reused, shares
+from semantic_ids.publishing.churn import adjusted_rand, churn, error_ratio, reused, shares
 from semantic_ids.publishing.relabel import CoOccurrence
 
 SIZES = (4, 3, 5)
@@ -116,6 +117,70 @@ def test_whole_weights_of_pairs_are_those_of_repeated_items() -> None:
     assert adjusted_rand(old, new, together, weights) == pytest.approx(
         (both - chance) / ((before + now) / 2 - chance)
     )
+
+
+@dataclass(frozen=True)
+class Ids:
+    """What churn reads of a mapping."""
+
+    hashes: np.ndarray
+    codes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+def test_the_report_of_two_generations() -> None:
+    """Items 0 to 9; 8 and 9 leave, 10 is new and 11 is back; item 3 gets another ID, which was
+    item 20's."""
+    every = np.stack(np.unravel_index(np.arange(60), SIZES), axis=1).astype(np.int32)
+    codes = np.random.default_rng(6).permutation(every)[:21]
+    old = Ids(np.arange(10, dtype=np.uint64), codes[:10])
+    new = Ids(np.array([*range(8), 10, 11], dtype=np.uint64), codes[[*range(8), 10, 11]])
+    new.codes[3] = codes[20]
+    retired = Ids(np.array([11, 20], dtype=np.uint64), codes[[11, 20]])
+    weights = np.array([1, 0, 0, 3, 0, 0, 0, 0, 50, 50.0])
+    rows = np.arange(8)
+    errors = np.full(8, 2.0), np.array([1, 2, 2, 4, 2, 2, 2, 2.0])
+    found = churn(
+        old,
+        new,
+        (rows, rows),
+        revived=1,
+        changed=2,
+        issued=[retired],
+        errors=errors,
+        weights=weights,
+    )
+    counts = {"kept": 8, "new": 1, "retired": 2, "revived": 1, "changed": 2}
+    assert {name: found[f"churn.items.{name}"] for name in counts} == counts
+    assert found["churn.reused"] == 1
+    assert found["churn.moved_rate"] == 1 / 8
+    assert found["churn.weighted.moved_rate"] == 3 / 4
+    assert found["churn.distortion_ratio"] == 17 / 16
+    assert found["churn.weighted.distortion_ratio"] == 13 / 8
+    plain, weighted = (
+        {name.removeprefix(group) for name in found if name.startswith(group)}
+        for group in ("churn.", "churn.weighted.")
+    )
+    assert weighted == {n for n in plain if not n.startswith(("items.", "weighted.", "reused"))}
+    assert not any(".weighted." in name for name in churn(old, new, (rows, rows)))
+
+
+def test_generations_without_a_common_item_have_counts_alone() -> None:
+    old, new = (Ids(np.arange(k, k + 5, dtype=np.uint64), ids(5, k)) for k in (0, 5))
+    nothing = np.empty(0, dtype=np.int64)
+    found = churn(old, new, (nothing, nothing), errors=(np.empty(0), np.empty(0)))
+    assert (found["churn.items.new"], found["churn.items.retired"]) == (5, 5)
+    assert all(name.startswith(("churn.items.", "churn.reused")) for name in found)
+
+
+def test_ratios_of_errors_are_of_sums() -> None:
+    before, now = np.array([2.0, 6.0]), np.array([1.0, 9.0])
+    assert error_ratio((before, now), None) == 10 / 8
+    assert error_ratio((before, now), np.array([1.0, 0.0])) == 0.5
+    assert error_ratio((before * 0, before * 0), None) == 1
+    assert error_ratio((before * 0, now), None) == np.inf
 
 
 @settings(max_examples=60, deadline=None)

@@ -25,13 +25,6 @@ def test_errors_are_those_of_decoded_vectors(vectors, variant, normalize) -> Non
     assert refresh.errors(tokenizer, vectors, rows, codes) == pytest.approx(expected)
 
 
-def test_ratios_of_errors_are_of_sums() -> None:
-    after, before, weights = np.array([1.0, 3.0]), np.array([2.0, 6.0]), np.array([1.0, 0.0])
-    assert refresh.error_ratio(after, before) == 0.5
-    assert refresh.error_ratio(np.array([1.0, 9.0]), before, weights) == 0.5
-    assert refresh.error_ratio(before * 0, before * 0) == 0
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_warm_lowers_the_error_of_the_ids_that_are_out(vectors: np.ndarray, variant) -> None:
     kind, options = variant

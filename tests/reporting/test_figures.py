@@ -53,6 +53,7 @@ def lines(panel):
         figures.collision_groups({"1": 12}),
         figures.reconstruction_cosine([0] * 20, 0.0),
         figures.prefix_cohesion({}),
+        figures.churn({"churn.items.kept": 0}),
     ],
 )
 def test_each_figure_is_drawn_900_pixels_wide(figure):
@@ -140,3 +141,27 @@ def test_cohesion_has_a_point_a_prefix_and_the_random_baseline():
 def test_importing_the_room_imports_no_matplotlib():
     code = "import sys, semantic_ids.reporting.figures; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_churn_shows_each_share_once():
+    found = {
+        "churn.items.kept": 1234,
+        "churn.moved_rate": 0.25,
+        "churn.level.1": 0.9,
+        "churn.level.2": 0.8,
+        "churn.prefix.1": 0.9,
+        "churn.prefix.2": 0.75,
+        "churn.aligned.level.1": 0.95,
+        "churn.aligned.level.2": 0.85,
+        "churn.aligned.prefix.1": 0.95,
+        "churn.aligned.prefix.2": 0.78,
+        "churn.ari.1": 0.6,
+        "churn.ari.2": 0.5,
+        "churn.weighted.level.1": 0.1,
+    }
+    figure = figures.churn(found)
+    levels, prefixes = figure.axes
+    heights = [sorted(bar.get_height() for bar in panel.patches) for panel in (levels, prefixes)]
+    assert heights == [[0.5, 0.6, 0.8, 0.85, 0.9, 0.95], [0.75, 0.78, 0.9, 0.95]]
+    assert "1,234 items" in figure.get_suptitle() and "25.00%" in figure.get_suptitle()
+    assert png(figure)[1] == 900

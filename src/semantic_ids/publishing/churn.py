@@ -9,11 +9,79 @@ P. Arabie, "Comparing partitions", Journal of Classification 2, 1985), which kno
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from semantic_ids.codes import LARGEST_KEY
 from semantic_ids.publishing.relabel import CoOccurrence, best_names
+
+if TYPE_CHECKING:
+    from semantic_ids.publishing.mapping import Mapping
+
+
+def churn(
+    old: Mapping,
+    new: Mapping,
+    kept: tuple[np.ndarray, np.ndarray],
+    *,
+    revived: int = 0,
+    changed: int = 0,
+    issued: Iterable[Mapping] = (),
+    errors: tuple[np.ndarray, np.ndarray] | None = None,
+    weights: np.ndarray | None = None,
+) -> dict[str, float | int]:
+    """Compare the generation before with the one that is to be published.
+
+    Args:
+        old: The items of the generation before.
+        new: The items of this generation.
+        kept: The rows of the m items that both have, in `old` and in `new`.
+        revived: How many items were retired and are back.
+        changed: How many items have another vector than before.
+        issued: Everything that was ever issued, generation by generation, retired IDs included.
+        errors: Squared errors of the kept items before and now, two of shape (m,).
+        weights: Shape (n,): what each item of this generation counts, not negative.
+
+    Returns:
+        The numbers of `churn.json`, all beginning with `churn.`: how many items are kept, new,
+        retired, revived and changed; what `shares` returns; `reused`, the IDs that went to another
+        item; and `distortion_ratio`, error now / error before. With weights all but the counts once
+        more, as `churn.weighted.…`.
+    """
+    before, now = (ids.codes[rows] for ids, rows in zip((old, new), kept, strict=True))
+    found: dict[str, float | int] = {
+        "items.kept": len(before),
+        "items.new": len(new) - len(before) - revived,
+        "items.retired": len(old) - len(before),
+        "items.revived": revived,
+        "items.changed": changed,
+        "reused": reused((ids.hashes, ids.codes) for ids in (*issued, old, new)),
+    }
+    found |= shares(before, now)
+    of_kept = None if weights is None else weights[kept[1]]
+    if of_kept is not None and of_kept.any():
+        found |= {f"weighted.{name}": share for name, share in shares(before, now, of_kept).items()}
+    if errors is not None and len(before):
+        found["distortion_ratio"] = error_ratio(errors, None)
+        if of_kept is not None and of_kept.any():
+            found["weighted.distortion_ratio"] = error_ratio(errors, of_kept)
+    return {f"churn.{name}": value for name, value in found.items()}
+
+
+def error_ratio(errors: tuple[np.ndarray, np.ndarray], weights: np.ndarray | None) -> float:
+    """Return Σ error now / Σ error before of the same items.
+
+    1 where both are 0, inf where there was none before.
+
+    Args:
+        errors: Before and now, two of shape (m,), m ≥ 1.
+        weights: Shape (m,), not all 0: what each item counts; 1 if None.
+    """
+    before, now = (float(np.average(one, weights=weights)) for one in errors)
+    if before:
+        return now / before
+    return float("inf") if now else 1.0
 
 
 def shares(old: np.ndarray, new: np.ndarray, weights: np.ndarray | None = None) -> dict[str, float]:

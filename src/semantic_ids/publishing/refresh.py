@@ -18,7 +18,7 @@ from semantic_ids.arrays import chunks
 from semantic_ids.contract import Tokenizer
 from semantic_ids.errors import BadInput
 from semantic_ids.metrics.reconstruction import read, squared_errors
-from semantic_ids.metrics.rows import ROWS, ratio
+from semantic_ids.metrics.rows import ROWS
 from semantic_ids.publishing.relabel import alignment, relabel
 
 if TYPE_CHECKING:
@@ -88,8 +88,3 @@ def errors(
         x = read(vectors, rows[part], tokenizer)
         found[part] = squared_errors(x, tokenizer.decode(codes[part]).astype(np.float64))
     return found
-
-
-def error_ratio(after: np.ndarray, before: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return Σ error after / Σ error before of the same items: two of (m,), weights (m,)."""
-    return ratio(*(float(np.average(one, weights=weights)) for one in (after, before)))

@@ -188,6 +188,55 @@ def prefix_cohesion(cohesion: Mapping[str, float]) -> Figure:
     return figure
 
 
+def churn(found: Mapping[str, float]) -> Figure:
+    """Draw which share of the items that two generations have keeps its codes.
+
+    Levels and prefixes, as they are called and after the best renaming of each level; the adjusted
+    Rand index beside the levels.
+
+    Args:
+        found: The numbers of `churn.json`.
+    """
+    moved, kept = found.get("churn.moved_rate"), int(found["churn.items.kept"])
+    title = "No item is in both generations"
+    if moved is not None:
+        title = f"{kept:,} items are in both generations: {moved:.2%} of them have another ID"
+    figure, panels = _figure(title, 2)
+    for panel, name, label in zip(panels, ("level", "prefix"), ("level", "length"), strict=True):
+        _stays(panel, found, name)
+        panel.set(
+            title=f"the same {'code' if name == 'level' else 'prefix'}",
+            xlabel=label,
+            ylabel="share of the items",
+            ylim=(0, 1.3),
+            yticks=[0, 0.2, 0.4, 0.6, 0.8, 1],
+        )
+        panel.locator_params(axis="x", integer=True)
+        if moved is not None:
+            panel.legend(frameon=False, loc="upper right", ncols=3, fontsize="small")
+    return figure
+
+
+def _stays(panel: Axes, found: Mapping[str, float], name: str) -> None:
+    """Draw one kind of share: as it is, after the best renaming, and blind to names."""
+    groups = [
+        (f"churn.{name}.", "as named", BLUE),
+        (f"churn.aligned.{name}.", "renamed", ORANGE),
+        (f"churn.ari.{name.removeprefix('level')}", "adjusted Rand", GREEN),
+    ]
+    width = 0.27
+    for place, (group, label, colour) in enumerate(groups):
+        of = {
+            int(key.removeprefix(group)): value
+            for key, value in found.items()
+            if key.removeprefix(group).isdecimal()
+        }
+        if of:
+            at = [number + (place - 1) * width for number in of]
+            bars = panel.bar(at, list(of.values()), width, color=colour, alpha=0.8, label=label)
+            panel.bar_label(bars, [f"{v:.3g}" for v in of.values()], padding=2, fontsize=7)
+
+
 def _figure(title: str, panels: int) -> tuple[Figure, list[Axes]]:
     """Return an empty figure with so many panels, at most three a row."""
     from matplotlib.figure import Figure
