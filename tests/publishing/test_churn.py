@@ -126,9 +126,6 @@ class Ids:
     hashes: np.ndarray
     codes: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.codes)
-
 
 def test_the_report_of_two_generations() -> None:
     """Items 0 to 9; 8 and 9 leave, 10 is new and 11 is back; item 3 gets another ID, which was

@@ -9,25 +9,34 @@ P. Arabie, "Comparing partitions", Journal of Classification 2, 1985), which kno
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from semantic_ids.codes import LARGEST_KEY
 from semantic_ids.publishing.relabel import CoOccurrence, best_names
 
-if TYPE_CHECKING:
-    from semantic_ids.publishing.mapping import Mapping
+
+class Ids(Protocol):
+    """Items with their IDs, as `mapping.Mapping` has them."""
+
+    @property
+    def hashes(self) -> np.ndarray:
+        """Item hashes: shape (n,), uint64."""
+
+    @property
+    def codes(self) -> np.ndarray:
+        """IDs: shape (n, W), int32."""
 
 
 def churn(
-    old: Mapping,
-    new: Mapping,
+    old: Ids,
+    new: Ids,
     kept: tuple[np.ndarray, np.ndarray],
     *,
     revived: int = 0,
     changed: int = 0,
-    issued: Iterable[Mapping] = (),
+    issued: Iterable[Ids] = (),
     errors: tuple[np.ndarray, np.ndarray] | None = None,
     weights: np.ndarray | None = None,
 ) -> dict[str, float | int]:
@@ -52,8 +61,8 @@ def churn(
     before, now = (ids.codes[rows] for ids, rows in zip((old, new), kept, strict=True))
     found: dict[str, float | int] = {
         "items.kept": len(before),
-        "items.new": len(new) - len(before) - revived,
-        "items.retired": len(old) - len(before),
+        "items.new": len(new.codes) - len(before) - revived,
+        "items.retired": len(old.codes) - len(before),
         "items.revived": revived,
         "items.changed": changed,
         "reused": reused((ids.hashes, ids.codes) for ids in (*issued, old, new)),
