@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TORCH = "torch==2.13.0"
-EXTRAS = "dev,docs,jupyter,bench,faiss,onnx"
+EXTRAS = "dev,docs,jupyter,bench,faiss,hf,onnx"
 """All but `gpu`, whose faiss-gpu gives the same module as faiss-cpu."""
 HEADER = f"""\
 # The whole environment, pinned: a constraints file for `pip install -c requirements.lock -e .` on
