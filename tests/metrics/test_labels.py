@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from semantic_ids.errors import BadInput
-from semantic_ids.metrics.labels import join
+from semantic_ids.metrics.labels import join, weights
 
 IDS = pa.array([30, 10, 20, 40])
 
@@ -104,3 +106,48 @@ def test_bad_input(change, message):
 def test_numbers_follow_the_rows_of_the_items_not_of_the_file():
     shuffled = items().take(np.array([3, 1, 0, 2]))
     assert joined(table=shuffled) == joined()
+
+
+def weighed(column, ids=IDS, name="sold"):
+    return weights(
+        ids,
+        items(sold=column),
+        id_column="ItemID",
+        column=name,
+        min_share=0.5,
+        option="publish.weight_column",
+    )
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [1, 0, 3, None],
+        pa.array([1, 0, 3, None], pa.float16()),
+        pa.array([Decimal("1.0"), Decimal("0"), Decimal("3"), None], pa.decimal128(5, 1)),
+    ],
+)
+def test_weights_are_numbers_and_0_where_there_is_none(column):
+    assert weighed(column).tolist() == [3, 1, 0, 0]
+    assert weighed(column, ids=pa.array(["30", "99", "20"])).tolist() == [3, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (["1", "2", "3", "4"], r"publish.weight_column: column 'sold' .* is of type string"),
+        ([True, False, True, True], r"is of type bool; expected numbers"),
+        ([1.0, -2.0, 1.0, 1.0], r"column 'sold': item 20 weighs -2.0"),
+        ([1.0, float("nan"), 1.0, 1.0], r"item 20 weighs nan"),
+        ([1.0, 1.0, 1.0, float("inf")], r"item 40 weighs inf"),
+        ([0, 0, None, 0], r"no item weighs anything"),
+    ],
+)
+def test_what_is_no_weight(column, message):
+    with pytest.raises(BadInput, match=message):
+        weighed(column)
+
+
+def test_a_column_of_weights_that_is_not_there():
+    with pytest.raises(BadInput, match=r"no column 'solt'; the nearest is 'sold'"):
+        weighed([1, 2, 3, 4], name="solt")

@@ -60,6 +60,58 @@ def join(
     return {name: _numbers(items, name, place) for name in columns}
 
 
+def weights(
+    item_ids: pa.Array,
+    items: pa.Table,
+    *,
+    id_column: str,
+    column: str,
+    min_share: float,
+    option: str,
+) -> np.ndarray:
+    """Find what each item weighs.
+
+    Args:
+        item_ids: n ids of the items.
+        items: The items file.
+        id_column: Its column of ids.
+        column: The column of weights.
+        min_share: At least this share of the items has to be in the items file.
+        option: The option that names the column, for messages.
+
+    Returns:
+        Shape (n,), float64: 0 for an item that has none.
+
+    Raises:
+        BadInput: The column is missing or is no column of weights, or too few items were found.
+    """
+    import pyarrow as pa
+
+    _require(items, column, option)
+    kind = items.schema.field(column).type
+    where = f"{_file(items)}, column '{column}'"
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        raise BadInput(
+            f"column '{column}' of {_file(items)} is of type {kind}",
+            where=option,
+            expected="numbers",
+        )
+    place = _places(item_ids, items, id_column, min_share)
+    numbers = items.column(column).cast(pa.float64()).combine_chunks()
+    taken = numbers.take(pa.array(place, mask=place < 0)).fill_null(0.0)
+    found = taken.to_numpy(zero_copy_only=False)
+    wrong = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
+    if len(wrong):
+        raise BadInput(
+            f"item {item_ids[int(wrong[0])].as_py()!r} weighs {found[wrong[0]]}",
+            where=where,
+            expected="finite numbers of at least 0",
+        )
+    if not found.any():
+        raise BadInput("no item weighs anything", where=where, expected="a weight above 0")
+    return found
+
+
 def _places(item_ids: pa.Array, items: pa.Table, id_column: str, min_share: float) -> np.ndarray:
     """Return the row of each item in the items file, −1 where it is not in it: (n,) int64."""
     import pyarrow.compute as pc
