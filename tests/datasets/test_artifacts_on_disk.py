@@ -76,7 +76,7 @@ def test_semantic_ids_are_what_the_plan_says_they_are(tmp_path):
 
 
 def test_many_row_groups_are_one_table(tmp_path, monkeypatch):
-    monkeypatch.setattr("semantic_ids.datasets.codes.ROWS_A_GROUP", 4)
+    monkeypatch.setattr("semantic_ids.export.ids_table.ROWS_A_GROUP", 4)
     dataset = datasets.CodesDataset(filepath=str(tmp_path / "codes.parquet"))
     dataset.save(some_codes(10))
     assert pq.ParquetFile(tmp_path / "codes.parquet").num_row_groups == 3

@@ -10,8 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from semantic_ids.artifacts import Codes, Embeddings, Provenance, Split, require_made_with
-from semantic_ids.datasets.table import with_provenance
 from semantic_ids.errors import BadInput
+from semantic_ids.export.ids_table import with_provenance
 from semantic_ids.hashing import vector_hash
 from semantic_ids.parameters import EvaluateParameters, IdentifyParameters, TokenizerParameters
 from semantic_ids.pipelines.evaluate import nodes

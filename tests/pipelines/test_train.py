@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 
 from semantic_ids.artifacts import CheckpointPlace, Embeddings, Provenance, Split
-from semantic_ids.datasets.table import made_from
 from semantic_ids.errors import BadInput
+from semantic_ids.export.ids_table import made_from
 from semantic_ids.forecast import memory
 from semantic_ids.hashing import vector_hash
 from semantic_ids.learning.loop import Loop

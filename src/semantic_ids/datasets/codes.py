@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from kedro_datasets._typing import TablePreview
 
-from semantic_ids.artifacts import Codes, require_content
+from semantic_ids.artifacts import Codes
 from semantic_ids.atomic import atomic_file
 from semantic_ids.datasets.artifact import ArtifactDataset
 from semantic_ids.datasets.previews import parquet_head, table_preview
-from semantic_ids.datasets.table import provenance_of, read_parquet, with_provenance
-from semantic_ids.hashing import fingerprint
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-ROWS_A_GROUP = 1 << 18
+from semantic_ids.errors import BadInput
+from semantic_ids.export.ids_table import read_ids, write_ids
 
 
 class CodesDataset(ArtifactDataset[Codes, Codes]):
@@ -40,58 +33,18 @@ class CodesDataset(ArtifactDataset[Codes, Codes]):
 
     def load(self) -> Codes:
         """Read ids and codes, and leave the strings where they are."""
-        table = read_parquet(self, ["item_id", "codes"])
-        provenance = provenance_of(self, table)
+        file = self.found()
         try:
-            layout = json.loads(table.schema.metadata[b"semantic_ids.layout"])
-        except (KeyError, ValueError) as error:
-            raise self.damaged("it does not say how its codes are laid out") from error
-        codes = (
-            table["codes"]
-            .combine_chunks()
-            .flatten()
-            .to_numpy()
-            .reshape(len(table), len(layout["sizes"]))
-        )
-        require_content(provenance, fingerprint(codes))
-        return Codes(
-            table["item_id"].combine_chunks(),
-            codes,
-            tuple(layout["sizes"]),
-            layout["levels"],
-            provenance,
-        )
+            return read_ids(file)
+        except BadInput:
+            raise
+        except (OSError, ValueError, KeyError) as error:  # pyarrow's are OSErrors or ValueErrors
+            raise self.damaged(error) from error
 
     def save(self, data: Codes) -> None:
         """Write ids and codes, a row group at a time."""
-        import pyarrow.parquet as pq
-
-        layout = {"sizes": list(data.sizes), "levels": data.levels}
-        schema = with_provenance(
-            self._rows(data, slice(0, 0)).schema, data.provenance, layout=layout
-        )
-        with (
-            atomic_file(self._filepath) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-        ):
-            for start in range(0, len(data), ROWS_A_GROUP):
-                writer.write_table(
-                    self._rows(data, slice(start, start + ROWS_A_GROUP)).cast(schema)
-                )
-
-    def _rows(self, data: Codes, rows: slice) -> pa.Table:
-        import pyarrow as pa
-
-        from semantic_ids.export.tokens import token_strings
-
-        part = np.ascontiguousarray(data.codes[rows], dtype=np.int32)
-        columns = {
-            "item_id": data.item_ids.slice(rows.start, len(part)),
-            "codes": pa.FixedSizeListArray.from_arrays(pa.array(part.ravel()), part.shape[1]),
-        }
-        if self.tokens:
-            columns["semantic_id"] = token_strings(part)
-        return pa.table(columns)
+        with atomic_file(self._filepath) as temporary:
+            write_ids(temporary, data, tokens=self.tokens)
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows."""

@@ -8,7 +8,8 @@ from semantic_ids.artifacts import Split, require_content
 from semantic_ids.atomic import atomic_file
 from semantic_ids.datasets.artifact import ArtifactDataset
 from semantic_ids.datasets.previews import parquet_head, table_preview
-from semantic_ids.datasets.table import provenance_of, read_parquet, with_provenance
+from semantic_ids.datasets.table import provenance_of, read_parquet
+from semantic_ids.export.ids_table import with_provenance
 from semantic_ids.hashing import fingerprint
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kedro_datasets._typing import TablePreview
 
@@ -11,11 +10,10 @@ from semantic_ids.artifacts import Provenance
 from semantic_ids.atomic import atomic_file
 from semantic_ids.datasets.artifact import ArtifactDataset
 from semantic_ids.datasets.previews import parquet_head, table_preview
+from semantic_ids.export.ids_table import made_from
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-PROVENANCE_KEY = b"semantic_ids.provenance"
 
 
 class TableDataset(ArtifactDataset["pa.Table", "pa.Table"]):
@@ -48,22 +46,6 @@ def read_parquet(dataset: ArtifactDataset, columns: list[str] | None = None) -> 
         return pq.read_table(dataset.found(), columns=columns, memory_map=False)
     except (OSError, pa.ArrowException) as error:
         raise dataset.damaged(error) from error
-
-
-def with_provenance(schema: pa.Schema, provenance: Provenance, **more: Any) -> pa.Schema:
-    """Return a schema that carries the provenance, and other JSON-like values, in its metadata."""
-    extra = {
-        f"semantic_ids.{name}".encode(): json.dumps(value).encode() for name, value in more.items()
-    }
-    return schema.with_metadata(
-        {PROVENANCE_KEY: json.dumps(provenance.to_json(), sort_keys=True).encode(), **extra}
-    )
-
-
-def made_from(table: pa.Table) -> Provenance | None:
-    """Return the provenance in a table's metadata, None where there is none."""
-    text = (table.schema.metadata or {}).get(PROVENANCE_KEY)
-    return Provenance.from_json(json.loads(text)) if text else None
 
 
 def provenance_of(dataset: ArtifactDataset, table: pa.Table) -> Provenance:

@@ -83,7 +83,7 @@ def _require_one_evaluation(
     metrics: dict[str, Any], evaluation: dict[str, Any], training_history: pa.Table
 ) -> None:
     """Refuse numbers of different runs."""
-    from semantic_ids.datasets.table import made_from
+    from semantic_ids.export.ids_table import made_from
 
     history = made_from(training_history)
     for name, found in {

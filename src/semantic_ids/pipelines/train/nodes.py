@@ -42,7 +42,7 @@ def train(
     """Fit the tokenizer; return it, its history (a pyarrow table) and its results."""
     import pyarrow as pa
 
-    from semantic_ids.datasets.table import with_provenance
+    from semantic_ids.export.ids_table import with_provenance
 
     wanted = fit_options(tokenizer, identify)
     check_sizes(len(embeddings), wanted.codebook_sizes, unique=wanted.strategy == "reassign")
