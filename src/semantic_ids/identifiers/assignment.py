@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from semantic_ids.identifiers.prices import without_prices
+
 LEAVES = -1
 """Code of an item that leaves its group."""
+CROWDED = 2
+"""Codes an item, up to which prices are made: they save nothing where most codes stay free."""
 
 
 def assign(costs: np.ndarray) -> np.ndarray:
     """Give each item a code of its own at the least total cost.
 
     Items that are nearly alike all want the same codes, and to settle that one by one is the slow
-    case. With as many items as codes every code is given away, so what a code costs everybody
-    decides nothing, and is taken off beforehand.
+    case: where many codes are given away, about what they are worth is taken off beforehand.
 
     Args:
         costs: Shape (m, K), m ≤ K.
@@ -28,10 +31,16 @@ def assign(costs: np.ndarray) -> np.ndarray:
     Returns:
         Shape (m,), int64: the codes.
     """
+    m, codes = costs.shape
+    if CROWDED * m < codes or m < 2:
+        return _least(costs)
+    return _least(without_prices(costs))[codes - m :]
+
+
+def _least(costs: np.ndarray) -> np.ndarray:
+    """Return the column of each row at the least total cost: (m, K), m ≤ K → (m,) int64."""
     from scipy.optimize import linear_sum_assignment
 
-    if costs.shape[0] == costs.shape[1]:
-        costs = np.subtract(costs, costs.min(axis=0), dtype=np.float64)
     return linear_sum_assignment(costs)[1]
 
 
@@ -71,7 +80,7 @@ class Contest:
 
         Three of shape (K,).
         """
-        winners = assign(self._values.T)
+        winners = _least(self._values.T)
         codes = np.arange(len(winners))
         return self._items[winners], codes, self._values[winners, codes]
 
