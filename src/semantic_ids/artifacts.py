@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from semantic_ids.hashing import fingerprint
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -227,3 +229,16 @@ class Codes:
     def tokenizer_codes(self) -> np.ndarray:
         """Codes without the suffix: what `Tokenizer.decode` takes. Shape (n, L)."""
         return self.codes[:, : self.levels]
+
+
+@dataclass(frozen=True)
+class OnRequest(Generic[Made]):
+    """What a stage makes only if it is asked to.
+
+    Attributes:
+        made: What was made; None where nobody asked.
+        provenance: What it was, or would have been, made from.
+    """
+
+    made: Made | None
+    provenance: Provenance

@@ -250,6 +250,8 @@ def test_advice_of_the_core_is_put_into_the_words_of_the_command_line(core, shel
         ("semantic_id_mappings", "export"),
         ("faiss_index", "export"),
         ("onnx_graphs", "export"),
+        ("trie", "export"),
+        ("items_by_id", "export"),
         ("metrics", "evaluate"),
         ("nobody_makes_it", "tokenize"),
     ],

@@ -14,6 +14,8 @@ _MODULE_OF = {
     "EmbeddingsDataset": "embeddings",
     "FaissIndexDataset": "faiss_index",
     "FigureDataset": "figure",
+    "HfTokenizerDataset": "hf_tokenizer",
+    "ItemsByIdDataset": "items_by_id",
     "JsonDataset": "json",
     "LabelsDataset": "labels",
     "MappingsDataset": "mappings",
@@ -22,6 +24,8 @@ _MODULE_OF = {
     "SplitDataset": "split",
     "TableDataset": "table",
     "TokenizerDataset": "tokenizer",
+    "TrieDataset": "trie",
+    "VocabularyDataset": "vocabulary",
 }
 
 __all__ = list(_MODULE_OF)

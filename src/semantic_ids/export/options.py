@@ -25,3 +25,29 @@ class ExportOptions(Options):
         "Write the tokenizer as two ONNX graphs, encoder.onnx and decoder.onnx in its folder, which"
         " encode and decode without torch. Needs the extra onnx; onnxruntime alone runs them.",
     )
+    vocabulary: bool = option(
+        False,
+        "Write which token has which id, 07_model_output/vocabulary.json: one range of ids for the"
+        " tokens of all levels.",
+    )
+    trie: bool = option(
+        False,
+        "Write all prefixes of the IDs as sorted arrays, 07_model_output/trie, which numpy maps:"
+        " which codes may follow which prefix. 5 bytes an item at 4×256.",
+    )
+    hf_tokenizer: bool = option(
+        False,
+        "Write the tokens as a tokenizer, 07_model_output/hf_tokenizer, that AutoTokenizer of"
+        " transformers loads offline. Nothing is needed to write it; the extra hf to load it.",
+    )
+    inverse: bool = option(
+        False,
+        "Write the items of each ID, 07_model_output/items_by_id.parquet: the way back from IDs to"
+        " items, also where several share one.",
+    )
+    suffix_room: int = option(
+        0,
+        "Where IDs have a suffix: so many suffixes more than those in use have a token, for items"
+        " that are yet to come. Without room, more suffixes lengthen the vocabulary at its end.",
+        ge=0,
+    )

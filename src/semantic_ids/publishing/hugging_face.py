@@ -90,6 +90,25 @@ def add_to(tokenizer: Any, vocabulary: Vocabulary) -> Vocabulary:
     return made
 
 
+def load_tokenizer(folder: str | Path) -> Any:
+    """Read a tokenizer folder with transformers, offline.
+
+    Raises:
+        BadInput: transformers is not installed, or the ids are not those of the vocabulary there.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise BadInput(
+            "transformers is not installed",
+            where=str(folder),
+            do="install the extra: pip install 'semantic-ids[hf]'",
+        ) from error
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    require_same_ids(tokenizer, Vocabulary.load(folder))
+    return tokenizer
+
+
 def require_same_ids(tokenizer: Any, vocabulary: Vocabulary) -> None:
     """Raise `BadInput` unless every token has the id that the vocabulary says.
 

@@ -98,6 +98,11 @@ class Trie:
         """How many codes an ID has."""
         return len(self.sizes)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in (*self.codes, *self.starts, self.shared, self.beyond))
+
     def node(self, prefix: Sequence[int]) -> int:
         """Return the node of a prefix, −1 where no ID begins so. Of a whole ID: its number."""
         node = 0

@@ -24,7 +24,7 @@ def prefix_arrays(
         codes: Shape (n, L), integers.
         sizes: L sizes; `codes[:, l]` is in `[0, sizes[l])`.
     """
-    keys, named = _keys(codes, sizes)
+    keys, named = id_keys(codes, sizes)
     keys.sort()
     firsts = _firsts(keys)
     shared, beyond = _shared(firsts, len(keys))
@@ -40,7 +40,7 @@ def prefix_arrays(
     return tuple(reversed(tables)), tuple(reversed(starts)), shared, beyond
 
 
-def _keys(codes: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+def id_keys(codes: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """Pack each ID into one int64 that sorts as the ID does.
 
     Where the levels do not fit 63 bits, the prefixes up to there are numbered first.

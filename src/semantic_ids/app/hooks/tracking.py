@@ -44,9 +44,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ARTIFACTS = ("metrics", "training_results", "training_history", "evaluation", "tokenizer")
+ARTIFACTS = (
+    "metrics",
+    "training_results",
+    "training_history",
+    "evaluation",
+    "tokenizer",
+    "vocabulary",
+    "hf_tokenizer",
+)
 """Datasets whose files are copied to MLflow, beside the figures: small ones. Vectors, weights and
 codes stay where they are."""
+FOLDERS = ("tokenizer", "hf_tokenizer")
+"""Those of them that are folders."""
 
 
 class TrackingHooks:
@@ -269,7 +279,7 @@ def _folder_of(dataset_name: str) -> str | None:
     """Return the folder among the artifacts of a run."""
     if dataset_name.startswith("figure_"):
         return "figures"
-    return "tokenizer" if dataset_name == "tokenizer" else None
+    return dataset_name if dataset_name in FOLDERS else None
 
 
 def _one_line(error: BaseException) -> str:

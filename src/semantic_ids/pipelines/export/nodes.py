@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from semantic_ids.artifacts import Codes, Provenance, require_made_from
+from semantic_ids.artifacts import Codes, OnRequest, Provenance, require_made_from
 from semantic_ids.contract import Tokenizer
 from semantic_ids.export.faiss_index import FaissIndex, faiss_index
 from semantic_ids.export.mappings import Mappings
 from semantic_ids.parameters import ExportParameters
+from semantic_ids.publishing.inverse import ItemsById
+from semantic_ids.publishing.trie import Trie
+from semantic_ids.publishing.vocabulary import Vocabulary
 from semantic_ids.workflows.graphs import tokenizer_graphs
 
 logger = logging.getLogger(__name__)
@@ -54,3 +57,29 @@ def export_onnx(tokenizer: Tokenizer | None, export: ExportParameters) -> dict[s
     sizes = ", ".join(f"{name} {len(data) / 1e6:.1f} MB" for name, data in made.items())
     logger.info("ONNX graphs: %s", sizes)
     return made
+
+
+def export_language(
+    semantic_ids: Codes, export: ExportParameters
+) -> tuple[OnRequest[Vocabulary], OnRequest[Trie], OnRequest[Vocabulary], OnRequest[ItemsById]]:
+    """Make what language models read, as far as it is wanted."""
+    ids, made_from = semantic_ids, semantic_ids.provenance.fingerprint
+    vocabulary = Vocabulary.of(
+        ids.sizes, ids.levels, suffix_room=export.suffix_room, made_from=made_from
+    )
+    if export.suffix_room and vocabulary.suffix_level is None:
+        logger.warning("export.suffix_room has no effect: these IDs have no suffix")
+    trie = Trie.build(ids.codes, ids.sizes, made_from=made_from) if export.trie else None
+    if trie is not None:
+        logger.info("trie of %s IDs, %.1f MB", f"{len(trie):,}", trie.nbytes / 1e6)
+    items = ItemsById(ids.item_ids, ids.codes, ids.sizes, made_from) if export.inverse else None
+
+    def of(name: str) -> Provenance:
+        return Provenance(name, {"semantic_ids": made_from})
+
+    return (
+        OnRequest(vocabulary if export.vocabulary else None, of("vocabulary")),
+        OnRequest(trie, of("trie")),
+        OnRequest(vocabulary if export.hf_tokenizer else None, of("hf_tokenizer")),
+        OnRequest(items, of("items_by_id")),
+    )

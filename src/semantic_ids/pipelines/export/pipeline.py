@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from semantic_ids.pipelines.export.nodes import export, export_faiss, export_onnx
+from semantic_ids.pipelines.export.nodes import export, export_faiss, export_language, export_onnx
 
 
 def create_pipeline() -> Pipeline:
@@ -23,6 +23,12 @@ def create_pipeline() -> Pipeline:
                 inputs=["tokenizer", "params:export"],
                 outputs="onnx_graphs",
                 name="export_onnx",
+            ),
+            Node(
+                export_language,
+                inputs=["semantic_ids", "params:export"],
+                outputs=["vocabulary", "trie", "hf_tokenizer", "items_by_id"],
+                name="export_language",
             ),
         ]
     )

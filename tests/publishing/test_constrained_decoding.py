@@ -10,7 +10,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
 from semantic_ids.errors import BadInput
-from semantic_ids.publishing.generation import (
+from semantic_ids.publishing.constrained_decoding import (
     IdConstraint,
     TrieLogitsProcessor,
     prefix_allowed_tokens_fn,
