@@ -24,7 +24,7 @@ def test_assign_is_the_best_of_all_injections(seed):
 
 
 def hold(values, pieces=1):
-    contest = Contest(values.shape[1])
+    contest = Contest(np.arange(values.shape[1]))
     for items in np.array_split(np.arange(len(values)), pieces):
         contest.enter(items, values[items])
     return contest.stay()
@@ -74,7 +74,7 @@ def test_pruning_loses_nothing(pieces, decimals):
 
 
 def test_a_huge_contest_keeps_few():
-    contest = Contest(4)
+    contest = Contest(np.arange(4))
     for start in range(0, 4000, 100):
         contest.enter(np.arange(start, start + 100), np.zeros((100, 4)))
     assert sorted(contest.stay()[0].tolist()) == [0, 1, 2, 3]  # all alike: the first rows

@@ -44,6 +44,16 @@ def _least(costs: np.ndarray) -> np.ndarray:
     return linear_sum_assignment(costs)[1]
 
 
+def assign_free(costs: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Give each item one of the free codes: (m, K) costs, (f,) codes with m ≤ f ≤ K → (m,)."""
+    return free[assign(among(costs, free))]
+
+
+def among(costs: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Keep the costs of free codes: (m, K) → (m, f), not copied where all are free."""
+    return costs if len(free) == costs.shape[1] else costs[:, free]
+
+
 class Contest:
     """Who of an overfull group stays, and with which code; the others leave.
 
@@ -58,10 +68,15 @@ class Contest:
     and putting it there costs no more. So some best solution gives every code to one of its K best
     items, and at most K² items need be kept, however large the group is. Of equally good items the
     first rows are kept.
+
+    Args:
+        free: Shape (K,), ascending: the codes that there are, those of the codebook that nobody
+            else has. There may be none: then all leave.
     """
 
-    def __init__(self, codes: int) -> None:
-        self._values = np.empty((0, codes))
+    def __init__(self, free: np.ndarray) -> None:
+        self._free = free
+        self._values = np.empty((0, len(free)))
         self._items = np.empty(0, dtype=np.int64)
 
     def enter(self, items: np.ndarray, values: np.ndarray) -> None:
@@ -69,9 +84,9 @@ class Contest:
 
         Args:
             items: Shape (m,), ascending.
-            values: Shape (m, K), float64: c(i, k) − e_i.
+            values: Shape (m, size of the codebook), float64: c(i, k) − e_i.
         """
-        values = np.concatenate([self._values, values])
+        values = np.concatenate([self._values, among(values, self._free)])
         wins = _among_best(values)
         self._values, self._items = values[wins], np.concatenate([self._items, items])[wins]
 
@@ -80,9 +95,10 @@ class Contest:
 
         Three of shape (K,).
         """
+        if not len(self._free):
+            return np.zeros(0, np.int64), self._free, np.zeros(0)
         winners = _least(self._values.T)
-        codes = np.arange(len(winners))
-        return self._items[winners], codes, self._values[winners, codes]
+        return self._items[winners], self._free, self._values[winners, np.arange(len(winners))]
 
 
 def _among_best(values: np.ndarray) -> np.ndarray:
@@ -91,8 +107,8 @@ def _among_best(values: np.ndarray) -> np.ndarray:
     (m, K) → (m,) bool.
     """
     m, K = values.shape
-    if m <= K:
-        return np.ones(m, dtype=bool)
+    if m <= K or not K:
+        return np.full(m, bool(K))
     by_code = np.ascontiguousarray(values.T)
     last = np.partition(by_code, K - 1, axis=1)[:, K - 1 : K]
     below, level = by_code < last, by_code == last

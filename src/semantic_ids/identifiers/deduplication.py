@@ -10,6 +10,7 @@ import numpy as np
 
 from semantic_ids.codes import capacity, check_sizes, keys
 from semantic_ids.contract import CostOracle
+from semantic_ids.errors import BadInput
 from semantic_ids.identifiers.reassign import reassign
 from semantic_ids.identifiers.suffix import with_suffix
 
@@ -75,7 +76,12 @@ class Deduplicated:
 
 
 def deduplicate(
-    codes: np.ndarray, costs: CostOracle, *, strategy: Strategy, candidates: int
+    codes: np.ndarray,
+    costs: CostOracle,
+    *,
+    strategy: Strategy,
+    candidates: int,
+    taken: np.ndarray | None = None,
 ) -> Deduplicated:
     """Turn codes into semantic IDs.
 
@@ -86,26 +92,27 @@ def deduplicate(
         strategy: `reassign`: every item its own last-level code, at the least distortion. `suffix`:
             one more level, 0 where unique. `none`: items may share an ID.
         candidates: How many other prefixes an item of an overfull prefix is offered at a time.
+        taken: Shape (o, W): IDs that other items have or had, which none of these gets unless
+            strategy is `none`. None for none.
 
     Returns:
         The IDs and their cost.
 
     Raises:
-        BadInput: There are more items than codes, or the keys of the IDs do not fit 63 bits.
+        BadInput: There are more items than free codes, or the keys of the IDs do not fit 63 bits.
     """
     sizes, nobody = tuple(costs.sizes), np.zeros(len(codes), dtype=bool)
     if strategy == "none":
         return Deduplicated(codes.copy(), sizes, len(sizes), nobody, nobody, nobody)
     if strategy == "suffix":
-        suffixed, sizes_with_suffix = with_suffix(codes, sizes)
-        require_unique(suffixed, sizes_with_suffix)
+        suffixed, sizes_with_suffix = with_suffix(codes, sizes, taken)
+        require_unique(_with(suffixed, taken), sizes_with_suffix)
         return Deduplicated(
             suffixed, sizes_with_suffix, len(sizes), nobody, nobody, suffixed[:, -1] > 0
         )
-    if len(codes) > capacity(sizes):
-        check_sizes(len(codes), sizes, unique=True)
-    ids, before, after = reassign(codes, costs, candidates)
-    require_unique(ids, sizes)
+    require_room(len(codes), 0 if taken is None else len(taken), sizes)
+    ids, before, after = reassign(codes, costs, candidates, taken)
+    require_unique(_with(ids, taken), sizes)
     changed = ids != codes
     return Deduplicated(
         ids,
@@ -117,6 +124,24 @@ def deduplicate(
         before,
         after,
     )
+
+
+def require_room(items: int, taken: int, sizes: Sequence[int]) -> None:
+    """Raise `BadInput` where there are fewer free codes than items that are to have one each."""
+    if not taken and items > capacity(sizes):
+        check_sizes(items, sizes, unique=True)
+    if items + taken > capacity(sizes):
+        raise BadInput(
+            f"codebook sizes {'x'.join(map(str, sizes))} make {capacity(sizes):,} IDs, of which"
+            f" {taken:,} were issued, so {items:,} new items cannot have one each",
+            where="published IDs",
+            expected="as many free IDs as new items",
+            do="start a new vocabulary with larger codebooks, in another folder of bundles",
+        )
+
+
+def _with(ids: np.ndarray, taken: np.ndarray | None) -> np.ndarray:
+    return ids if taken is None else np.concatenate([ids, taken])
 
 
 def unique_codes(codes: np.ndarray, costs: CostOracle, *, candidates: int) -> np.ndarray:

@@ -1,29 +1,10 @@
-"""What of the items collides: groups that share codes under a prefix, and how full a prefix is."""
+"""How full prefixes are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from semantic_ids.codes import keys
-from semantic_ids.grouping import Groups
-
-
-def colliding(codes: np.ndarray, sizes: Sequence[int]) -> Groups:
-    """Return the groups of a common prefix.
-
-    (the first L − 1 levels) in which two items or more share all their codes.
-
-    Args:
-        codes: Shape (n, L).
-        sizes: The L codebook sizes.
-    """
-    in_order = np.sort(keys(codes, sizes))
-    shared = np.unique(in_order[1:][in_order[1:] == in_order[:-1]] // int(sizes[-1]))
-    groups = Groups.by(keys(codes[:, :-1], sizes))
-    return groups.select(np.isin(groups.keys, shared, assume_unique=True))
 
 
 @dataclass(frozen=True)
@@ -45,9 +26,12 @@ class Occupancy:
 
     def add(self, prefix_keys: np.ndarray) -> Occupancy:
         """Count more items."""
-        more = Occupancy.of(prefix_keys)
-        together = np.union1d(self.keys, more.keys)
-        return Occupancy(together, self.at(together) + more.at(together))
+        return self.plus(Occupancy.of(prefix_keys))
+
+    def plus(self, other: Occupancy) -> Occupancy:
+        """Count what another counts as well."""
+        together = np.union1d(self.keys, other.keys)
+        return Occupancy(together, self.at(together) + other.at(together))
 
     def at(self, prefix_keys: np.ndarray) -> np.ndarray:
         """Return how many items each of these prefixes has; 0 for one that is not in use."""

@@ -18,7 +18,7 @@ import numpy as np
 from semantic_ids.arrays import chunks, one_behind, workers
 from semantic_ids.codes import ranks, unpack
 from semantic_ids.grouping import Groups
-from semantic_ids.identifiers.assignment import LEAVES, Contest, in_row_order
+from semantic_ids.identifiers.assignment import LEAVES, Contest, among, in_row_order
 from semantic_ids.identifiers.groups import Occupancy
 from semantic_ids.identifiers.offers import Offers, ask
 from semantic_ids.identifiers.placement import Placement
@@ -53,8 +53,10 @@ def spill(placement: Placement, candidates: int) -> None:
         candidates: How many other prefixes an item is offered at a time.
     """
     groups = Groups.by(placement.prefix_keys())
-    excluded = groups.keys[groups.sizes >= placement.last_size]
-    overfull = groups.select(groups.sizes > placement.last_size)
+    room = placement.taken.room(groups.keys)
+    full = placement.taken.occupancy.full(placement.last_size)
+    excluded = np.union1d(groups.keys[groups.sizes >= room], full)
+    overfull = groups.select(groups.sizes > room)
     if len(overfull.rows):
         find_room(placement, *choose_leavers(placement, overfull, excluded, candidates), candidates)
 
@@ -102,7 +104,7 @@ def _submit_contests(
     Returns:
         The batch; what each item is offered elsewhere; and the groups' results.
     """
-    contests = [Contest(placement.last_size) for _ in batch.keys]
+    contests = [Contest(placement.taken.free(int(key))) for key in batch.keys]
     elsewhere = ask(placement, batch.rows, candidates, excluded)
     for piece in chunks(len(batch.rows), placement.batch_rows):
         rows = batch.rows[piece]
@@ -122,10 +124,15 @@ def _large_contest(
     elsewhere = ask(placement, group.rows, candidates, excluded)
     least = elsewhere.costs[:, 0].astype(np.float64)
 
-    def values(items: np.ndarray) -> np.ndarray:
-        return placement.costs(group.rows[items]) - least[items, None]
+    free = placement.taken.free(int(group.keys[0]))
 
-    last = assign_sparse(values, len(least), placement.last_size, placement.batch_rows)
+    def values(items: np.ndarray) -> np.ndarray:
+        return among(placement.costs(group.rows[items]), free) - least[items, None]
+
+    last = np.full(len(least), LEAVES)
+    if len(free):
+        chosen = assign_sparse(values, len(least), len(free), placement.batch_rows)
+        last[chosen != LEAVES] = free[chosen[chosen != LEAVES]]
     paid = placement.pay(group.rows, last) - least
     stays = np.flatnonzero(last != LEAVES)
     return group, elsewhere, iter([(stays, last[stays], paid[stays])])
@@ -160,7 +167,7 @@ def find_room(placement: Placement, leavers: np.ndarray, offers: Offers, candida
     """
     stays = np.ones(len(placement.codes), dtype=bool)
     stays[leavers] = False
-    occupancy = Occupancy.of(placement.prefix_keys()[stays])
+    occupancy = Occupancy.of(placement.prefix_keys()[stays]).plus(placement.taken.occupancy)
     in_order = np.lexsort((leavers, offers.costs[:, 0]))
     rows, later, offers = leavers[in_order], leavers[:0], offers.select(in_order)
     largest = max(1, OFFERS_AT_A_TIME // candidates)

@@ -7,6 +7,8 @@ import numpy as np
 from semantic_ids.arrays import CHUNK_ROWS, chunks
 from semantic_ids.codes import keys
 from semantic_ids.contract import CostOracle
+from semantic_ids.grouping import Groups
+from semantic_ids.identifiers.taken import Taken
 
 COSTS_AT_A_TIME = 2**23
 """Numbers in a batch of level costs: 32 MB. It bounds memory where the last codebook is large."""
@@ -24,10 +26,14 @@ class Placement:
         before: Shape (n,), float64: distortion with the tokenizer's codes, NaN until it is known.
         after: Shape (n,), float64: distortion with the codes given last.
         sizes: The L codebook sizes.
+        taken: IDs that other items have or had, given as (o, L): no item gets one of them.
     """
 
-    def __init__(self, oracle: CostOracle, codes: np.ndarray) -> None:
+    def __init__(
+        self, oracle: CostOracle, codes: np.ndarray, taken: np.ndarray | None = None
+    ) -> None:
         self.oracle, self.sizes = oracle, tuple(oracle.sizes)
+        self.taken = Taken.of(taken, self.sizes)
         self.codes = np.array(codes, dtype=np.int32)
         self.before = np.full(len(codes), np.nan)
         self.after = np.full(len(codes), np.nan)
@@ -45,6 +51,17 @@ class Placement:
     def prefix_keys(self) -> np.ndarray:
         """Return the key of each item's prefix: shape (n,), int64."""
         return keys(self.codes[:, :-1], self.sizes)
+
+    def colliding(self) -> Groups:
+        """Return the groups of a common prefix in which items share all their codes, or have an ID
+        that is taken.
+        """
+        in_order = np.sort(keys(self.codes, self.sizes))
+        again = in_order[1:] == in_order[:-1]
+        shared = np.concatenate([in_order[1:][again], in_order[self.taken.holds(in_order)]])
+        groups = Groups.by(self.prefix_keys())
+        wanted = np.unique(shared // self.last_size)
+        return groups.select(np.isin(groups.keys, wanted, assume_unique=True))
 
     def costs(self, rows: np.ndarray) -> np.ndarray:
         """Return the distortion of every last-level code under each item's present prefix.

@@ -16,8 +16,7 @@ import numpy as np
 from semantic_ids.arrays import chunks, one_behind, workers
 from semantic_ids.contract import CostOracle
 from semantic_ids.grouping import Groups
-from semantic_ids.identifiers.assignment import assign, in_row_order
-from semantic_ids.identifiers.groups import colliding
+from semantic_ids.identifiers.assignment import among, assign_free, in_row_order
 from semantic_ids.identifiers.overflow import spill
 from semantic_ids.identifiers.placement import Placement
 from semantic_ids.identifiers.sparse_assignment import assign_sparse
@@ -29,7 +28,7 @@ an item, to the same total."""
 
 
 def reassign(
-    codes: np.ndarray, oracle: CostOracle, candidates: int
+    codes: np.ndarray, oracle: CostOracle, candidates: int, taken: np.ndarray | None = None
 ) -> tuple[np.ndarray, float, float]:
     """Make codes unique.
 
@@ -37,11 +36,13 @@ def reassign(
         codes: Shape (n, L), int32, n at most the product of the codebook sizes.
         oracle: What codes cost the n items, in the order of the item hash.
         candidates: How many other prefixes an item of an overfull prefix is offered at a time.
+        taken: Shape (o, L): IDs that none of the items may have, None for none; n + o is at most
+            that product.
 
     Returns:
         The unique codes, shape (n, L) int32, and the total distortion before and after.
     """
-    placement = Placement(oracle, codes)
+    placement = Placement(oracle, codes, taken)
     spill(placement, candidates)
     settle(placement)
     measure_rest(placement)
@@ -55,11 +56,11 @@ def settle(placement: Placement) -> None:
 
     The problems of a batch are solved in threads while the costs of the next one are computed.
     """
-    groups = colliding(placement.codes, placement.sizes)
+    groups = placement.colliding()
     large = groups.sizes * placement.last_size > DENSE_CELLS
     with Progress("reassign", total=len(groups.rows)) as progress, workers() as pool:
         for group in groups.select(large).batches(1):
-            _settle_large(placement, group.rows)
+            _settle_large(placement, group)
             progress.advance(len(group.rows))
         groups = groups.select(~large)
         for batch, costs, solved in one_behind(
@@ -74,7 +75,8 @@ def _begin(
 ) -> tuple[Groups, np.ndarray, Iterator[np.ndarray]]:
     """Compute the costs of a batch of groups, (m, K), and let the pool solve them."""
     costs = placement.costs(batch.rows)
-    return batch, costs, pool.map(assign, [costs[start:stop] for start, stop in batch.spans()])
+    problems = [costs[start:stop] for start, stop in batch.spans()]
+    return batch, costs, pool.map(assign_free, problems, map(placement.taken.free, batch.keys))
 
 
 def _finish(
@@ -89,18 +91,17 @@ def _finish(
     placement.after[batch.rows] = paid
 
 
-def _settle_large(placement: Placement, rows: np.ndarray) -> None:
+def _settle_large(placement: Placement, group: Groups) -> None:
     """Solve the problem of one group whose costs are too many to be held.
 
-    Args:
-        placement: Changed in place.
-        rows: Shape (m,): row numbers of the group.
+    The placement is changed in place.
     """
+    rows, free = group.rows, placement.taken.free(int(group.keys[0]))
 
     def costs_of(items: np.ndarray) -> np.ndarray:
-        return placement.costs(rows[items])
+        return among(placement.costs(rows[items]), free)
 
-    last = assign_sparse(costs_of, len(rows), placement.last_size, placement.batch_rows)
+    last = free[assign_sparse(costs_of, len(rows), len(free), placement.batch_rows)]
     owner, paid = np.zeros(len(rows), dtype=np.int64), placement.pay(rows, last)
     last, paid = in_row_order(owner, placement.oracle.likeness(rows), last, paid)
     placement.codes[rows, -1] = last
