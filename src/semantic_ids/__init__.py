@@ -8,7 +8,8 @@
     tokenizer.save("my_tokenizer")
     load_tokenizer("my_tokenizer").encode(new)
 
-Importing this package is cheap: torch is imported when one of these names is asked for.
+Importing this package is cheap: torch is imported when one of these names is asked for. Where it
+is not installed, the error names the extra that brings it; `load_encoder` needs none.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Import a public name from where it lives when it is asked for."""
     if name in _HOMES:
-        return getattr(import_module(f"semantic_ids.{_HOMES[name]}"), name)
+        from semantic_ids.extras import naming
+
+        with naming(where=f"semantic_ids.{name}"):
+            return getattr(import_module(f"semantic_ids.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 
-from semantic_ids.app.config_loader import ProjectConfigLoader
-from semantic_ids.app.hooks import HOOKS  # noqa: F401 - read by Kedro
-from semantic_ids.app.resolvers import RESOLVERS
+from semantic_ids.extras import naming
 from semantic_ids.masking import mask_logs
+
+with naming("settings of semantic_ids"):
+    from semantic_ids.app.config_loader import ProjectConfigLoader
+    from semantic_ids.app.hooks import HOOKS  # noqa: F401 - read by Kedro
+    from semantic_ids.app.resolvers import RESOLVERS
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {

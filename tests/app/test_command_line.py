@@ -313,11 +313,11 @@ def test_a_command_line_that_cannot_be_read_shows_no_secret(kedro: Callable[...,
 def test_jupyter_without_its_extra_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.setattr("semantic_ids.app.command_line.find_spec", lambda _: None)
+    monkeypatch.setattr("semantic_ids.extras.find_spec", lambda _: None)
     result = CliRunner().invoke(cli, ["jupyter", command])
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
     assert "is not installed; expected the extra" in result.stderr
-    assert '".[jupyter]"' in result.stderr
+    assert "pip install 'semantic-ids[jupyter]'" in result.stderr
 
 
 @pytest.mark.parametrize("start", [b"no archive", b"\x1f\x8b\x08\x00\x00\x00\x00\x00"])

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError
 import faiss
 import pytest
 
+from semantic_ids import extras
 from semantic_ids.compute import faiss_library
 from semantic_ids.compute.faiss_library import fixed_threads, installed, load_faiss, require_faiss
 from semantic_ids.errors import BadInput
@@ -21,7 +22,7 @@ def pretend(monkeypatch, *names: str, module: bool = True) -> None:
         return "1.15.1"
 
     monkeypatch.setattr(faiss_library, "version", version)
-    monkeypatch.setattr(faiss_library, "find_spec", lambda name: object() if module else None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: object() if module else None)
 
 
 def test_the_package_of_this_machine_is_found():
@@ -39,7 +40,7 @@ def test_none_is_said_with_how_to_install_it(monkeypatch):
     with pytest.raises(BadInput) as raised:
         require_faiss("tokenizer.rq_kmeans.engine")
     text = str(raised.value)
-    assert text.startswith("tokenizer.rq_kmeans.engine: FAISS is not installed")
+    assert text.startswith("tokenizer.rq_kmeans.engine: 'faiss' is not installed")
     assert "semantic-ids[faiss]" in text and "semantic-ids[gpu]" in text and "\n" not in text
 
 

@@ -257,11 +257,11 @@ def test_the_engine_faiss_without_faiss_is_refused_before_any_work(vectors, monk
         raise AssertionError("vectors are read")
 
     faiss_library.load_faiss.cache_clear()
-    monkeypatch.setattr(faiss_library, "find_spec", lambda name: None)
+    monkeypatch.setattr("semantic_ids.extras.find_spec", lambda name: None)
     monkeypatch.setattr("semantic_ids.tokenizers.preprocessing.Preprocessing.fit", unread)
-    with pytest.raises(BadInput, match=r"engine: FAISS is not installed.*semantic-ids\[faiss\]"):
+    with pytest.raises(BadInput, match=r"engine: 'faiss' is not installed.*semantic-ids\[faiss\]"):
         fitted("rq_kmeans", vectors, options={"engine": "faiss"})
-    with pytest.raises(BadInput, match="FAISS is not installed"):
+    with pytest.raises(BadInput, match="'faiss' is not installed"):
         fitted("rq_vae", vectors, options={"init": "rq_kmeans", "start": {"engine": "faiss"}})
 
 

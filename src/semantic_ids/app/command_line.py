@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import traceback
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from semantic_ids.app.hooks.configuration import refuse_parallel
 from semantic_ids.app.resolvers import project_root
 from semantic_ids.app.runtime_params import ParamsOption, joined
 from semantic_ids.errors import BadInput
+from semantic_ids.extras import MissingExtra, require
 from semantic_ids.masking import mask
 
 
@@ -111,19 +111,18 @@ def _show_masked(error: Exception) -> None:
         raise SystemExit(1) from error
 
 
-JUPYTER = {"setup": "ipykernel", "notebook": "notebook", "lab": "jupyterlab"}
-"""Command of `kedro jupyter` → the module that it needs."""
+JUPYTER = {"setup": ("ipykernel",), "notebook": ("notebook",), "lab": ("jupyterlab",)}
+"""Command of `kedro jupyter` → the modules that it needs."""
 
 
 @click.pass_context
 def _require_jupyter(context: click.Context) -> None:
     """Open Jupyter with the variables of the project loaded."""
-    module = JUPYTER.get(context.invoked_subcommand or "")
-    if module and find_spec(module) is None:
-        raise click.ClickException(
-            f"'{module}' is not installed; expected the extra 'jupyter' of this project;"
-            ' pip install -c requirements.lock -e ".[jupyter]".'
-        )
+    command = context.invoked_subcommand or ""
+    try:
+        require(*JUPYTER.get(command, ()), where=f"kedro jupyter {command}")
+    except MissingExtra as error:
+        raise click.ClickException(str(error)) from error
 
 
 cli.add_command(

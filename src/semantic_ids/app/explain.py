@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from semantic_ids.atomic import CLOSED, FULL
 from semantic_ids.errors import BadInput, nearest
+from semantic_ids.extras import named
 from semantic_ids.parameters import RUNTIME_PATHS, Parameters
 
 NO_PATHS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR})
@@ -58,14 +59,16 @@ def explain(error: BaseException) -> str | None:
     for cause in causes:
         if isinstance(cause, BadInput):
             return in_the_shell(cause)
+        if missing := named(cause):
+            return str(missing)
     for cause in causes:
         if message := _surroundings(cause) or _configuration(cause):
             return message
-    missing = next((cause for cause in causes if isinstance(cause, FileNotFoundError)), None)
-    if missing is not None and isinstance(error, DatasetError):
+    absent = next((cause for cause in causes if isinstance(cause, FileNotFoundError)), None)
+    if absent is not None and isinstance(error, DatasetError):
         return str(
             BadInput(
-                f"{missing.filename or missing} does not exist",
+                f"{absent.filename or absent} does not exist",
                 do="run the stage that makes it, or 'tokenize' for all",
             )
         )

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Any
 
 from semantic_ids.errors import BadInput
+from semantic_ids.extras import extras_of, install, require
 
 PACKAGES = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu-cuvs")
 """Every package on PyPI that gives the module."""
-INSTALL = "pip install 'semantic-ids[faiss]' for the CPU, or 'semantic-ids[gpu]' for CUDA devices"
 
 
 def require_faiss(where: str) -> None:
@@ -35,15 +34,9 @@ def require_faiss(where: str) -> None:
             f"{' and '.join(found)} are both installed, and both give the module 'faiss'",
             where=where,
             expected="one of them",
-            do=f"pip uninstall {' '.join(found)}, then {INSTALL}",
+            do=f"pip uninstall {' '.join(found)}, then {install(*extras_of('faiss'))}",
         )
-    if not _importable():
-        raise BadInput(
-            "FAISS is not installed: neither faiss-cpu nor faiss-gpu",
-            where=where,
-            expected="the module 'faiss'",
-            do=INSTALL,
-        )
+    require("faiss", where=where)
 
 
 @cache
@@ -69,13 +62,6 @@ def fixed_threads(faiss: Any, threads: int) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
-
-
-def _importable() -> bool:
-    try:
-        return find_spec("faiss") is not None
-    except ValueError:  # a module that is blocked, or was put there by hand
-        return False
 
 
 def _is_installed(name: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from semantic_ids.errors import BadInput
+from semantic_ids.extras import EXTRAS, require
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +35,7 @@ def graph(
         about: Metadata: name → text.
 
     Raises:
-        BadInput: The packages that write graphs are not installed.
+        MissingExtra: The packages that write graphs are not installed.
     """
     import torch
 
@@ -71,16 +71,8 @@ def _forget(model: onnx.ModelProto) -> None:
 
 
 def require_exporter() -> None:
-    """Raise `BadInput` unless the packages that write graphs are installed."""
-    from importlib.util import find_spec
-
-    missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
-    if missing:
-        raise BadInput(
-            f"{' and '.join(missing)} is not installed",
-            where=OPTION,
-            do="install the extra: pip install 'semantic-ids[onnx]'",
-        )
+    """Raise `MissingExtra` unless the packages that write graphs are installed."""
+    require(*EXTRAS["onnx"], where=OPTION)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from semantic_ids.compute.faiss_library import fixed_threads, installed, load_faiss
+from semantic_ids.extras import install
 from semantic_ids.quantization.kmeans import random_points
 
 logger = logging.getLogger(__name__)
@@ -78,10 +79,10 @@ def log_device(device: torch.device) -> None:
     package = ", ".join(installed()) or "faiss"
     if device.type == "cuda" and not number:
         logger.warning(
-            "%s %s finds no CUDA device: k-means starts on the CPU; pip install"
-            " 'semantic-ids[gpu]' in place of it gives one that does",
+            "%s %s finds no CUDA device: k-means starts on the CPU; %s in place of it",
             package,
             faiss.__version__,
+            install("gpu"),
         )
     else:
         logger.info(

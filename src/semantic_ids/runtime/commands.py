@@ -22,9 +22,6 @@ from semantic_ids.runtime.files import PIPE, decode_npy, encode_npy
 from semantic_ids.runtime.session import load_encoder
 from semantic_ids.runtime.tables import encode_parquet, is_tables
 
-NAMES = ("encode", "decode", "info")
-"""The first words that these commands are known by."""
-
 _tokenizer = click.option(
     "-c", "--tokenizer", "folder", metavar="DIR", required=True, help="Folder of the tokenizer."
 )
@@ -95,11 +92,6 @@ def info(folder: str) -> None:
         encoder = load_encoder(folder, 1)
         about = ("kind", "dim", "codebook_sizes", "normalizes", "content")
         click.echo(json.dumps({name: getattr(encoder, name) for name in about}))
-
-
-def main(arguments: list[str]) -> None:
-    """Run one of the commands, and end the process."""
-    commands.main(arguments, prog_name="semantic-ids")
 
 
 def _named(source: str, end: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from semantic_ids.arrays import chunks, usable_cores
 from semantic_ids.errors import BadInput
+from semantic_ids.extras import load
 
 FORMAT = 1
 """Of the metadata of graphs that this version runs."""
@@ -154,7 +155,7 @@ def _graph(file: Path, threads: int | None) -> tuple[Any, dict[str, Any]]:
             expected=f"the folder of a tokenizer, with {ENCODER_FILE} and {DECODER_FILE}",
             do="export the tokenizer with export.onnx=true, or save(DIR, onnx=True) in Python",
         )
-    onnxruntime = _onnxruntime()
+    onnxruntime = load("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usable_cores() if threads is None else threads
     options.log_severity_level = 4
@@ -177,18 +178,6 @@ def _graph(file: Path, threads: int | None) -> tuple[Any, dict[str, Any]]:
             do="export it again, with this version of semantic-ids",
         )
     return session, about
-
-
-def _onnxruntime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BadInput(
-            "'onnxruntime' is not installed",
-            expected="the extra 'onnx' of this project, or the package alone",
-            do="pip install onnxruntime",
-        ) from error
-    return onnxruntime
 
 
 def _require_same(file: Path, found: dict[str, Any], expected: dict[str, Any], source: str) -> None:

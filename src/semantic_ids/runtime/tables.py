@@ -12,6 +12,7 @@ import numpy as np
 
 from semantic_ids.atomic import atomic_file
 from semantic_ids.errors import BadInput
+from semantic_ids.extras import load
 from semantic_ids.progress import Progress
 from semantic_ids.runtime.files import require_apart
 from semantic_ids.runtime.session import BLOCK_ROWS, Encoder
@@ -182,12 +183,4 @@ def _opened(file: str, columns: list[str]) -> Any:
 
 
 def _parquet() -> Any:
-    try:
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise BadInput(
-            "'pyarrow' is not installed",
-            expected="it, where parquet is read",
-            do="pip install pyarrow, or give a .npy file",
-        ) from error
-    return pq
+    return load("pyarrow.parquet", "parquet", otherwise=", or give a .npy file")

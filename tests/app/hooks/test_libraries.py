@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 
 import pytest
 from tests.test_docs import table_script
 
+from semantic_ids import extras
 from semantic_ids.app.hooks.libraries import require_faiss_if_wanted, require_onnx_if_wanted
 from semantic_ids.compute import faiss_library
 from semantic_ids.errors import BadInput
@@ -30,7 +30,7 @@ def parameters(**changed) -> Parameters:
 
 @pytest.fixture
 def no_faiss(monkeypatch):
-    monkeypatch.setattr(faiss_library, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     monkeypatch.setattr(faiss_library, "installed", lambda: [])
 
 
@@ -40,7 +40,7 @@ def test_nothing_is_asked_of_a_run_that_does_not_want_it(no_faiss):
 
 
 def test_an_index_needs_it(no_faiss):
-    with pytest.raises(BadInput, match=r"export.faiss: FAISS is not installed"):
+    with pytest.raises(BadInput, match=r"export.faiss: 'faiss' is not installed"):
         require_faiss_if_wanted(parameters(export__faiss=True), NODES)
 
 
@@ -63,7 +63,7 @@ FAISS = {"tokenizer__rq_kmeans__engine": "faiss"}
     ],
 )
 def test_a_fit_whose_engine_it_is_needs_it(no_faiss, changed, nodes):
-    with pytest.raises(BadInput, match=r"tokenizer.rq_kmeans.engine: FAISS is not installed"):
+    with pytest.raises(BadInput, match=r"tokenizer.rq_kmeans.engine: 'faiss' is not installed"):
         require_faiss_if_wanted(parameters(**changed), nodes)
 
 
@@ -82,27 +82,36 @@ def test_what_does_not_fit_with_it_does_not(no_faiss, changed, nodes):
 
 
 def test_it_is_said_before_anything_is_written(no_faiss, run, tmp_path):
-    with pytest.raises(BadInput, match="FAISS is not installed"):
+    with pytest.raises(BadInput, match="'faiss' is not installed"):
         run("tokenize", params={"tokenizer.rq_kmeans.engine": "faiss"})
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("module", ["scipy", "matplotlib"])
+def test_a_module_of_a_later_stage_is_asked_for_before_anything_is_written(
+    monkeypatch, run, tmp_path, module
+):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == module else name)
+    with pytest.raises(BadInput, match=rf"'{module}' is not installed.*semantic-ids\[pipeline\]"):
+        run("tokenize")
     assert not (tmp_path / "data").exists()
 
 
 @pytest.fixture
 def no_onnx(monkeypatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *of: None if name == "onnx" else found(name, *of)
-    )
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "onnx" else name)
 
 
 def test_graphs_need_the_packages_that_write_them(no_onnx):
     require_onnx_if_wanted(parameters(), NODES)
     require_onnx_if_wanted(parameters(export__onnx=True), {"train", "export"})
-    with pytest.raises(BadInput, match=r"export.onnx: onnx is not installed.*semantic-ids\[onnx\]"):
+    with pytest.raises(
+        BadInput, match=r"export.onnx: 'onnx' is not installed.*semantic-ids\[onnx\]"
+    ):
         require_onnx_if_wanted(parameters(export__onnx=True), NODES)
 
 
 def test_that_too_is_said_before_anything_is_written(no_onnx, run, tmp_path):
-    with pytest.raises(BadInput, match="onnx is not installed"):
+    with pytest.raises(BadInput, match="'onnx' is not installed"):
         run("tokenize", params={"export.onnx": True})
     assert not (tmp_path / "data").exists()

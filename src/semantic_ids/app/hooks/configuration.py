@@ -13,7 +13,11 @@ from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
 from semantic_ids.app.hooks.entries import check_catalog, refuse_only_missing, refuse_versions
-from semantic_ids.app.hooks.libraries import require_faiss_if_wanted, require_onnx_if_wanted
+from semantic_ids.app.hooks.libraries import (
+    require_faiss_if_wanted,
+    require_onnx_if_wanted,
+    require_rest,
+)
 from semantic_ids.app.hooks.parameters import check_parameters
 from semantic_ids.app.hooks.unread import leave_unread
 from semantic_ids.errors import BadInput, nearest
@@ -81,6 +85,7 @@ class ConfigurationHooks:
         refuse_versions(run_params.get("load_versions"))
         refuse_only_missing(bool(run_params.get("only_missing_outputs")))
         nodes = {node.name for node in pipeline.nodes}
+        require_rest()
         require_faiss_if_wanted(self.parameters, nodes)
         require_onnx_if_wanted(self.parameters, nodes)
         leave_unread(self.parameters, pipeline, catalog)

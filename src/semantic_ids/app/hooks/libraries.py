@@ -7,9 +7,18 @@ from collections.abc import Collection
 from semantic_ids.compute.faiss_library import require_faiss
 from semantic_ids.export.faiss_index import OPTION, not_linear
 from semantic_ids.export.onnx_graphs import require_exporter
+from semantic_ids.extras import RUN, require
 from semantic_ids.parameters import Parameters
 
 ENGINE = "tokenizer.rq_kmeans.engine"
+
+
+def require_rest() -> None:
+    """Raise `MissingExtra` where a module of the extra `pipeline` that a stage imports is missing.
+
+    Stages import theirs when they need them, in the middle of a run.
+    """
+    require(*RUN, where="a run of pipelines")
 
 
 def require_faiss_if_wanted(parameters: Parameters, nodes: Collection[str]) -> None:

@@ -12,6 +12,7 @@ import click
 
 from semantic_ids.app.hooks.mlflow_settings import runs_page, settle
 from semantic_ids.app.hooks.server import limit_waiting, require_answer
+from semantic_ids.extras import install
 from semantic_ids.masking import HIDDEN, mask
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def prepare_ui(context: KedroContext, seconds: float) -> None:
     if shutil.which("mlflow") is None:
         raise click.ClickException(
             f"the program 'mlflow' is neither in {folder} nor on PATH; activate the environment"
-            " that this project is installed in (source .venv/bin/activate), or run"
-            f" {sys.executable} -m pip install mlflow"
+            " that this project is installed in (source .venv/bin/activate), or"
+            f" {install('pipeline')}"
         )
     limit_waiting(seconds)
     try:
