@@ -89,7 +89,7 @@ $(BIN)/pip:
 $(VENV)/.installed-run: pyproject.toml requirements.lock | $(BIN)/pip
 	@echo "Installing $(TORCH) and the pinned packages (a few minutes the first time)"
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
-	@$(PIN) --editable .
+	@$(PIN) --editable ".[pipeline]"
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed-run

@@ -19,13 +19,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TORCH = "torch==2.13.0"
-EXTRAS = "dev,docs,jupyter,bench,faiss,hf,onnx"
-"""All but `gpu`, whose faiss-gpu gives the same module as faiss-cpu."""
+EXTRAS = "all,dev,jupyter,bench"
+"""Those that hold all others, but for `gpu`: faiss-gpu gives the same module as faiss-cpu."""
 HEADER = f"""\
-# The whole environment, pinned: a constraints file for `pip install -c requirements.lock -e .` on
-# Python 3.11 to 3.13.
-# Made by `make lock` ({EXTRAS}, resolved together). torch comes first, on its own: `pip install
-# "{TORCH}"`.
+# The whole environment, pinned: a constraints file for
+# `pip install -c requirements.lock -e ".[pipeline]"` on Python 3.11 to 3.13.
+# Made by `make lock` ({EXTRAS}, resolved together).
+# torch comes first, on its own: `pip install "{TORCH}"`.
 """
 
 

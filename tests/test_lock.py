@@ -19,11 +19,16 @@ PINS = {
     if line and not line.startswith("#")
     for requirement in [Requirement(line)]
 }
-ASKED = [Requirement(text) for text in PROJECT["dependencies"]] + [
-    Requirement(text)
+EXTRAS = {
+    extra: [Requirement(text) for text in texts]
     for extra, texts in PROJECT["optional-dependencies"].items()
+}
+ASKED = [Requirement(text) for text in PROJECT["dependencies"]] + [
+    requirement
+    for extra, requirements in EXTRAS.items()
     if extra != "gpu"
-    for text in texts
+    for requirement in requirements
+    if requirement.name != "semantic-ids"
 ]
 
 
@@ -50,3 +55,21 @@ def test_torch_is_one_version_everywhere():
         r"^TORCH := torch==2\.13\.0$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE
     )
     assert 'TORCH = "torch==2.13.0"' in (ROOT / "scripts/lock.py").read_text()
+
+
+def whole(extra: str) -> set[str]:
+    """An extra, and those that it asks for in turn."""
+    inner = {name for r in EXTRAS[extra] if r.name == "semantic-ids" for name in r.extras}
+    return {extra}.union(*map(whole, inner))
+
+
+def test_the_lock_is_of_every_extra_but_one():
+    resolved = re.search(r'^EXTRAS = "(.*)"$', (ROOT / "scripts/lock.py").read_text(), re.MULTILINE)
+    assert set().union(*map(whole, resolved[1].split(","))) == set(EXTRAS) - {"gpu"}
+    assert whole("all") >= {"pipeline", "parquet", "faiss", "hf", "onnx", "tune"}
+
+
+@pytest.mark.parametrize("extra", ["all", "dev", "docs", "jupyter", "bench"])
+def test_what_is_for_work_on_the_project_has_the_pipelines(extra):
+    assert "pipeline" in whole(extra)
+    assert '--editable ".[pipeline]"' in (ROOT / "Makefile").read_text()

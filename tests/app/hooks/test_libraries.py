@@ -30,7 +30,7 @@ def parameters(**changed) -> Parameters:
 
 @pytest.fixture
 def no_faiss(monkeypatch):
-    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "faiss" else name)
     monkeypatch.setattr(faiss_library, "installed", lambda: [])
 
 
