@@ -16,9 +16,9 @@ from semantic_ids import __version__
 from semantic_ids.extras import RUN, MissingExtra, named, require
 
 COMMANDS = {
-    "encode": ("semantic_ids.runtime.commands:encode", "Vectors to codes, without torch."),
-    "decode": ("semantic_ids.runtime.commands:decode", "Codes to vectors, without torch."),
-    "info": ("semantic_ids.runtime.commands:info", "What a tokenizer's graphs are, in JSON."),
+    "encode": ("semantic_ids.app.serving:encode", "Vectors to codes."),
+    "decode": ("semantic_ids.app.serving:decode", "Codes to vectors."),
+    "info": ("semantic_ids.app.serving:info", "What a tokenizer is, in JSON."),
     "run": (
         "semantic_ids.cli:run",
         "A pipeline, by default all: parquet in, IDs out (needs the extra 'pipeline').",

@@ -173,15 +173,29 @@ def in_threads(
 
     Yield the results in the order of the items, few of them made ahead.
     """
+    yield from in_order(one_thread()(work), items, usable_cores())
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Generator[Result, None, None]:
+    """Do the work for each item in so many threads.
+
+    Yield the results in the order of the items, few of them made ahead. What fails is raised in its
+    turn, and what was not begun by then is left undone.
+    """
     waiting: deque[Future[Result]] = deque()
-    most = 2 * usable_cores()
-    with workers() as pool:
-        for item in items:
-            waiting.append(pool.submit(one_thread()(work), item))
-            if len(waiting) > most:
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            for left in waiting:
+                left.cancel()
 
 
 def prefetch(items: Iterable[Item]) -> Generator[Item, None, None]:

@@ -82,7 +82,7 @@ class Progress:
 
     Args:
         label: What is done.
-        total: Units that there are to do.
+        total: Units that there are to do; None where nobody knows.
         unit: What is counted.
         lines: Whether to log lines where there is no terminal.
         work: Work of all units together, in any measure, where some are longer than others: the
@@ -92,14 +92,14 @@ class Progress:
     def __init__(
         self,
         label: str,
-        total: int,
+        total: int | None,
         unit: str = "items",
         *,
         lines: bool = True,
         work: float | None = None,
     ) -> None:
         self.label, self.total, self.unit, self.done, self.lines = label, total, unit, 0, lines
-        self.work, self.worked = total if work is None else work, 0.0
+        self.work, self.worked = (total or 0) if work is None else work, 0.0
         self._bar = _terminal_bar(label, total, unit)
 
     def __enter__(self) -> Progress:
@@ -118,12 +118,15 @@ class Progress:
 
     def _line(self) -> str:
         elapsed = time.monotonic() - self._start
-        said = f"{self.label}: {self.done:,} of {self.total:,} {self.unit}"
+        of = "" if self.total is None else f" of {self.total:,}"
+        said = f"{self.label}: {self.done:,}{of} {self.unit}"
         if not self.done or not elapsed:
             return said
-        left = elapsed / self.worked * (self.work - self.worked)
         rate = self.done / elapsed
         pace = f"{rate:,.0f} a second" if rate >= 1 else f"{1 / rate:,.0f} s each"
+        if self.total is None:
+            return f"{said}, {pace}"
+        left = elapsed / self.worked * (self.work - self.worked)
         return f"{said}, {pace}, about {max(0.0, left):,.0f} s left"
 
     def __exit__(
@@ -136,7 +139,7 @@ class Progress:
             self._bar.close()
 
 
-def _terminal_bar(label: str, total: int, unit: str) -> Any:
+def _terminal_bar(label: str, total: int | None, unit: str) -> Any:
     """Return a tqdm bar, or None where there is no terminal or no tqdm."""
     if _hidden.get() or not sys.stderr.isatty():
         return None

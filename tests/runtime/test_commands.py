@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
+import click
 import numpy as np
 import pytest
+
+from semantic_ids.app.serving import commands
 
 
 def semantic_ids(*words, **options):
@@ -92,6 +97,82 @@ def test_the_input_is_never_replaced(fitted, tmp_path):
 def test_a_malformed_command_ends_with_2_and_help_says_what_codes_are_not(fitted):
     assert semantic_ids("encode").returncode == 2
     assert semantic_ids("encode", "--help").stdout.count(b"not unique IDs") == 1
+
+
+def test_json_lines_pass_through_a_pipe(fitted):
+    folder, x, codes, _ = fitted
+    given = "".join(f"{json.dumps(row)}\n" for row in x[:3].tolist()).encode()
+    done = semantic_ids("encode", "-i", "-", "-c", folder, "--format", "jsonl", input=given)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == codes[:3].tolist()
+
+
+def test_torch_computes_where_there_are_no_graphs(fitted, tmp_path):
+    """A generation and a folder of generations lead to their tokenizer."""
+    folder, x, codes, _ = fitted
+    bundle = tmp_path / "bundles" / "000001-0123abcd"
+    shutil.copytree(folder, bundle / "tokenizer", ignore=shutil.ignore_patterns("*.onnx"))
+    (bundle / "manifest.json").write_text('{"generation": 1}')
+    (bundle.parent / "latest").write_text(bundle.name)
+    np.save(tmp_path / "x.npy", x)
+    for place in (bundle.parent, bundle, bundle / "tokenizer"):
+        assert json.loads(semantic_ids("info", place).stdout)["backend"] == "torch"
+    semantic_ids("encode", "-i", tmp_path / "x.npy", "-c", bundle.parent)
+    assert np.array_equal(np.load(tmp_path / "x_codes.npy"), codes)
+    done = semantic_ids("info", bundle, "--backend", "onnx")
+    assert done.returncode == 1 and b"there is no such graph" in done.stderr
+
+
+def test_without_torch_one_line_names_the_extra(fitted, tmp_path):
+    np.save(tmp_path / "x.npy", fitted[1])
+    words = ["encode", "-i", str(tmp_path / "x.npy"), "-c", str(fitted[0]), "--backend", "torch"]
+    program = (
+        "import sys; sys.modules['torch'] = None; from semantic_ids.__main__ import main;"
+        f"sys.argv[1:] = {words!r}; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 1 and "'torch' is not installed" in line and "[pipeline]" in line
+
+
+def test_a_beam_is_for_torch(fitted, tmp_path):
+    np.save(tmp_path / "x.npy", fitted[1])
+    words = ("encode", "-i", tmp_path / "x.npy", "-c", fitted[0], "--beam", 1)
+    done = semantic_ids(*words)
+    assert done.returncode == 1 and b"add --backend torch" in done.stderr
+    assert semantic_ids(*words, "--backend", "torch").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-i", ""),
+        ("-i", "x.npy", "-o", "x.parquet"),
+        ("-i", "x.npy", "--id-column", "a"),
+        ("-i", "x.npy", "--tokens", "-o", "y.npy"),
+        ("-i", "x*.parquet"),
+        ("-i", "x.parquet", "-o", "-"),
+        ("-i", "-", "--format", "parquet", "-o", "x.parquet"),
+    ],
+)
+def test_what_does_not_go_together_is_a_malformed_command(fitted, words):
+    with pytest.raises(click.UsageError):
+        commands.main(["encode", *words, "-c", str(fitted[0])], standalone_mode=False)
+
+
+def test_a_device_is_not_replaced_and_a_full_disk_is_one_line(fitted, tmp_path):
+    np.save(tmp_path / "x.npy", fitted[1])
+    words = ("encode", "-i", tmp_path / "x.npy", "-c", fitted[0])
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = semantic_ids(*words, "-o", pipe)
+    assert done.returncode == 1 and b"it is there, and no file" in done.stderr
+    assert pipe.is_fifo()
+    command = [sys.executable, "-m", "semantic_ids", *map(str, words), "-o", "-"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert "no space left" in line
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from semantic_ids import load_encoder
+from semantic_ids.app.serving import commands
 from semantic_ids.errors import BadInput
 from semantic_ids.export.tokens import token_strings
-from semantic_ids.runtime.commands import commands
 from semantic_ids.runtime.tables import encode_parquet
 
 COLUMNS = {"id_column": "ItemID", "vector_column": "embedding"}

@@ -35,6 +35,8 @@ TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
 TRAINING = re.compile(r"[0-9a-f]{16}")
 """Names of the folders of trainings: nothing else is ever removed."""
 NAME = re.compile(r"epoch-(\d+)")
+NETWORK, FIXED = "network/", "fixed/"
+"""What the names of tensors begin with: those of the network, and those beside it that stay."""
 NAMED_DIFFERENCES = 4
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, SafetensorError)
 
@@ -82,6 +84,17 @@ class Checkpoints:
         self.folder = Path(folder) / fingerprint(self.made_from)
         self.every, self.keep, self.resume = every, keep, resume
         self.trainings = trainings
+        self._config: dict[str, Any] = {}
+        self._fixed: dict[str, Tensor] = {}
+
+    def describe(self, config: Mapping[str, Any], fixed: Mapping[str, Tensor]) -> None:
+        """Write into every checkpoint what makes its network a model that can be used.
+
+        Args:
+            config: What the model is, JSON-like.
+            fixed: Tensors that the training does not change, by name.
+        """
+        self._config, self._fixed = dict(config), dict(fixed)
 
     def latest(self) -> Checkpoint | None:
         """Return the checkpoint to resume from, if there is one.
@@ -95,12 +108,12 @@ class Checkpoints:
         if self.resume != "auto":
             place = self.check()
             try:
-                return self._read(place)
+                return read_checkpoint(place)
             except UNREADABLE as error:
                 raise self._unreadable(place, error) from error
-        for place in reversed(_of(self.folder)):
+        for place in reversed(checkpoints_in(self.folder)):
             try:
-                return self._read(place)
+                return read_checkpoint(place)
             except UNREADABLE as error:
                 logger.warning(
                     "the checkpoint %s cannot be read (%s): going on from an earlier one",
@@ -121,8 +134,10 @@ class Checkpoints:
         place = self.folder / f"epoch-{checkpoint.epoch:05d}"
         try:
             with atomic_folder(place) as temporary:
+                fixed = {f"{FIXED}{name}": tensor.cpu() for name, tensor in self._fixed.items()}
+                tensors = checkpoint.tensors | fixed
                 save_file(
-                    {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()},
+                    {name: tensor.contiguous() for name, tensor in tensors.items()},
                     temporary / TENSORS,
                 )
                 (temporary / STATE).write_text(json.dumps(checkpoint.state), encoding="utf-8")
@@ -130,6 +145,7 @@ class Checkpoints:
                     "format": FORMAT,
                     "epoch": checkpoint.epoch,
                     "made_from": self.made_from,
+                    "config": self._config,
                 }
                 (temporary / MANIFEST).write_text(
                     json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8"
@@ -139,7 +155,7 @@ class Checkpoints:
                 "no checkpoint of epoch %d: %s The training goes on.", checkpoint.epoch, error
             )
             return
-        found = _of(self.folder)
+        found = checkpoints_in(self.folder)
         made = found.index(place) + 1
         later = found[made:]  # of a training that was begun anew
         for old in found[: max(0, made - self.keep)] + later:
@@ -151,7 +167,7 @@ class Checkpoints:
         others = [
             place
             for place in self.folder.parent.iterdir()
-            if place != self.folder and TRAINING.fullmatch(place.name) and _of(place)
+            if place != self.folder and TRAINING.fullmatch(place.name) and checkpoints_in(place)
         ]
         latest = sorted(others, key=lambda place: place.stat().st_mtime_ns, reverse=True)
         for old in latest[self.trainings - 1 :]:
@@ -164,7 +180,7 @@ class Checkpoints:
         """
         place = self._named()
         try:
-            made_from = _manifest(place)["made_from"]
+            made_from = read_manifest(place)["made_from"]
             different = _differences(made_from, self.made_from)
         except BadInput:
             raise
@@ -179,7 +195,7 @@ class Checkpoints:
         place = Path(self.resume)
         if (place / MANIFEST).exists():
             return place
-        if found := _of(place):
+        if found := checkpoints_in(place):
             return found[-1]
         raise BadInput(
             "there is no checkpoint",
@@ -210,16 +226,22 @@ class Checkpoints:
             do="take an earlier one, or auto",
         )
 
-    def _read(self, place: Path) -> Checkpoint:
-        manifest = _manifest(place)
-        return Checkpoint(
-            manifest["epoch"],
-            load_file(place / TENSORS),
-            json.loads((place / STATE).read_text(encoding="utf-8")),
-        )
+
+def read_checkpoint(place: Path) -> Checkpoint:
+    """Read a checkpoint from its folder.
+
+    Raises:
+        BadInput: It is of another format. For what is damaged or gone, one of `UNREADABLE`.
+    """
+    manifest = read_manifest(place)
+    return Checkpoint(
+        manifest["epoch"],
+        load_file(place / TENSORS),
+        json.loads((place / STATE).read_text(encoding="utf-8")),
+    )
 
 
-def _manifest(place: Path) -> dict[str, Any]:
+def read_manifest(place: Path) -> dict[str, Any]:
     """Read what a checkpoint says of itself.
 
     Raises:
@@ -241,7 +263,7 @@ def _manifest(place: Path) -> dict[str, Any]:
     return manifest
 
 
-def _of(folder: Path) -> list[Path]:
+def checkpoints_in(folder: Path) -> list[Path]:
     """Return the complete checkpoints in a folder, the earliest first."""
     found = (
         [

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from semantic_ids.learning import distributed
-from semantic_ids.learning.checkpoints import Checkpoint, Checkpoints
+from semantic_ids.learning.checkpoints import NETWORK, Checkpoint, Checkpoints
 from semantic_ids.learning.selection import Candidate, Selection
 
 
@@ -32,7 +32,7 @@ def packed(
         state: Everything else, JSON-like.
     """
     moments = optimizer.state_dict()
-    tensors = {f"network/{name}": tensor for name, tensor in module.state_dict().items()}
+    tensors = {f"{NETWORK}{name}": tensor for name, tensor in module.state_dict().items()}
     tensors |= {
         f"optimizer/{i}/{name}": tensor
         for i, held in moments["state"].items()
@@ -55,14 +55,14 @@ def unpack(
     found: Checkpoint, module: nn.Module, optimizer: torch.optim.Optimizer, selection: Selection
 ) -> None:
     """Bring a training to where a checkpoint has it."""
-    module.load_state_dict(_below(found.tensors, "network/"))
+    module.load_state_dict(below(found.tensors, NETWORK))
     states = {
-        i: _below(found.tensors, f"optimizer/{i}/") for i in _numbers(found.tensors, "optimizer/")
+        i: below(found.tensors, f"optimizer/{i}/") for i in _numbers(found.tensors, "optimizer/")
     }
     optimizer.load_state_dict({"state": states, "param_groups": found.state["param_groups"]})
     selection.restore(
         [
-            Candidate(**{**held, "state": _below(found.tensors, f"candidate/{i}/")})
+            Candidate(**{**held, "state": below(found.tensors, f"candidate/{i}/")})
             for i, held in enumerate(found.state["candidates"])
         ]
     )
@@ -90,7 +90,8 @@ def latest(checkpoints: Checkpoints | None, device: torch.device) -> Checkpoint 
     return found or Checkpoint(epoch, tensors, state)
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin so, by the rest of the name."""
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()

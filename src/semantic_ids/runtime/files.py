@@ -14,6 +14,8 @@ from semantic_ids.atomic import atomic_file
 from semantic_ids.codes import token
 from semantic_ids.errors import BadInput
 from semantic_ids.progress import Progress
+from semantic_ids.runtime.blocks import converted
+from semantic_ids.runtime.checks import Name
 from semantic_ids.runtime.npy import NpyRows, write_header
 from semantic_ids.runtime.session import Encoder
 
@@ -34,8 +36,8 @@ def encode_npy(encoder: Encoder, source: str, target: str, *, tokens: bool = Fal
         BadInput: The input is damaged, or a row has no codes; nothing is written then to a file.
     """
     shape = (len(encoder.codebook_sizes), np.dtype(np.int32))
-    as_text = _lines if tokens else None
-    return _convert(encoder.encode, source, target, encoder.dim, shape, as_text)
+    write = _write_tokens if tokens else _write_rows
+    return _convert(encoder, encoder.encode_block, source, target, (encoder.dim, shape), write)
 
 
 def decode_npy(encoder: Encoder, source: str, target: str) -> int:
@@ -44,19 +46,24 @@ def decode_npy(encoder: Encoder, source: str, target: str) -> int:
     See `encode_npy` for the arguments and errors.
     """
     shape = (encoder.dim, np.dtype(np.float32))
-    return _convert(encoder.decode, source, target, len(encoder.codebook_sizes), shape, None)
+    widths = (len(encoder.codebook_sizes), shape)
+    return _convert(encoder, encoder.decode_block, source, target, widths, _write_rows)
 
 
 def _convert(
-    convert: Callable[[np.ndarray, int], np.ndarray],
+    encoder: Encoder,
+    convert: Callable[[np.ndarray, Name], np.ndarray],
     source: str,
     target: str,
-    width: int,
-    made: tuple[int, np.dtype],
-    as_text: Callable[[np.ndarray], bytes] | None,
+    widths: tuple[int, tuple[int, np.dtype]],
+    write: Callable[[IO[bytes], np.ndarray], None],
 ) -> int:
-    """Read, convert and write block by block; `made` is width and dtype of what comes out."""
+    """Read, convert and write block by block.
+
+    `widths` are that of what is read, and width and dtype of what comes out.
+    """
     require_apart(source, target)
+    width, (made_width, dtype) = widths
     with opened(source) as file:
         rows = NpyRows(file, "stdin" if source == PIPE else source)
         if rows.shape[1] != width:
@@ -67,11 +74,10 @@ def _convert(
                 do="take those that belong to this tokenizer",
             )
         with created(target) as out, Progress("convert", len(rows), "rows") as progress:
-            if as_text is None:
-                write_header(out, (len(rows), made[0]), made[1])
-            for start, block in rows.blocks():
-                result = convert(block, start)
-                out.write(result.tobytes() if as_text is None else as_text(result))
+            if write is _write_rows:
+                write_header(out, (len(rows), made_width), dtype)
+            for block, made in converted(convert, rows.blocks(), encoder.threads):
+                write(out, made)
                 progress.advance(len(block))
     return len(rows)
 
@@ -127,7 +133,15 @@ def created(target: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _lines(codes: np.ndarray) -> bytes:
+def _write_rows(out: IO[bytes], rows: np.ndarray) -> None:
+    out.write(rows.tobytes())
+
+
+def _write_tokens(out: IO[bytes], codes: np.ndarray) -> None:
     """Write each row as a line of tokens."""
-    rows = ("".join(token(level, code) for level, code in enumerate(row)) for row in codes.tolist())
-    return "".join(f"{row}\n" for row in rows).encode("ascii")
+    out.write("".join(f"{row}\n" for row in token_lines(codes)).encode("ascii"))
+
+
+def token_lines(codes: np.ndarray) -> list[str]:
+    """Return each row of codes (m, L) as its tokens, one after the other."""
+    return ["".join(token(level, code) for level, code in enumerate(row)) for row in codes.tolist()]

@@ -8,9 +8,10 @@ from typing import IO
 import numpy as np
 
 from semantic_ids.errors import BadInput
+from semantic_ids.runtime.blocks import Block
+from semantic_ids.runtime.checks import numbered
+from semantic_ids.runtime.session import BLOCK_ROWS
 
-BLOCK_ROWS = 2048
-"""Rows read at a time."""
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -46,8 +47,8 @@ class NpyRows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the number of a first row and up to 2,048 rows in the machine's byte order.
+    def blocks(self) -> Iterator[Block]:
+        """Yield up to 2,048 rows at a time, in the machine's byte order.
 
         Raises:
             BadInput: There are fewer or more bytes than the header says.
@@ -65,7 +66,7 @@ class NpyRows:
                     do="copy or write it again",
                 )
             block = np.frombuffer(data, dtype=self.dtype).reshape(rows, width)
-            yield start, block.astype(self.dtype.newbyteorder("="), copy=False)
+            yield Block(block.astype(self.dtype.newbyteorder("="), copy=False), numbered(start))
         if self.file.read(1):
             raise BadInput(
                 f"there are more bytes than its {n} rows",

@@ -7,26 +7,47 @@ code. So each block of rows is checked before it is run.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, usable_cores
+from semantic_ids.arrays import chunks, in_order, usable_cores
 from semantic_ids.errors import BadInput
 from semantic_ids.extras import load
+from semantic_ids.runtime.checks import (
+    Name,
+    numbered,
+    require,
+    require_codes,
+    require_sound,
+)
 
 FORMAT = 1
 """Of the metadata of graphs that this version runs."""
 ENCODER_FILE, DECODER_FILE = "encoder.onnx", "decoder.onnx"
 BLOCK_ROWS = 2048
-"""Rows of one call: 65,536 take five times the memory and three times as long."""
+"""Rows that are read, checked and written at a time."""
+RUN_ROWS = 256
+"""Rows of one run of a graph, whose scores stay in the processor's cache: 2,048 take a quarter
+more time, 65,536 three times as much."""
+Run = Callable[[np.ndarray], np.ndarray]
+"""What onnxruntime, or another, makes of the rows of one run."""
 
 
 class Encoder:
-    """A tokenizer that encodes and decodes without torch; `load_encoder` makes one.
+    """A tokenizer that encodes and decodes what it has checked; `load_encoder` makes one.
+
+    Args:
+        run: Encodes checked vectors, (m, D) float32 → (m, L).
+        run_back: Decodes checked codes, (m, L) int32 → (m, D) float32.
+        about: What `load_encoder` says of a graph.
+        threads: Threads that run blocks of rows side by side.
+        run_rows: Rows of one run.
 
     Attributes:
+        backend: `onnx` or `torch`.
         kind: Kind of the tokenizer, such as `rq_kmeans`.
         dim: Dimensions D of a vector.
         codebook_sizes: Codes of each of the L levels.
@@ -34,8 +55,18 @@ class Encoder:
         content: Fingerprint of the tokenizer.
     """
 
-    def __init__(self, encoder: Any, decoder: Any, about: dict[str, Any]) -> None:
-        self._encoder, self._decoder = encoder, decoder
+    def __init__(
+        self,
+        run: Run,
+        run_back: Run,
+        about: Mapping[str, Any],
+        *,
+        threads: int = 1,
+        run_rows: int = RUN_ROWS,
+        backend: str = "onnx",
+    ) -> None:
+        self._run, self._run_back = run, run_back
+        self.threads, self.run_rows, self.backend = threads, run_rows, backend
         self.kind: str = about["kind"]
         self.dim: int = about["dim"]
         self.codebook_sizes: tuple[int, ...] = tuple(about["codebook_sizes"])
@@ -43,7 +74,7 @@ class Encoder:
         self.content: str = about["fingerprint"]
 
     def encode(self, vectors: np.ndarray, first_row: int = 0) -> np.ndarray:
-        """Encode vectors, 2,048 rows at a time.
+        """Encode vectors, a block of rows at a time.
 
         Args:
             vectors: Shape (n, D), numbers.
@@ -56,17 +87,12 @@ class Encoder:
             BadInput: Another width, NaN or infinity, zeros where the tokenizer normalizes.
         """
         vectors = np.asarray(vectors)
-        _require(vectors, self.dim, "iuf", "vectors", "numbers")
-        codes = np.empty((len(vectors), len(self.codebook_sizes)), dtype=np.int32)
-        for rows in chunks(len(vectors), BLOCK_ROWS):
-            with np.errstate(over="ignore"):  # becomes infinite, and is refused as that
-                block = np.ascontiguousarray(vectors[rows], dtype=np.float32)
-            self._require_sound(block, first_row + rows.start)
-            (codes[rows],) = self._encoder.run(["codes"], {"vectors": block})
-        return codes
+        require(vectors, self.dim, "iuf", "vectors", "numbers")
+        shape = (len(vectors), len(self.codebook_sizes))
+        return self._each(self.encode_block, vectors, first_row, np.empty(shape, dtype=np.int32))
 
     def decode(self, codes: np.ndarray, first_row: int = 0) -> np.ndarray:
-        """Decode codes, 2,048 rows at a time.
+        """Decode codes, a block of rows at a time.
 
         Args:
             codes: Shape (n, L), integers.
@@ -79,44 +105,48 @@ class Encoder:
             BadInput: Another number of levels, or a code that is not in its codebook.
         """
         codes = np.asarray(codes)
-        _require(codes, len(self.codebook_sizes), "iu", "codes", "integers")
-        vectors = np.empty((len(codes), self.dim), dtype=np.float32)
-        for rows in chunks(len(codes), BLOCK_ROWS):
-            self._require_codes(codes[rows], first_row + rows.start)
-            block = np.ascontiguousarray(codes[rows], dtype=np.int32)
-            (vectors[rows],) = self._decoder.run(["vectors"], {"codes": block})
+        require(codes, len(self.codebook_sizes), "iu", "codes", "integers")
+        made = np.empty((len(codes), self.dim), dtype=np.float32)
+        return self._each(self.decode_block, codes, first_row, made)
+
+    def encode_block(self, vectors: np.ndarray, name: Name) -> np.ndarray:
+        """Encode few vectors, in this thread: (m, D) numbers → (m, L) int32.
+
+        `name` says what errors call a row of these.
+        """
+        with np.errstate(over="ignore"):  # becomes infinite, and is refused as that
+            block = np.ascontiguousarray(vectors, dtype=np.float32)
+        require_sound(block, self.normalizes, name)
+        codes = np.empty((len(block), len(self.codebook_sizes)), dtype=np.int32)
+        for rows in chunks(len(block), self.run_rows):
+            codes[rows] = self._run(block[rows])
+        return codes
+
+    def decode_block(self, codes: np.ndarray, name: Name) -> np.ndarray:
+        """Decode few codes, in this thread: (m, L) integers → (m, D) float32."""
+        require_codes(codes, self.codebook_sizes, name)
+        block = np.ascontiguousarray(codes, dtype=np.int32)
+        vectors = np.empty((len(block), self.dim), dtype=np.float32)
+        for rows in chunks(len(block), self.run_rows):
+            vectors[rows] = self._run_back(block[rows])
         return vectors
 
-    def _require_sound(self, block: np.ndarray, first_row: int) -> None:
-        """Refuse rows that have no codes, naming the first (rows count from 0)."""
-        bad = ~np.isfinite(block).all(axis=1)
-        if bad.any():
-            raise BadInput(
-                "it holds NaN or infinite values",
-                where=f"row {first_row + int(bad.argmax())}",
-                expected="finite float32 numbers",
-                do="mend or drop that row",
-            )
-        if self.normalizes and (zero := np.linalg.norm(block, axis=1) == 0).any():
-            raise BadInput(
-                "it is a vector of zeros, which cannot be scaled to unit length",
-                where=f"row {first_row + int(zero.argmax())}",
-                expected="vectors with a length, for this tokenizer normalizes",
-                do="mend or drop that row",
-            )
+    def _each(
+        self,
+        convert: Callable[[np.ndarray, Name], np.ndarray],
+        given: np.ndarray,
+        first_row: int,
+        made: np.ndarray,
+    ) -> np.ndarray:
+        """Fill `made` with what becomes of each block of rows."""
 
-    def _require_codes(self, block: np.ndarray, first_row: int) -> None:
-        """Refuse codes that are not there, naming the first row (rows count from 0)."""
-        bad = (block < 0) | (block >= np.array(self.codebook_sizes))
-        if bad.any():
-            row = int(bad.any(axis=1).argmax())
-            level = int(bad[row].argmax())
-            raise BadInput(
-                f"code {block[row, level]} of level {level + 1} is not in its codebook",
-                where=f"row {first_row + row}",
-                expected=f"0 to {self.codebook_sizes[level] - 1}",
-                do="take codes of this tokenizer",
-            )
+        def work(rows: slice) -> None:
+            made[rows] = convert(given[rows], numbered(first_row + rows.start))
+
+        parts = chunks(len(given), max(self.run_rows, BLOCK_ROWS))
+        for _ in in_order(work, parts, self.threads) if self.threads > 1 else map(work, parts):
+            pass
+        return made
 
 
 def load_encoder(directory: str | Path, threads: int | None = None) -> Encoder:
@@ -124,15 +154,15 @@ def load_encoder(directory: str | Path, threads: int | None = None) -> Encoder:
 
     Args:
         directory: Folder of a tokenizer that was saved with its graphs.
-        threads: Threads of onnxruntime; all cores that this process may use if None. They do not
-            change the codes.
+        threads: Threads that run graphs side by side; as many as there are cores that this process
+            may use if None. They do not change the codes.
 
     Raises:
         BadInput: A graph is missing, damaged, or of another tokenizer; onnxruntime is missing.
     """
     folder = Path(directory)
-    encoder, about = _graph(folder / ENCODER_FILE, threads)
-    decoder, also = _graph(folder / DECODER_FILE, threads)
+    encoder, about = _graph(folder / ENCODER_FILE)
+    decoder, also = _graph(folder / DECODER_FILE)
     _require_same(folder / DECODER_FILE, also, about, ENCODER_FILE)
     config = _read_json(folder / "config.json")
     if config is not None:
@@ -143,10 +173,15 @@ def load_encoder(directory: str | Path, threads: int | None = None) -> Encoder:
     if manifest is not None:
         named = {"fingerprint": manifest.get("content")}
         _require_same(folder / ENCODER_FILE, about, named, "manifest.json")
-    return Encoder(encoder, decoder, about)
+    return Encoder(
+        lambda vectors: encoder.run(["codes"], {"vectors": vectors})[0],
+        lambda codes: decoder.run(["vectors"], {"codes": codes})[0],
+        about,
+        threads=usable_cores() if threads is None else threads,
+    )
 
 
-def _graph(file: Path, threads: int | None) -> tuple[Any, dict[str, Any]]:
+def _graph(file: Path) -> tuple[Any, dict[str, Any]]:
     """Return the session of a graph, and what the graph says of itself."""
     if not file.is_file():
         raise BadInput(
@@ -157,7 +192,7 @@ def _graph(file: Path, threads: int | None) -> tuple[Any, dict[str, Any]]:
         )
     onnxruntime = load("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usable_cores() if threads is None else threads
+    options.intra_op_num_threads = 1  # blocks of rows run side by side instead
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(
@@ -212,14 +247,3 @@ def _damaged(file: Path, reason: object) -> BadInput:
         expected="a file of a tokenizer that was not changed",
         do="export the tokenizer again with export.onnx=true",
     )
-
-
-def _require(rows: np.ndarray, width: int, kinds: str, what: str, of: str) -> None:
-    if rows.dtype.kind not in kinds:
-        raise BadInput(f"{what} of {rows.dtype}", expected=of, do="convert them")
-    if rows.ndim != 2 or rows.shape[1] != width:
-        raise BadInput(
-            f"{what} of shape {rows.shape}",
-            expected=f"(n, {width})",
-            do="take those that belong to this tokenizer",
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from semantic_ids.atomic import atomic_file
 from semantic_ids.errors import BadInput
 from semantic_ids.extras import load
 from semantic_ids.progress import Progress
+from semantic_ids.runtime.blocks import Block, converted
+from semantic_ids.runtime.checks import Name
 from semantic_ids.runtime.files import require_apart
 from semantic_ids.runtime.session import BLOCK_ROWS, Encoder
 
@@ -56,30 +58,21 @@ def encode_parquet(
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
         for file, table in zip(files, tables, strict=True):
-            for rows in _groups(encoder, file, table, columns, schema):
+            blocks = _blocks(encoder, file, table, columns, schema.field("item_id").type)
+            for rows in _groups(converted(encoder.encode_block, blocks, encoder.threads), schema):
                 writer.write_table(rows)
                 progress.advance(len(rows))
                 done += len(rows)
     return done
 
 
-def _groups(
-    encoder: Encoder, file: str, table: Any, columns: list[str], schema: Any
-) -> Iterator[Any]:
-    """Yield encoded rows of a file, up to a row group at a time."""
+def _groups(encoded: Iterable[tuple[Block, np.ndarray]], schema: Any) -> Iterator[Any]:
+    """Yield tables of ids and codes of up to a row group each."""
     import pyarrow as pa
 
     held: list[Any] = []
-    first = 0
-    for batch in table.iter_batches(BLOCK_ROWS, columns=columns):
-        try:
-            held.append(_encoded(encoder, batch, columns, schema, first))
-        except BadInput as error:
-            where = f"{file}, {error.where}" if error.where else file
-            raise BadInput(
-                error.found, where=where, expected=error.expected, do=error.do
-            ) from error
-        first += len(batch)
+    for block, codes in encoded:
+        held.append(_table(block.ids, codes, schema))
         if sum(map(len, held)) >= ROWS_A_GROUP:
             yield pa.concat_tables(held)
             held = []
@@ -87,26 +80,49 @@ def _groups(
         yield pa.concat_tables(held)
 
 
-def _encoded(encoder: Encoder, batch: Any, columns: list[str], schema: Any, first: int) -> Any:
+def _table(ids: Any, codes: np.ndarray, schema: Any) -> Any:
     import pyarrow as pa
 
     from semantic_ids.export.tokens import token_strings
 
-    ids, vectors = (batch.column(batch.schema.get_field_index(name)) for name in columns)
-    if ids.null_count:
-        raise BadInput(
-            "it has no id", where=f"row {first + int(np.argmax(ids.is_null()))}", expected="an id"
-        )
-    codes = encoder.encode(_matrix(vectors, encoder.dim, first), first)
     listed = pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel()), codes.shape[1])
-    try:
-        ids = ids.cast(schema.field("item_id").type)
-    except pa.ArrowInvalid as error:
-        raise BadInput(f"ids that cannot be read ({error})", expected="ids of one type") from error
     return pa.Table.from_arrays([ids, listed, token_strings(codes)], schema=schema)
 
 
-def _matrix(vectors: Any, dim: int, first: int) -> np.ndarray:
+def _blocks(
+    encoder: Encoder, file: str, table: Any, columns: list[str], kind: Any
+) -> Iterator[Block]:
+    """Yield the vectors of a file with the ids of their items, which errors name."""
+    first = 0
+    for batch in table.iter_batches(BLOCK_ROWS, columns=columns, use_threads=False):
+        ids, vectors = (batch.column(batch.schema.get_field_index(name)) for name in columns)
+        name = _named(file, ids, first)
+        if ids.null_count:
+            raise BadInput("it has no id", where=name(_first(ids.is_null())), expected="an id")
+        yield Block(_matrix(vectors, encoder.dim, name), name, _cast(ids, kind, file))
+        first += len(batch)
+
+
+def _named(file: str, ids: Any, first: int) -> Name:
+    return lambda row: f"{file}, item {ids[row].as_py()!r}, row {first + row}"
+
+
+def _first(marks: Any) -> int:
+    return int(np.argmax(marks.to_numpy(zero_copy_only=False)))
+
+
+def _cast(ids: Any, kind: Any, file: str) -> Any:
+    import pyarrow as pa
+
+    try:
+        return ids.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise BadInput(
+            f"ids that cannot be read ({error})", where=file, expected="ids of one type"
+        ) from error
+
+
+def _matrix(vectors: Any, dim: int, name: Name) -> np.ndarray:
     """Return lists of numbers as rows, and refuse lists of another length."""
     import pyarrow.compute as pc
 
@@ -114,7 +130,7 @@ def _matrix(vectors: Any, dim: int, first: int) -> np.ndarray:
     if (wrong := lengths != dim).any():
         row = int(wrong.argmax())
         found = "it has no vector" if lengths[row] < 0 else f"a vector of {lengths[row]} numbers"
-        raise BadInput(found, where=f"row {first + row}", expected=f"{dim} numbers")
+        raise BadInput(found, where=name(row), expected=f"{dim} numbers")
     flat = pc.list_flatten(vectors).to_numpy(zero_copy_only=False)  # nulls become NaN
     return flat.reshape(len(vectors), dim)
 
@@ -159,7 +175,8 @@ def _opened(file: str, columns: list[str]) -> Any:
     import pyarrow as pa
 
     try:
-        table = _parquet().ParquetFile(file)
+        # by default it would hold all that was read of a file
+        table = _parquet().ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
     except (OSError, pa.ArrowException) as error:
         raise BadInput(f"it cannot be read ({error})", where=file, expected="parquet") from error
     names = table.schema_arrow.names

@@ -159,7 +159,10 @@ class TokenizerState(ABC):
             for name, levels in named.items()
             for level, tensor in enumerate(levels, start=1)
         }
-        tensors |= {
+        return tensors | self._preprocess_tensors() | self._weights()
+
+    def _preprocess_tensors(self) -> dict[str, Tensor]:
+        tensors = {
             "preprocess.mean": self.preprocessing.mean,
             "preprocess.scale": torch.tensor([self.preprocessing.scale], dtype=torch.float64),
         }
@@ -168,7 +171,7 @@ class TokenizerState(ABC):
                 "preprocess.axes": self.preprocessing.axes,
                 "preprocess.whitening": self.preprocessing.whitening,
             }
-        return tensors | self._weights()
+        return tensors
 
     def _restore(self, weights: dict[str, Tensor]) -> None:
         """Take what `_tensors` returned."""

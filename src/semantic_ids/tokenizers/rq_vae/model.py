@@ -69,6 +69,9 @@ class RQVAE(ResidualTokenizer):
                 start=self._start(),
                 unique=unique_by(assign, vectors, rows) if assign else None,
             )
+            if self.checkpoints is not None:
+                made_with = {**self.config, "fitted_rows": len(rows)}
+                self.checkpoints.describe(made_with, self._preprocess_tensors())
             loop = Loop(task, task.plan, self.seed, self.device, self.checkpoints)
             loop.run()
         self.network.eval()
