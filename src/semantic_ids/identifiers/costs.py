@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from semantic_ids.arrays import read_rows
-from semantic_ids.contract import Tokenizer
+from semantic_ids.contract import CostOracle, Tokenizer
 from semantic_ids.hashing import hashes_of
 
 
@@ -44,3 +44,34 @@ class TokenizerCosts:
     def likeness(self, rows: np.ndarray) -> np.ndarray:
         """See `CostOracle`."""
         return hashes_of(self.vectors, rows) if self.hashes is None else self.hashes[rows]
+
+
+class CostsOfSome:
+    """A `contract.CostOracle` of some of the items of another: row i is its row `rows[i]`.
+
+    Args:
+        costs: What codes cost all items.
+        rows: Shape (m,), ascending: row numbers.
+    """
+
+    def __init__(self, costs: CostOracle, rows: np.ndarray) -> None:
+        self._costs, self._rows = costs, rows
+        self.sizes = costs.sizes
+
+    def level_costs(self, rows: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
+        """See `CostOracle`."""
+        return self._costs.level_costs(self._rows[rows], prefixes)
+
+    def candidates(
+        self, rows: np.ndarray, t: int, excluded: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `CostOracle`."""
+        return self._costs.candidates(self._rows[rows], t, excluded)
+
+    def distortion(self, rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """See `CostOracle`."""
+        return self._costs.distortion(self._rows[rows], codes)
+
+    def likeness(self, rows: np.ndarray) -> np.ndarray:
+        """See `CostOracle`."""
+        return self._costs.likeness(self._rows[rows])
