@@ -10,13 +10,16 @@ there alone.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from semantic_ids.arrays import chunks
-from semantic_ids.contract import Tokenizer
+from semantic_ids.contract import CostOracle, Tokenizer
 from semantic_ids.errors import BadInput
+from semantic_ids.identifiers import Strategy, deduplicate
+from semantic_ids.identifiers.costs import CostsOfSome
 from semantic_ids.metrics.reconstruction import read, squared_errors
 from semantic_ids.metrics.rows import ROWS
 from semantic_ids.publishing.relabel import alignment, relabel
@@ -56,6 +59,80 @@ def aligned(old: Tokenizer, new: Fitted, vectors: np.ndarray) -> Fitted:
         old.encode(vectors), new.encode(vectors), old.codebook_sizes, new.codebook_sizes
     )
     return relabel(new, names)
+
+
+@dataclass(frozen=True)
+class Reissued:
+    """IDs of a refitted tokenizer, for items of which some had others.
+
+    Attributes:
+        ids: Shape (n, W), int32.
+        sizes: W sizes; `ids[:, l]` is in `[0, sizes[l])`.
+        keeps: Shape (n,), bool: the ID is the one that the item had.
+        spilled: Shape (n,), bool: there was no ID under the item's prefix.
+    """
+
+    ids: np.ndarray
+    sizes: tuple[int, ...]
+    keeps: np.ndarray
+    spilled: np.ndarray
+
+
+def reissue(
+    codes: np.ndarray,
+    costs: CostOracle,
+    own: np.ndarray,
+    issued: np.ndarray,
+    *,
+    strategy: Strategy,
+    candidates: int,
+) -> Reissued:
+    """Turn codes into IDs none of which was ever another item's.
+
+    An item whose codes are those of the ID it had keeps that ID. The others take IDs that were
+    never issued; whose own old ID is as near as what it got takes it back, as it waits for that
+    item alone.
+    With strategy `none` items may share IDs, and they are the codes.
+
+    Args:
+        codes: Shape (n, L), int32: what the new tokenizer encodes the items to, rows in the order
+            of the item hash.
+        costs: What codes cost these items.
+        own: Shape (n, W), int32: the ID that an item had; −1 for an item without one.
+        issued: Shape (o, W): every ID that was ever issued, once.
+        strategy: How IDs are made unique.
+        candidates: How many other prefixes an item of a full prefix is offered at a time.
+
+    Raises:
+        BadInput: There are fewer free IDs than items that need one.
+    """
+    levels, sizes = codes.shape[1], tuple(costs.sizes)
+    keeps = (codes == own[:, :levels]).all(axis=1) & (own[:, 0] >= 0)
+    if strategy == "none":
+        made = deduplicate(codes, costs, strategy=strategy, candidates=candidates)
+        return Reissued(made.codes, made.sizes, keeps, made.spilled)
+    known = issued[(issued[:, :levels] < sizes).all(axis=1)]  # the others cannot come up
+    rest = np.flatnonzero(~keeps)
+    made = deduplicate(
+        codes[rest],
+        CostsOfSome(costs, rest),
+        strategy=strategy,
+        candidates=candidates,
+        taken=known,
+    )
+    ids, spilled = own.astype(np.int32), np.zeros(len(codes), dtype=bool)
+    ids[rest], spilled[rest] = made.codes, made.spilled
+    if strategy == "reassign":
+        rest = rest[(own[rest, 0] >= 0) & (own[rest] < sizes).all(axis=1)]
+        back = np.concatenate(
+            [
+                rows[costs.distortion(rows, own[rows]) <= costs.distortion(rows, ids[rows])]
+                for rows in (rest[part] for part in chunks(len(rest)))
+            ]
+            or [rest]
+        )
+        ids[back], keeps[back], spilled[back] = own[back], True, False
+    return Reissued(ids, made.sizes, keeps, spilled)
 
 
 def check_width(tokenizer: Tokenizer, vectors: np.ndarray) -> None:
