@@ -14,7 +14,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export NO_MKDOCS_2_WARNING := 1
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint fuzz kill-test audit bench docs docs-serve viz mlflow lab notebook lock clean clean-all
+.PHONY: help install run test lint fuzz kill-test audit bench wheel docs docs-serve viz mlflow lab notebook lock clean clean-all
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,9 @@ audit: $(VENV)/.installed-dev  ## known vulnerabilities of the pinned packages, 
 
 bench: $(VENV)/.installed-bench  ## measure against peers, side by side (minutes)
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+wheel: $(VENV)/.installed-dev  ## build the wheel and try it in a fresh environment, without any extra
+	$(BIN)/python scripts/try_wheel.py
 
 docs: $(VENV)/.installed-docs  ## build the documentation into site/
 	$(BIN)/mkdocs build --strict

@@ -32,6 +32,7 @@ KEDRO_COMMANDS = {
     ("jupyter", "lab"),
     ("jupyter", "notebook"),
     ("registry", "list"),
+    ("package",),
 }
 MADE_BY_THE_READER = {"catalogue_b"}  # docs/environments.md shows how
 
@@ -102,7 +103,7 @@ def test_every_target_has_a_description_and_a_recipe():
     )
     assert named == makefile_targets()
     expected = (
-        "help install run test lint fuzz kill-test audit bench docs docs-serve viz mlflow lab"
+        "help install run test lint fuzz kill-test audit bench wheel docs docs-serve viz mlflow lab"
         " notebook lock clean clean-all"
     )
     assert named == set(expected.split())

@@ -22,6 +22,7 @@ from kedro.framework.project import LOGGING
 
 from semantic_ids.app.explain import explain
 from semantic_ids.app.hooks.configuration import refuse_parallel
+from semantic_ids.app.packaged import packaged_configuration
 from semantic_ids.app.resolvers import project_root
 from semantic_ids.app.runtime_params import ParamsOption, joined
 from semantic_ids.errors import BadInput
@@ -68,7 +69,9 @@ def _options() -> list[click.Parameter]:
 @cli.command(cls=RunCommand, params=_options())
 def run(**options: Any) -> dict[str, Any]:
     """Run a pipeline, by default the whole of it: parquet in, semantic IDs out."""
-    _configure_logging()
+    root = Path(project_root())
+    options["conf_source"] = options["conf_source"] or _packaged(root)
+    _configure_logging(root)
     try:
         _require_runner(options["runner"])
         refuse_parallel(
@@ -144,12 +147,18 @@ def _in_new_spelling(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _configure_logging() -> None:
-    """Read `conf/logging.yml` from anywhere below the project.
+def _packaged(root: Path) -> str | None:
+    """Return the configuration of the wheel where this folder has none; None for Kedro's choice."""
+    carried = packaged_configuration(root)
+    return str(carried) if carried else None
+
+
+def _configure_logging(root: Path) -> None:
+    """Read `conf/logging.yml` from anywhere below the project, or that of the wheel.
 
     Kedro finds it from the project's own folder only.
     """
-    file = Path(project_root()) / "conf" / "logging.yml"
+    file = (packaged_configuration(root) or root / "conf") / "logging.yml"
     if (
         "KEDRO_LOGGING_CONFIG" not in os.environ
         and file.is_file()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from kedro.utils import find_kedro_project
 
+from semantic_ids.app.packaged import is_packaged
+
 NO_LABELS = "none"
 
 
@@ -14,9 +16,9 @@ def project_root(start: Path | None = None) -> str:
     """Return the folder of the project that a path lies in, the working directory if None.
 
     Where there is no project (a packaged run, a configuration that is kept elsewhere), the working
-    directory.
+    directory. A wheel may be installed below a project, in its `.venv`, and is no part of it.
     """
-    found = find_kedro_project(start.resolve()) if start else None
+    found = find_kedro_project(start.resolve()) if start and not is_packaged(start) else None
     return (found or find_kedro_project(Path.cwd()) or Path.cwd()).as_posix()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from semantic_ids.atomic import atomic_folder
 from semantic_ids.codes import TOKEN
 from semantic_ids.errors import BadInput
+from semantic_ids.extras import load
 from semantic_ids.publishing import vocabulary as vocabulary_file
 from semantic_ids.publishing.vocabulary import MARKERS, Marker, Vocabulary
 
@@ -96,15 +97,8 @@ def load_tokenizer(folder: str | Path) -> Any:
     Raises:
         BadInput: transformers is not installed, or the ids are not those of the vocabulary there.
     """
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise BadInput(
-            "transformers is not installed",
-            where=str(folder),
-            do="install the extra: pip install 'semantic-ids[hf]'",
-        ) from error
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    transformers = load("transformers", str(folder))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     require_same_ids(tokenizer, Vocabulary.load(folder))
     return tokenizer
 

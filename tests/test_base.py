@@ -1,0 +1,106 @@
+"""The base alone (numpy, onnxruntime, click) encodes, decodes and looks up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from semantic_ids import RQKMeans
+from semantic_ids.extras import BASE, EXTRAS
+from tests.conftest import clustered
+
+ROOT = Path(__file__).parents[1]
+HOME = ROOT / "src/semantic_ids"
+(CONTRACT,) = (
+    contract
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    if contract["name"].startswith("The base")
+)
+BLOCKED = sorted(set().union(*EXTRAS.values()))
+BLOCK = f"import sys\nsys.modules.update(dict.fromkeys({BLOCKED!r}))\n"
+NEW = "import sys\nbefore = set(sys.modules)\n{code}\nprint(*sorted(set(sys.modules) - before))"
+
+
+def python(code: str) -> list[str]:
+    """Run code in a Python of its own; return the words that it prints."""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.split()
+
+
+def modules_of(name: str) -> list[str]:
+    """A module, or all modules of a package."""
+    folder = ROOT / "src" / name.replace(".", "/")
+    if not folder.is_dir():
+        return [name]
+    return [f"{name}.{file.stem}" for file in folder.glob("*.py") if file.stem != "__init__"]
+
+
+def test_every_module_of_the_base_is_imported_without_any_extra():
+    names = [module for name in CONTRACT["source_modules"] for module in modules_of(name)]
+    code = BLOCK + NEW.format(code="\n".join(f"import {name}" for name in names))
+    imported = {name.partition(".")[0] for name in python(code)} - sys.stdlib_module_names
+    assert set(BASE) - {"onnxruntime"} <= imported
+    assert "onnxruntime" not in imported, "it takes a third of a second, and not all need it"
+
+
+def test_the_contract_forbids_what_takes_an_extra():
+    optional = {"pyarrow", "tqdm"}  # inside functions that can do without, or say what they need
+    whole = set().union(*EXTRAS.values()) - optional
+    assert set(CONTRACT["forbidden_modules"]) == whole
+
+
+def test_the_package_itself_imports_nothing_but_python():
+    """Fourteen milliseconds; numpy alone takes a tenth of a second."""
+    imported = python(NEW.format(code="import semantic_ids"))
+    assert {name.partition(".")[0] for name in imported} <= {
+        "semantic_ids",
+        *sys.stdlib_module_names,
+    }
+    assert {name for name in imported if name.startswith("semantic_ids")} == {"semantic_ids"}
+    assert len(imported) < 60
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A folder with a tokenizer with graphs and x.npy; codes and vectors as torch gives them."""
+    folder = tmp_path_factory.mktemp("base")
+    x = clustered(3000, 12)
+    few = {"iterations": 2, "anneal_rounds": 2, "refine_rounds": 1, "unique_rounds": 0}
+    tokenizer = RQKMeans((16, 20, 24), device="cpu", **few).fit(x)
+    tokenizer.save(folder / "tokenizer", onnx=True)
+    np.save(folder / "x.npy", x)
+    codes = tokenizer.encode(x)
+    return folder, codes, tokenizer.decode(codes)
+
+
+def command(folder: Path, *words: object) -> str:
+    """Run `semantic-ids` where no module of an extra can be imported."""
+    code = BLOCK + f"from semantic_ids.__main__ import main\nmain({[*map(str, words)]!r})"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_base_gives_the_codes_of_torch(fitted):
+    folder, codes, decoded = fitted
+    command(folder, "encode", "-i", "x.npy", "-c", "tokenizer")
+    assert np.array_equal(np.load(folder / "x_codes.npy"), codes)
+    command(folder, "decode", "-i", "x_codes.npy", "-c", "tokenizer")
+    np.testing.assert_allclose(np.load(folder / "x_codes_vectors.npy"), decoded, atol=1e-6)
+    assert json.loads(command(folder, "info", "tokenizer"))["codebook_sizes"] == [16, 20, 24]
+    lines = "".join(f"{json.dumps(row)}\n" for row in np.load(folder / "x.npy")[:5].tolist())
+    (folder / "x.jsonl").write_text(lines)
+    command(folder, "encode", "-i", "x.jsonl", "-c", "tokenizer")
+    made = (folder / "x_codes.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in made] == codes[:5].tolist()
