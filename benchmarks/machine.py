@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,6 +52,22 @@ def commit() -> str:
 def today() -> str:
     """Return the date, in UTC."""
     return datetime.now(UTC).strftime("%Y-%m-%d")
+
+
+def peak_bytes() -> float:
+    """Return the peak of the memory of this process.
+
+    Linux's `VmHWM` is that of the program that runs now; `ru_maxrss`, taken elsewhere, starts at
+    what its parent had.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return float(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak if sys.platform == "darwin" else peak * 1024)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmarks.data import held_out
+from benchmarks.machine import peak_bytes
 from benchmarks.rows import Row, Task, blank
 from benchmarks.systems import Fitted, System, Unsupported, base_values, systems
 from semantic_ids.arrays import map_rows, read_rows
@@ -91,22 +92,6 @@ def timed(work: Callable[[], T], most: int = MOST_REPEATS) -> tuple[T, list[floa
         if len(seconds) == most or sum(seconds) > CHEAP_SECONDS:
             return result, seconds
         del result  # two of them at a time would count as memory
-
-
-def peak_bytes() -> float:
-    """Return the peak of the memory of this process.
-
-    Linux's `VmHWM` is that of the program that runs now; `ru_maxrss`, taken elsewhere, starts at
-    what its parent had.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return float(line.split()[1]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def quality(task: Task, fitted: Fitted, codes: np.ndarray) -> dict[str, Any]:

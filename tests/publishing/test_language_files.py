@@ -67,3 +67,20 @@ def test_the_same_bytes_twice(tmp_path):
         for name in ("1", "2")
     )
     assert one == two and len(one) > 10
+
+
+def test_a_folder_of_bundles_leads_to_its_newest_generation(tmp_path):
+    for name in ("000001-0123abcd", "000002-89abcdef"):
+        (tmp_path / name).mkdir()
+        codes = CODES[: int(name[5])]
+        write_language_files(
+            tmp_path / name, codes, IDS[: len(codes)], sizes=(4, 4, 2), levels=2, made_from=name
+        )
+        (tmp_path / name / "manifest.json").write_text('{"generation": 1}')
+        (tmp_path / "latest").write_text(f"{name}\n")
+        assert Trie.load(tmp_path).made_from == Vocabulary.load(tmp_path).made_from == name
+        assert Trie.load(tmp_path / name).count() == len(codes)
+    (tmp_path / "latest").write_text("000003-0123abcd")
+    for kind in (Trie, Vocabulary):
+        with pytest.raises(BadInput, match="which is not there"):
+            kind.load(tmp_path)

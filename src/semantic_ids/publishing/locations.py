@@ -61,6 +61,16 @@ def tokenizer_of(folder: str | Path) -> Path:
     return folder
 
 
+def newest(folder: str | Path) -> Path:
+    """Return the newest generation of a folder of bundles, and any other path as it is.
+
+    Raises:
+        BadInput: What `latest` names is not there.
+    """
+    folder = Path(folder)
+    return latest(folder) if (folder / LATEST).is_file() else folder
+
+
 def latest(folder: Path) -> Path:
     """Return the folder of the generation that `latest` names.
 

@@ -254,7 +254,9 @@ class Trie:
 
     @classmethod
     def load(cls, folder: str | Path) -> Trie:
-        """Map a folder that `save` wrote, or the folder `trie` in it, read-only.
+        """Map a folder that `save` wrote, read-only.
+
+        Or the one in a folder of an export, of a generation, or of bundles: its newest generation.
 
         Raises:
             BadInput: It is missing, of another format, or its files do not go together.

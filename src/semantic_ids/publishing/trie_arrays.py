@@ -26,15 +26,17 @@ def prefix_arrays(
     """
     keys, named = id_keys(codes, sizes)
     keys.sort()
-    firsts = _firsts(keys)
-    shared, beyond = _shared(firsts, len(keys))
-    keys = keys[firsts] if len(shared) else keys
+    new = _new(keys)
+    shared, beyond = _shared(new)
+    keys = keys[new] if len(shared) else keys
     tables, starts = [], []
     for level in range(len(sizes) - 1, -1, -1):
         tables.append(_take_off(keys, sizes[level]))
-        firsts = _firsts(keys) if level else np.zeros(1, np.int64)
+        new = _new(keys)
+        firsts = np.flatnonzero(new) if level else np.zeros(1, np.int64)
         starts.append(_ends(firsts, len(keys)))
-        keys = keys[firsts] if len(keys) else keys
+        del firsts
+        keys = keys[new]
         if level in named:
             keys = named[level][keys]
     return tuple(reversed(tables)), tuple(reversed(starts)), shared, beyond
@@ -60,9 +62,12 @@ def id_keys(codes: np.ndarray, sizes: tuple[int, ...]) -> tuple[np.ndarray, dict
     return keys, named
 
 
-def _shared(firsts: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray]:
+def _shared(new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which IDs several items have, and how many more than one: see `Trie`."""
-    sizes = np.diff(firsts, append=end)
+    if new.all():
+        return np.zeros(0, smallest(len(new))), np.zeros(1, smallest(0))
+    firsts = np.flatnonzero(new)
+    sizes = np.diff(firsts, append=len(new))
     shared = np.flatnonzero(sizes > 1)
     beyond = np.concatenate([[0], np.cumsum(sizes[shared] - 1)])
     return shared.astype(smallest(len(firsts))), beyond.astype(smallest(int(beyond[-1])))
@@ -78,11 +83,11 @@ def _take_off(keys: np.ndarray, size: int) -> np.ndarray:
     return rest
 
 
-def _firsts(keys: np.ndarray) -> np.ndarray:
-    """Return the first place of each key: (n,) sorted → (m,) int64."""
-    first = np.ones(len(keys), dtype=bool)
-    np.not_equal(keys[1:], keys[:-1], out=first[1:])
-    return np.flatnonzero(first)
+def _new(keys: np.ndarray) -> np.ndarray:
+    """Return which keys differ from the one before: (n,) sorted → (n,) bool."""
+    new = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=new[1:])
+    return new
 
 
 def _ends(firsts: np.ndarray, end: int) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 
 from semantic_ids.atomic import atomic_folder, recover
 from semantic_ids.errors import BadInput
+from semantic_ids.publishing.locations import newest
 
 FOLDER, MANIFEST = "trie", "manifest.json"
 FORMAT = 1
@@ -67,12 +68,16 @@ def read(folder: str | Path) -> tuple[tuple[int, ...], dict[str, np.ndarray], st
 
 
 def read_manifest(folder: str | Path) -> tuple[dict[str, Any], Path]:
-    """Return the manifest of a trie, and the folder it is in: this one, or `trie` in it.
+    """Return the manifest of a trie, and the folder it is in.
+
+    Args:
+        folder: That folder, one with a folder `trie`, such as a generation, or a folder of bundles,
+            whose newest generation is meant.
 
     Raises:
         BadInput: There is none, or it is of another format.
     """
-    folder = Path(folder)
+    folder = newest(folder)
     recover(folder)
     inside = folder / FOLDER
     recover(inside)

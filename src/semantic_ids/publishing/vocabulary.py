@@ -29,6 +29,7 @@ from semantic_ids.atomic import atomic_file
 from semantic_ids.codes import read_tokens, sizes_of, token
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint
+from semantic_ids.publishing.locations import newest
 
 FILE = "vocabulary.json"
 FORMAT = 1
@@ -248,12 +249,15 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
-        """Read a file, or the one of a folder, and check that it is what was written.
+        """Read a file, and check that it is what was written.
+
+        Or the one of a folder: of an export, of a tokenizer for transformers, of a generation, or
+        of bundles, whose newest generation is meant.
 
         Raises:
             BadInput: It is missing, of another format, or was changed.
         """
-        place = Path(path)
+        place = newest(path)
         place = place / FILE if place.is_dir() else place
         try:
             return cls.from_json(json.loads(place.read_text(encoding="utf-8")))

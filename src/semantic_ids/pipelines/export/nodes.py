@@ -71,7 +71,7 @@ def export_language(
         logger.warning("export.suffix_room has no effect: these IDs have no suffix")
     trie = Trie.build(ids.codes, ids.sizes, made_from=made_from) if export.trie else None
     if trie is not None:
-        logger.info("trie of %s IDs, %.1f MB", f"{len(trie):,}", trie.nbytes / 1e6)
+        logger.info("trie of %s IDs, %.2f MB", f"{len(trie):,}", trie.nbytes / 1e6)
     items = ItemsById(ids.item_ids, ids.codes, ids.sizes, made_from) if export.inverse else None
 
     def of(name: str) -> Provenance:
