@@ -40,6 +40,8 @@ TABLE_CELLS = 1 << 26
 LARGEST_EXACT = 1 << 22
 """Products of two codebooks up to which they are computed in float64; more take the memory of two
 tables beside the one that is kept, and four times as long."""
+LEVELS_OF_A_TABLE = 3
+"""With so many levels a prefix is a pair of codes, and has its number in one table of products."""
 LEAST_BEAM_CODES = 2048
 """The search for the t best codes covers at least this many codes a level, so that small codebooks
 are searched exhaustively."""
@@ -213,10 +215,9 @@ class ResidualQuantizer:
         if last == 0 and excluded is not None and len(excluded):
             scores = torch.full_like(scores, torch.inf)
         for level in range(last):
-            grown = self._grow(tables[level], scores, codes, level)
-            if level == last - 1:
-                grown = self._exclude(grown, codes, excluded)
-            codes, scores = _keep(grown, codes, width)
+            closed = excluded if level == last - 1 else None
+            grown = self._grow(tables[level], scores, codes, level, closed)
+            codes, scores = _keep(self._exclude(grown, codes, closed), codes, width)
         grown = self._grow(tables[last], scores, codes, last)
         if distinct:
             chosen = first_argmin(grown.flatten(0, 1)).view(scores.shape)
@@ -228,12 +229,24 @@ class ResidualQuantizer:
             codes, scores = _keep(grown, codes, t)
         return torch.stack(codes, 2), scores
 
-    def _grow(self, table: Tensor, scores: Tensor, codes: list[Tensor], level: int) -> Tensor:
-        """Score every beam with every code of the next level: (m, B, K_l)."""
+    def _grow(
+        self,
+        table: Tensor,
+        scores: Tensor,
+        codes: list[Tensor],
+        level: int,
+        closed: Tensor | None = None,
+    ) -> Tensor:
+        """Score every beam with every code of the next level: (m, B, K_l).
+
+        `closed`: see `excluded_table`; the products that it may hold take the place of others.
+        """
         m, beams = scores.shape
         grown = scores[:, :, None] + table[:, None, :]
         if self.holds_products:
-            for product, code in zip(self.products[level], codes, strict=True):
+            held = closed is not None and closed.is_floating_point()
+            products = [closed] if held else self.products[level]
+            for product, code in zip(products, codes, strict=True):
                 grown += torch.index_select(product, 0, code.reshape(-1)).view(m, beams, -1)
         elif codes:
             chosen = sums(self.codebooks, torch.stack(codes, 2).view(m * beams, level))
@@ -246,7 +259,7 @@ class ResidualQuantizer:
 
         (m, B, K) errors of prefixes of L − 1 levels.
         """
-        if excluded is None or not len(excluded):
+        if excluded is None or not len(excluded) or excluded.is_floating_point():
             return grown
         keys = torch.zeros(grown.shape[:2], dtype=torch.int64, device=grown.device)
         for size, code in zip(self.sizes, codes, strict=False):
@@ -260,17 +273,22 @@ class ResidualQuantizer:
     def excluded_table(self, excluded: Tensor | None) -> Tensor | None:
         """Turn the keys of excluded prefixes into a table of all prefixes, where that is of
         moderate size; a table is returned unchanged.
+
+        Of three levels, the table is that of the products of the first two codebooks, infinite for
+        prefixes that are excluded: to look these up as well would take a fifth of the search.
         """
         prefixes = math.prod(self.sizes[:-1])
         if (
             excluded is None
             or not len(excluded)
-            or excluded.dtype == torch.bool
+            or excluded.dtype != torch.int64
             or prefixes > LARGEST_TABLE
         ):
             return excluded
         table = torch.zeros(prefixes, dtype=torch.bool, device=excluded.device)
         table[excluded] = True
+        if len(self.sizes) == LEVELS_OF_A_TABLE and self.holds_products:
+            return self.products[1][0].masked_fill(table.view(self.sizes[:-1]), torch.inf)
         return table
 
 
