@@ -24,27 +24,35 @@ class TokenizerCosts:
     ) -> None:
         self.tokenizer, self.vectors, self.hashes = tokenizer, vectors, hashes
         self.sizes = tuple(int(size) for size in tokenizer.codebook_sizes)
+        self._asked, self._read = np.empty(0, dtype=np.int64), vectors[:0]
 
     def level_costs(self, rows: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
         """See `CostOracle`."""
-        return self.tokenizer.level_costs(read_rows(self.vectors, rows), prefixes)
+        return self.tokenizer.level_costs(self._rows(rows), prefixes)
 
     def candidates(
         self, rows: np.ndarray, t: int, excluded: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `CostOracle`."""
         return self.tokenizer.candidates(
-            read_rows(self.vectors, rows), t, distinct_prefixes=True, excluded=excluded
+            self._rows(rows), t, distinct_prefixes=True, excluded=excluded
         )
 
     def distortion(self, rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """See `CostOracle`."""
-        return self.tokenizer.distortion(read_rows(self.vectors, rows), codes)
+        return self.tokenizer.distortion(self._rows(rows), codes)
 
     def likeness(self, rows: np.ndarray) -> np.ndarray:
         """See `CostOracle`."""
         return hashes_of(self.vectors, rows) if self.hashes is None else self.hashes[rows]
 
+    def _rows(self, rows: np.ndarray) -> np.ndarray:
+        """Read vectors, unless they are those of the call before: who is offered other prefixes is
+        asked next what its own costs.
+        """
+        if not np.array_equal(rows, self._asked):
+            self._asked, self._read = np.array(rows), read_rows(self.vectors, rows)
+        return self._read
 
 class CostsOfSome:
     """A `contract.CostOracle` of some of the items of another: row i is its row `rows[i]`.

@@ -287,7 +287,8 @@ class ResidualQuantizer:
             return excluded
         table = torch.zeros(prefixes, dtype=torch.bool, device=excluded.device)
         table[excluded] = True
-        if len(self.sizes) == LEVELS_OF_A_TABLE and self.holds_products:
+        pairs = len(self.sizes) == LEVELS_OF_A_TABLE and prefixes <= LARGEST_EXACT
+        if pairs and self.holds_products:
             return self.products[1][0].masked_fill(table.view(self.sizes[:-1]), torch.inf)
         return table
 
