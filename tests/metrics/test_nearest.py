@@ -30,16 +30,16 @@ def blocks(queries, x, size, fast=False):
     unit = Directions.of(queries).unit
     directions = Directions(unit, unit.to(torch.bfloat16) if fast else None)
     return (
-        partial(Vectors, directions, x[start : start + size].copy())
-        for start in range(0, len(x), size)
+        partial(Vectors, directions, x[some].copy(), some)
+        for some in np.array_split(np.arange(len(x)), range(size, len(x), size))
     )
 
 
 def sums(queries, codes, decoder, decode, size):
     tables = SumsOfCodes(queries, decoder)
     return (
-        partial(CodeSums, tables, codes[start : start + size], decode)
-        for start in range(0, len(codes), size)
+        partial(CodeSums, tables, codes[some], decode, some)
+        for some in np.array_split(np.arange(len(codes)), range(size, len(codes), size))
     )
 
 
@@ -97,6 +97,21 @@ def test_rounding_decides_nothing(fast):
     query = rng.standard_normal((1, 64)).astype(np.float32)
     x = (query + 1e-4 * rng.standard_normal((500, 64))).astype(np.float32)
     assert (nearest(query, blocks(query, x, 50, fast), 11)[0] == brute(query, x, 11)).all()
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_order_of_the_candidates_shows_nowhere(fast):
+    """A crowd of near-duplicates, each of them twice, so that ties have to be decided."""
+    rng = np.random.default_rng(4)
+    centres = rng.standard_normal((6, 32))[rng.integers(0, 6, 350)]
+    x = np.tile((centres + 1e-2 * rng.standard_normal((350, 32))).astype(np.float32), (2, 1))
+    unit = Directions.of(x[:40]).unit
+    directions = Directions(unit, unit.bfloat16() if fast else None)
+    orders = (np.arange(700), rng.permutation(700))
+    for order in orders:
+        parts = np.array_split(order, 3)
+        found = nearest(x[:40], (partial(Vectors, directions, x[p], p) for p in parts), 11)[0]
+        assert (found == brute(x[:40], x, 11)).all()
 
 
 @pytest.mark.parametrize("scale", [1e-18, 1e18])

@@ -29,12 +29,21 @@ BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 SUM_BOUND = 2.0**-18
 """How far a float32 sum of a few terms may be from the exact one, as a share of the sum of their
 sizes."""
+CLOSER_ROWS = 128
+"""Candidates whose pairs are multiplied in float32 at a time."""
 PRODUCTS_A_PAIR = 64
 """An exact score of one pair takes longer than so many pairs in a float32 matrix product."""
 
 
 class Candidates(Protocol):
-    """Some consecutive candidates, few enough for a table of their scores with all queries."""
+    """Some candidates, few enough for a table of their scores with all queries.
+
+    Attributes:
+        numbers: Shape (m,): their numbers.
+    """
+
+    @property
+    def numbers(self) -> np.ndarray: ...
 
     def __len__(self) -> int: ...
 
@@ -46,7 +55,7 @@ class Candidates(Protocol):
     def closer(self, query: np.ndarray, place: np.ndarray) -> np.ndarray | None:
         """Return about the cosines of pairs, off by `FLOAT32_BOUND` at most: (p,), (p,) → (p,).
 
-        None where that takes as long as the exact ones.
+        inf, or None for all, where that takes as long as the exact ones.
         """
 
     def rows(self, places: np.ndarray) -> np.ndarray:
@@ -85,11 +94,14 @@ class Vectors:
 
     Attributes:
         queries: Of unit length.
-        vectors: Shape (m, D) float32.
+        vectors: Shape (m, D) float32; best with those near each other that are alike, as they are
+            candidates of the same queries.
+        numbers: Shape (m,).
     """
 
     queries: Directions
     vectors: np.ndarray
+    numbers: np.ndarray
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -110,12 +122,26 @@ class Vectors:
         return fast @ rounded.T, bounds
 
     def closer(self, query: np.ndarray, place: np.ndarray) -> np.ndarray | None:
-        """Multiply the queries and candidates that there are pairs of, in float32."""
+        """Multiply the queries and candidates that there are pairs of, in float32, a few candidates
+        at a time: of those that are alike, few queries are asked.
+        """
+        if self.queries.fast is None:
+            return None
+        found = np.empty(len(query), dtype=np.float32)
+        order = np.argsort(place, kind="stable")
+        ends = np.searchsorted(place[order], np.arange(0, len(self) + CLOSER_ROWS, CLOSER_ROWS))
+        for begin, end in zip(ends[:-1], ends[1:], strict=True):
+            pairs = order[begin:end]
+            found[pairs] = self._products(query[pairs], place[pairs])
+        return found
+
+    def _products(self, query: np.ndarray, place: np.ndarray) -> np.ndarray | float:
+        """Return the products of pairs, or inf: see `closer`."""
         import torch
 
         (asked, q), (used, p) = distinct(query), distinct(place)
-        if self.queries.fast is None or len(asked) * len(used) > PRODUCTS_A_PAIR * len(query):
-            return None
+        if len(asked) * len(used) > PRODUCTS_A_PAIR * len(query):
+            return np.inf
         unit = torch.from_numpy(_unit(self.vectors[used]))
         return (self.queries.unit[torch.from_numpy(asked)] @ unit.T).numpy()[q, p]
 
@@ -167,11 +193,13 @@ class CodeSums:
         sums: The queries' tables.
         codes: Shape (m, L).
         decode: (p, L) → (p, D) float32.
+        numbers: Shape (m,).
     """
 
     sums: SumsOfCodes
     codes: np.ndarray
     decode: Callable[[np.ndarray], np.ndarray]
+    numbers: np.ndarray
 
     def __len__(self) -> int:
         return len(self.codes)

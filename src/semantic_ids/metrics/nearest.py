@@ -24,13 +24,13 @@ PAIRS = 4096
 def nearest(
     queries: np.ndarray, blocks: Iterable[Callable[[], Candidates]], k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k candidates of highest cosine for each query; of equal ones the first.
+    """Find the k candidates of highest cosine for each query; of equal ones that of the least number.
 
     A thread that does not know yet what others have found proposes more than it had to.
 
     Args:
         queries: Shape (q, D).
-        blocks: Functions that return consecutive candidates; called in threads.
+        blocks: Functions that return candidates, in any order; called in threads.
         k: How many.
 
     Returns:
@@ -41,17 +41,16 @@ def nearest(
     queries = queries.astype(np.float64)
     norms = np.sqrt(dots(queries, queries))
 
-    def work(read: Callable[[], Candidates]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    def work(read: Callable[[], Candidates]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         block = read()
         query, place = _propose(block, best.scores[:, -1].copy(), k)
-        return len(block), query, place, _exact(queries, norms, block, query, place)
+        return query, block.numbers[place], _exact(queries, norms, block, query, place)
 
-    start, blocks = 0, iter(blocks)
+    blocks = iter(blocks)
     with one_thread():
         first = map(work, islice(blocks, 1))  # alone, so that the others know what is good
-        for size, query, place, score in chain(first, in_threads(work, blocks)):
-            best.merge(query, start + place, score)
-            start += size
+        for query, candidate, score in chain(first, in_threads(work, blocks)):
+            best.merge(query, candidate, score)
     return best.candidates, best.scores
 
 

@@ -22,6 +22,8 @@ from semantic_ids.metrics.rows import ROWS
 from semantic_ids.progress import Progress
 
 NEIGHBOURS = 10
+ORIGINALS = 2048
+"""Vectors that are candidates at a time: the more, the more of them are alike."""
 
 
 def recall(
@@ -56,7 +58,7 @@ def recall(
         return None
     asked = np.arange(min(queries, len(vectors)))
     before = nearest_items(
-        *_originals(read_rows(vectors, asked), vectors, same_vector), same_vector, k
+        *_originals(read_rows(vectors, asked), vectors, codes, same_vector), same_vector, k
     )
     after = nearest_items(
         *_decoded(tokenizer.decode(codes[asked]), tokenizer, codes, same_codes), same_codes, k
@@ -70,14 +72,20 @@ Asked = tuple[np.ndarray, Iterator[Callable[[], Candidates]]]
 """Vectors of the queries, and what reads the candidates."""
 
 
-def _originals(queries: np.ndarray, vectors: np.ndarray, same: Partition) -> Asked:
-    """Candidates are the first item of each vector."""
+def _originals(
+    queries: np.ndarray, vectors: np.ndarray, codes: np.ndarray, same: Partition
+) -> Asked:
+    """Candidates are the first item of each vector; those of a block in the order of their codes,
+    so that such as are alike are together.
+    """
     unit = Directions.of(queries)
 
     def read(part: slice) -> Candidates:
-        return Vectors(unit, read_rows(vectors, same.first[part]))
+        rows = same.first[part]
+        order = np.lexsort(codes[rows].T[::-1])
+        return Vectors(unit, read_rows(vectors, rows)[order], part.start + order)
 
-    return queries, _blocks("evaluate: nearest originals", len(same), read)
+    return queries, _blocks("evaluate: nearest originals", len(same), read, ORIGINALS)
 
 
 def _decoded(
@@ -91,20 +99,20 @@ def _decoded(
         unit = Directions.of(queries)
 
     def read(part: slice) -> Candidates:
-        found = codes[same.first[part]]
+        found, numbers = codes[same.first[part]], np.arange(part.start, part.stop)
         if decoder is not None:
-            return CodeSums(sums, found, tokenizer.decode)
-        return Vectors(unit, tokenizer.decode(found))
+            return CodeSums(sums, found, tokenizer.decode, numbers)
+        return Vectors(unit, tokenizer.decode(found), numbers)
 
-    return queries, _blocks("evaluate: nearest decoded", len(same), read)
+    return queries, _blocks("evaluate: nearest decoded", len(same), read, ROWS)
 
 
 def _blocks(
-    label: str, count: int, read: Callable[[slice], Candidates]
+    label: str, count: int, read: Callable[[slice], Candidates], rows: int
 ) -> Iterator[Callable[[], Candidates]]:
-    """Yield functions that read the candidates, some at a time and in order."""
+    """Yield functions that read the candidates, so many rows at a time and in order."""
     with Progress(label, total=count) as progress:
-        for part in chunks(count, ROWS):
+        for part in chunks(count, rows):
             yield partial(read, part)
             progress.advance(part.stop - part.start)
 

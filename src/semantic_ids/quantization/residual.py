@@ -244,8 +244,9 @@ class ResidualQuantizer:
         m, beams = scores.shape
         grown = scores[:, :, None] + table[:, None, :]
         if self.holds_products:
-            held = closed is not None and closed.is_floating_point()
-            products = [closed] if held else self.products[level]
+            products = self.products[level]
+            if closed is not None and closed.is_floating_point():
+                products = [closed]
             for product, code in zip(products, codes, strict=True):
                 grown += torch.index_select(product, 0, code.reshape(-1)).view(m, beams, -1)
         elif codes:
