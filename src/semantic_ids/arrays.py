@@ -259,7 +259,9 @@ def _read_scattered(array: MappedRows, rows: np.ndarray, place: int) -> np.ndarr
     into = copy.data.cast("B")
     handle = array.file.fileno()  # type: ignore[union-attr]
     for number, row in enumerate((rows % len(array)).tolist()):
-        _fill(into[number * width : (number + 1) * width], handle, place + row * stride)
+        space = into[number * width : (number + 1) * width]
+        if os.preadv(handle, [space], place + row * stride) != width:
+            _fill(space, handle, place + row * stride)
     return copy
 
 

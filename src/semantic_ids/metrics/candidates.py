@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -36,14 +37,11 @@ PRODUCTS_A_PAIR = 64
 
 
 class Candidates(Protocol):
-    """Some candidates, few enough for a table of their scores with all queries.
-
-    Attributes:
-        numbers: Shape (m,): their numbers.
-    """
+    """Some candidates, few enough for a table of their scores with all queries."""
 
     @property
-    def numbers(self) -> np.ndarray: ...
+    def numbers(self) -> np.ndarray:
+        """Shape (m,): what each candidate is called."""
 
     def __len__(self) -> int: ...
 
@@ -130,7 +128,7 @@ class Vectors:
         found = np.empty(len(query), dtype=np.float32)
         order = np.argsort(place, kind="stable")
         ends = np.searchsorted(place[order], np.arange(0, len(self) + CLOSER_ROWS, CLOSER_ROWS))
-        for begin, end in zip(ends[:-1], ends[1:], strict=True):
+        for begin, end in pairwise(ends.tolist()):
             pairs = order[begin:end]
             found[pairs] = self._products(query[pairs], place[pairs])
         return found

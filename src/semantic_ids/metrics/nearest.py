@@ -24,7 +24,7 @@ PAIRS = 4096
 def nearest(
     queries: np.ndarray, blocks: Iterable[Callable[[], Candidates]], k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k candidates of highest cosine for each query; of equal ones that of the least number.
+    """Find the k candidates of highest cosine for each query; of equal ones the first by number.
 
     A thread that does not know yet what others have found proposes more than it had to.
 

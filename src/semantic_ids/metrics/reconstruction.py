@@ -31,6 +31,13 @@ class Spread:
     def __init__(self, near: np.ndarray) -> None:
         self._near, self._first, self._second, self.count = near, np.zeros_like(near), 0.0, 0
 
+    @classmethod
+    def of(cls, x: np.ndarray, near: np.ndarray) -> Spread:
+        """Return the spread of some vectors: (m, D) float64."""
+        spread = cls(near)
+        spread.add(x)
+        return spread
+
     def add(self, x: np.ndarray) -> None:
         """Take in more vectors: (m, D) float64."""
         x = x - self._near
@@ -43,16 +50,6 @@ class Spread:
         self._first = self._first + other._first
         self._second += other._second
         self.count += other.count
-
-    def without(self, part: Spread) -> Spread:
-        """Return the spread of the vectors that are here and not in a part of them."""
-        rest = Spread(self._near)
-        rest._first, rest._second, rest.count = (
-            self._first - part._first,
-            self._second - part._second,
-            self.count - part.count,
-        )
-        return rest
 
     @property
     def total(self) -> float:
@@ -144,8 +141,7 @@ def reconstruct(
     n = len(vectors)
     error, error_unique, cosine = np.empty(n), np.empty(n), np.empty(n)
     near = read(vectors, slice(0, ROWS), tokenizer).mean(axis=0)
-    spread, rest, spread_held_out = Spread(near), Spread(near), Spread(near)
-    unseen = ~fitted & ~held_out  # of a fit that took a part of its rows; often none
+    spread, spread_fitted, spread_held_out = Spread(near), Spread(near), Spread(near)
 
     def compare(piece: _Decoded) -> tuple[int, Spread, Spread, Spread]:
         rows, moved = piece.rows, piece.moved
@@ -153,17 +149,18 @@ def reconstruct(
         error[rows] = error_unique[rows] = squared_errors(x, decoded)
         error_unique[moved] = squared_errors(x[moved - rows.start], piece.vectors_unique)
         cosine[rows] = cosines(x, decoded)
-        of_all, of_rest, of_held_out = Spread(near), Spread(near), Spread(near)
-        of_all.add(x)
-        of_rest.add(x[unseen[rows]])
-        of_held_out.add(x[held_out[rows]])
-        return len(x), of_all, of_rest, of_held_out
+        of_all = Spread.of(x, near)
+        of_fitted, of_held_out = (
+            of_all if some[rows].all() else Spread.of(x[some[rows]], near)
+            for some in (fitted, held_out)
+        )
+        return len(x), of_all, of_fitted, of_held_out
 
     with Progress("evaluate: reconstruction", total=n) as progress:
         pieces = _decoded(tokenizer, codes, unique)
-        for done, of_all, of_rest, of_held_out in in_threads(compare, pieces):
+        for done, of_all, of_fitted, of_held_out in in_threads(compare, pieces):
             spread.include(of_all)
-            rest.include(of_rest)
+            spread_fitted.include(of_fitted)
             spread_held_out.include(of_held_out)
             progress.advance(done)
     return Reconstruction(
@@ -174,7 +171,7 @@ def reconstruct(
         fitted,
         held_out,
         spread,
-        spread.without(rest).without(spread_held_out),
+        spread_fitted,
         spread_held_out,
     )
 
