@@ -54,6 +54,7 @@ class TokenizerCosts:
             self._asked, self._read = np.array(rows), read_rows(self.vectors, rows)
         return self._read
 
+
 class CostsOfSome:
     """A `contract.CostOracle` of some of the items of another: row i is its row `rows[i]`.
 
