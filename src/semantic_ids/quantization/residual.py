@@ -244,10 +244,10 @@ class ResidualQuantizer:
         m, beams = scores.shape
         grown = scores[:, :, None] + table[:, None, :]
         if self.holds_products:
-            products = self.products[level]
+            held = self.products[level]
             if closed is not None and closed.is_floating_point():
-                products = [closed]
-            for product, code in zip(products, codes, strict=True):
+                held = [closed]
+            for product, code in zip(held, codes, strict=True):
                 grown += torch.index_select(product, 0, code.reshape(-1)).view(m, beams, -1)
         elif codes:
             chosen = sums(self.codebooks, torch.stack(codes, 2).view(m * beams, level))
