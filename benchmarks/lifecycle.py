@@ -107,10 +107,13 @@ class Way:
     seconds: float
 
 
-def ways(catalogue: Catalogue, kind: str, options: dict[str, Any], seed: int) -> Iterator[Way]:
-    """Publish the first generation and then, each way, the second; the first comes first."""
+def ways(catalogue: Catalogue, seed: int, **wanted: Any) -> Iterator[Way]:
+    """Publish the first generation and then, each way, the second; the first comes first.
+
+    `wanted` is what `fit_tokenizer` is asked for.
+    """
     vectors, old = catalogue.vectors, catalogue.old
-    fit = partial(fit_tokenizer, kind=kind, options=options, device="cpu", assign=unique)
+    fit = partial(fit_tokenizer, device="cpu", assign=unique, **wanted)
     began = time.perf_counter()
     first = fit(vectors[old], seed=seed)
     published = unique(first.encode(vectors[old]), TokenizerCosts(first, vectors[old]))
@@ -233,6 +236,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--late", help="COLUMN=VALUE: the items that are not published")
     parser.add_argument("--kind", default="rq_kmeans", choices=("rq_kmeans", "rq_vae"))
     parser.add_argument("--epochs", type=int, help="of rq_vae, fewer than conf/base has")
+    parser.add_argument("--sizes", default="256x256x256")
     parser.add_argument("--seed", type=int, default=42, help="of the fits, and of who is late")
     given = parser.parse_args(words)
     late = late_ones(given.items, given.late) if given.late else None
@@ -242,7 +246,10 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     sizes = [len(rows) for rows in (catalogue.old, catalogue.new, catalogue.coming)]
     print("{:,} items published, {:,} new, {:,} to come".format(*sizes))
-    first, *others = ways(catalogue, given.kind, options, given.seed)
+    codebook_sizes = [int(size) for size in given.sizes.split("x")]
+    first, *others = ways(
+        catalogue, given.seed, kind=given.kind, options=options, codebook_sizes=codebook_sizes
+    )
     append = Errors.of(others[0], catalogue)
     rows = [row(way, catalogue, first, append) for way in others]
     print("| " + " | ".join(rows[0]) + " |")
