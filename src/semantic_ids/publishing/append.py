@@ -228,7 +228,7 @@ def _state(
         new = np.full(len(gone), number, dtype=np.int32)
         retired_in = np.concatenate([retired_in, new])[order]
         retired = joined([_cast(retired, gone.item_ids), gone])
-    return State(live, hashes, since, retired, retired_in)
+    return State(live, hashes, since, retired, retired_in, before.reserved)
 
 
 def _order_of(item_ids: list[pa.Array], hashes: list[np.ndarray]) -> np.ndarray:

@@ -1,9 +1,11 @@
 """The items of a generation on disk.
 
 `semantic_ids.parquet` has those that are published, as the catalog's file of that name, and
-`retired.parquet` those that left: `item_id`, `codes`, `retired_in`. `delta.parquet` says what is
-other than in the generation before: `item_id`, `codes`, `change` (`new`, `revived` or `retired`).
-`vector_hashes.npy` and `vector_since.npy` have a row for each row of `semantic_ids.parquet`.
+`retired.parquet` those that left: `item_id`, `codes`, `retired_in`. After a refit,
+`reserved.parquet` has the IDs of vocabularies before, which go to nobody: `item_id`, `codes`.
+`delta.parquet` says what is other than in the generation before: `item_id`, `codes`, `change`
+(`new`, `revived`, `retired`, and after a refit `moved`). `vector_hashes.npy` and
+`vector_since.npy` have a row for each row of `semantic_ids.parquet`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 IDS, RETIRED, DELTA = "semantic_ids.parquet", "retired.parquet", "delta.parquet"
+RESERVED = "reserved.parquet"
 HASHES, SINCE = "vector_hashes.npy", "vector_since.npy"
 
 
@@ -32,6 +35,8 @@ def write_state(folder: Path, state: State, provenance: Provenance) -> None:
     write_mapping(folder / IDS, state.live, provenance)
     retired_in = np.asarray(state.retired_in, dtype=np.int32)
     _write_rows(folder / RETIRED, state.retired, retired_in=retired_in)
+    if state.reserved is not None:
+        _write_rows(folder / RESERVED, state.reserved)
     np.save(folder / HASHES, state.vector_hashes, allow_pickle=False)
     np.save(folder / SINCE, state.vector_since, allow_pickle=False)
 
@@ -48,13 +53,15 @@ def read_state(folder: Path) -> State:
     try:
         table = pq.read_table(folder / RETIRED, memory_map=False)
         arrays = [np.load(folder / name, allow_pickle=False) for name in (HASHES, SINCE)]
-        retired = _mapping_of(table, live)
+        retired, reserved = _mapping_of(table, live), None
+        if (folder / RESERVED).is_file():
+            reserved = _mapping_of(pq.read_table(folder / RESERVED, memory_map=False), live)
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise damaged(folder, error) from error
     if any(array.shape != (len(live),) for array in arrays):
         raise damaged(folder, f"{HASHES} or {SINCE} has other rows than {IDS}")
     hashes, since = arrays
-    return State(live, hashes, since, retired, table["retired_in"].to_numpy())
+    return State(live, hashes, since, retired, table["retired_in"].to_numpy(), reserved)
 
 
 def write_delta(folder: Path, before: State | None, made: Appended | None, after: State) -> None:
@@ -66,11 +73,14 @@ def write_delta(folder: Path, before: State | None, made: Appended | None, after
         _write_rows(folder / DELTA, after.live, change="new")
         return
     found, today = made.comparison, made.today.item_ids
-    back = before.retired.take(found.revived[1])
+    back, (rows, theirs) = found.revived[0], found.kept
+    moved = rows[(made.ids[rows] != before.live.codes[theirs]).any(axis=1)]
     gone = before.live.take(found.missing if made.retired else found.missing[:0])
     parts = [
-        _rows(today.take(pa.array(found.new)), made.ids[found.new], change="new"),
-        _rows(back.item_ids, back.codes, change="revived"),
+        *(
+            _rows(today.take(pa.array(some)), made.ids[some], change=change)
+            for some, change in ((found.new, "new"), (back, "revived"), (moved, "moved"))
+        ),
         _rows(gone.item_ids, gone.codes, change="retired"),
     ]
     kinds = [part.schema.field("item_id").type for part in parts]
@@ -99,9 +109,10 @@ def _rows(item_ids: pa.Array, codes: np.ndarray, **more: Any) -> pa.Table:
 
 def _mapping_of(table: pa.Table, live: Mapping) -> Mapping:
     ids = table["item_id"].combine_chunks()
-    codes = table["codes"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+    codes = table["codes"].combine_chunks().flatten().to_numpy()
     codes = codes.reshape(len(table), live.codes.shape[1])
-    return Mapping(ids, item_hash(ids.to_pylist()), codes, live.sizes, live.levels)
+    sizes = (max(s, int(c.max(initial=-1)) + 1) for s, c in zip(live.sizes, codes.T, strict=True))
+    return Mapping(ids, item_hash(ids.to_pylist()), codes, tuple(sizes), live.levels)
 
 
 def damaged(folder: Path, reason: object) -> BadInput:

@@ -48,6 +48,8 @@ class State:
         vector_since: Shape (n,), int32: number of the generation that first had this vector.
         retired: r items that left, with the IDs that wait for them.
         retired_in: Shape (r,), int32: number of the generation that they are first missing from.
+        reserved: IDs of vocabularies before, with the items that had them: they go to nobody, not
+            even to these items when they return. None where there was no refit.
     """
 
     live: Mapping
@@ -55,6 +57,7 @@ class State:
     vector_since: np.ndarray
     retired: Mapping
     retired_in: np.ndarray
+    reserved: Mapping | None = None
 
     @classmethod
     def first(cls, live: Mapping, vector_hashes: np.ndarray) -> State:
@@ -65,8 +68,16 @@ class State:
 
     @property
     def issued(self) -> np.ndarray:
-        """Every ID that was ever issued, shape (n + r, W)."""
-        return np.concatenate([self.live.codes, self.retired.codes])
+        """Every ID of these codebooks' sizes that was ever issued: shape (o, W)."""
+        sizes = self.live.sizes[: self.live.levels]
+        every = self.every_id
+        return every[(every[:, : len(sizes)] < sizes).all(axis=1)]
+
+    @property
+    def every_id(self) -> np.ndarray:
+        """Every ID that was ever issued, those of larger codebooks before among them: (o, W)."""
+        parts = [self.live.codes, self.retired.codes]
+        return np.concatenate(parts if self.reserved is None else [*parts, self.reserved.codes])
 
 
 def rows_in(item_ids: pa.Array, known: pa.Array) -> np.ndarray:

@@ -1,0 +1,105 @@
+"""Today's catalogue under a tokenizer that was fitted anew → the first generation of a vocabulary.
+
+IDs move here, and here alone. What does not happen here either: an ID that was ever issued goes to
+another item. Those that are given up are reserved, for as long as there are generations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from semantic_ids.contract import CostOracle
+from semantic_ids.errors import BadInput
+from semantic_ids.identifiers.deduplication import Strategy
+from semantic_ids.publishing.append import Appended, Comparison, compare, require_allowed
+from semantic_ids.publishing.mapping import Mapping, joined
+from semantic_ids.publishing.options import PublishOptions
+from semantic_ids.publishing.refresh import Reissued, reissue
+from semantic_ids.publishing.state import Catalogue, State
+
+
+def refit(
+    state: State,
+    today: Catalogue,
+    codes: np.ndarray,
+    costs: CostOracle,
+    options: PublishOptions,
+    *,
+    number: int,
+    strategy: Strategy,
+    candidates: int,
+) -> Appended:
+    """Give every item of today's catalogue an ID of a new tokenizer.
+
+    See `refresh.reissue` for who gets which. Nobody is retired afterwards: an item that returns is
+    new, as its old ID says nothing under the new codebooks.
+
+    Args:
+        state: The generation before.
+        today: n items.
+        codes: Shape (n, L), int32: what the new tokenizer encodes today's vectors to.
+        costs: What its codes cost today's items.
+        options: What becomes of items that are missing or have changed.
+        number: Number of the new generation.
+        strategy: How IDs are made unique: that of the generation before.
+        candidates: How many other prefixes an item of a full prefix is offered at a time.
+
+    Raises:
+        BadInput: Items are missing or changed that may not be, another number of levels, ids of
+            another type, or there are fewer free IDs than items that need one.
+    """
+    found = compare(state, today)
+    require_allowed(found, state, today, options)
+    _require_refit(found, state, codes, options)
+    own = np.full((len(today), state.live.codes.shape[1]), -1, dtype=np.int32)
+    own[found.kept[0]] = state.live.codes[found.kept[1]]
+    own[found.revived[0]] = state.retired.codes[found.revived[1]]
+    made = reissue(codes, costs, own, state.every_id, strategy=strategy, candidates=candidates)
+    live = Mapping(today.item_ids, today.hashes, made.ids, made.sizes, state.live.levels)
+    since = np.full(len(today), number, dtype=np.int32)
+    since[found.kept[0]] = state.vector_since[found.kept[1]]
+    since[found.changed] = number
+    nobody = np.zeros(0, dtype=np.int64)
+    after = State(
+        live,
+        today.vector_hashes,
+        since,
+        replace(state.retired.take(nobody), sizes=made.sizes),
+        nobody.astype(np.int32),
+        _reserved(state, found, made),
+    )
+    spilled = int(made.spilled.sum())
+    return Appended(after, found, today, made.ids, len(found.missing), spilled)
+
+
+def _reserved(state: State, found: Comparison, made: Reissued) -> Mapping:
+    """Return the IDs that no item has any more, with the items that had them."""
+    given_up = []
+    for mapping, (rows, theirs) in ((state.live, found.kept), (state.retired, found.revived)):
+        waits = np.ones(len(mapping), dtype=bool)
+        waits[theirs[made.keeps[rows]]] = False
+        given_up.append(mapping.take(np.flatnonzero(waits)))
+    return joined([*([state.reserved] if state.reserved is not None else []), *given_up])
+
+
+def _require_refit(
+    found: Comparison, state: State, codes: np.ndarray, options: PublishOptions
+) -> None:
+    """Refuse what cannot be done under a new tokenizer."""
+    if codes.shape[1] != state.live.levels:
+        raise BadInput(
+            f"a tokenizer of {codes.shape[1]} levels for a vocabulary of {state.live.levels}",
+            where="tokenizer.codebook_sizes",
+            expected="as many levels as in the generation before; they may be of other sizes",
+            do="publish IDs of another length to another folder of bundles",
+        )
+    if len(found.missing) and options.on_missing == "keep":
+        raise BadInput(
+            f"{len(found.missing):,} published items are missing, and without their vectors they"
+            " can have no ID of a new tokenizer",
+            where="publish.on_missing",
+            expected="all items of the generation before with publish.refresh=refit",
+            do="bring them back, or take publish.on_missing=retire",
+        )
