@@ -237,8 +237,13 @@ class OnRequest(Generic[Made]):
 
     Attributes:
         made: What was made; None where nobody asked.
-        provenance: What it was, or would have been, made from.
+        request: What it was, or would have been, made from.
     """
 
     made: Made | None
-    provenance: Provenance
+    request: Provenance
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """What it was made from; None where nothing was made."""
+        return None if self.made is None else self.request

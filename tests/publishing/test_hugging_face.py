@@ -12,7 +12,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import tokenizers
 from semantic_ids.errors import BadInput
-from semantic_ids.publishing.hugging_face import add_to, require_same_ids, write_tokenizer
+from semantic_ids.publishing.hugging_face import (
+    add_to,
+    load_tokenizer,
+    require_same_ids,
+    write_tokenizer,
+)
 from semantic_ids.publishing.vocabulary import Vocabulary
 from tokenizers import decoders, models, pre_tokenizers
 
@@ -166,6 +171,19 @@ def test_tokens_that_would_lie_apart_are_refused_and_nothing_is_added():
     other.add_tokens(["<a_1>", "<a_0>"])
     with pytest.raises(BadInput, match="2 of the 50 tokens"):
         add_to(other, VOCABULARY)
+
+
+def test_without_transformers_the_extra_is_named(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(BadInput, match=r"pip install 'semantic-ids\[hf\]'"):
+        load_tokenizer(folder)
+
+
+def test_a_folder_with_another_vocabulary_is_refused(folder):
+    assert load_tokenizer(folder)("<a_0>").input_ids == [4]
+    Vocabulary.of((13, 30, 7), 3).save(folder)
+    with pytest.raises(BadInput, match=r"id 17 for <a_13>, the vocabulary|for <b_0>"):
+        load_tokenizer(folder)
 
 
 def test_ids_of_another_tokenizer_are_refused(folder):

@@ -49,15 +49,16 @@ def test_rows_of_each_id_are_in_their_order_and_numbered_as_in_the_trie(sizes):
         pa.array([f"é{i}" for i in range(60)]),
         pa.chunked_array([pa.array(range(25)), pa.array(range(25, 60))]),
         pa.array([str(i) for i in range(60)], pa.large_string()),
+        [f"item {i}" for i in range(60)],
     ],
-    ids=["integers", "strings", "chunks", "large"],
+    ids=["integers", "strings", "chunks", "large", "list"],
 )
 def test_the_file_has_a_row_an_id_whatever_part_is_written_at_a_time(ids, tmp_path, monkeypatch):
     codes = drawn(seed=1)
     monkeypatch.setattr(inverse, "ROWS_A_GROUP", 4)
     ItemsById(ids, codes, SIZES, "abc").save(tmp_path / "items.parquet")
     table = pq.read_table(tmp_path / "items.parquet")
-    expected = items_of(codes, ids.to_pylist())
+    expected = items_of(codes, ids if isinstance(ids, list) else ids.to_pylist())
     assert [tuple(row) for row in table["codes"].to_pylist()] == list(expected)
     assert table["items"].to_pylist() == list(expected.values())
     assert table["semantic_id"].to_pylist() == token_strings(np.array(list(expected))).to_pylist()

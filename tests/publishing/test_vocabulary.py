@@ -79,6 +79,13 @@ def test_texts():
     assert vocabulary.read("").shape == (0, 3)
 
 
+@given(st.lists(st.tuples(*(st.integers(0, k - 1) for k in SIZES)), max_size=9), st.text("a <_1>"))
+def test_what_was_written_is_read_whatever_is_between(rows, between):
+    vocabulary = Vocabulary.of(SIZES, 3)
+    found = vocabulary.read(between.join(["", *vocabulary.write(rows)]))
+    assert [tuple(row) for row in found.tolist()] == rows
+
+
 def test_a_suffix_has_room_and_nothing_moves_as_it_grows():
     first = Vocabulary.of((5, 12, 3), 2, suffix_room=4, made_from="one")
     assert first.suffix_level == 3 and first.sizes == (5, 12, 7)

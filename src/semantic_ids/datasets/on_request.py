@@ -19,7 +19,7 @@ class OnRequestDataset(ArtifactDataset[OnRequest[Any], Any]):
     def save(self, data: OnRequest[Any]) -> None:
         """Write it, whole or not at all."""
         if data.made is None:
-            self._remove_stale(data.provenance.inputs["semantic_ids"])
+            self._remove_stale(data.request.inputs["semantic_ids"])
         else:
             self._write(data.made)
 

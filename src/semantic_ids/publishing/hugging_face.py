@@ -95,7 +95,8 @@ def load_tokenizer(folder: str | Path) -> Any:
     """Read a tokenizer folder with transformers, offline.
 
     Raises:
-        BadInput: transformers is not installed, or the ids are not those of the vocabulary there.
+        MissingExtra: transformers is not installed.
+        BadInput: The ids are not those of the vocabulary there.
     """
     transformers = load("transformers", str(folder))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -10,7 +10,7 @@ what a model has written is looked up without a search through the file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,13 +72,13 @@ class ItemsById:
     """What the file is made of.
 
     Attributes:
-        item_ids: n ids, int64 or string.
+        item_ids: n ids, integers or strings.
         codes: Shape (n, L), int32: their IDs.
         sizes: L sizes.
         made_from: Fingerprint of the semantic IDs.
     """
 
-    item_ids: pa.Array | pa.ChunkedArray
+    item_ids: pa.Array | pa.ChunkedArray | Iterable[int | str]
     codes: np.ndarray
     sizes: tuple[int, ...]
     made_from: str = ""
@@ -89,12 +89,14 @@ class ItemsById:
         import pyarrow.parquet as pq
 
         inverse = Inverse.of(self.codes, self.sizes)
+        given = self.item_ids
+        ids = given if isinstance(given, (pa.Array, pa.ChunkedArray)) else pa.array(list(given))
         width = self.codes.shape[1]
         schema = pa.schema(
             {
                 "codes": pa.list_(pa.int32(), width),
                 "semantic_id": pa.string(),
-                "items": pa.list_(self.item_ids.type),
+                "items": pa.list_(ids.type),
             },
             {MADE_FROM: self.made_from.encode()},
         )
@@ -103,16 +105,16 @@ class ItemsById:
             pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
         ):
             for first in range(0, len(inverse), ROWS_A_GROUP):
-                writer.write_table(self._rows(inverse, first).cast(schema))
+                writer.write_table(self._rows(inverse, ids, first).cast(schema))
 
-    def _rows(self, inverse: Inverse, first: int) -> pa.Table:
+    def _rows(self, inverse: Inverse, ids: pa.Array | pa.ChunkedArray, first: int) -> pa.Table:
         """Return the rows of some IDs."""
         import pyarrow as pa
 
         starts = inverse.starts[first : first + ROWS_A_GROUP + 1]
         order = inverse.order[starts[0] : starts[-1]]
         codes = np.ascontiguousarray(self.codes[order[starts[:-1] - starts[0]]], dtype=np.int32)
-        items = self.item_ids.take(pa.array(order))
+        items = ids.take(pa.array(order))
         if isinstance(items, pa.ChunkedArray):
             items = items.combine_chunks()
         offsets = pa.array((starts - starts[0]).astype(np.int32))

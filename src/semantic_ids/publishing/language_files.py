@@ -8,7 +8,7 @@ items_by_id.parquet    the items of each ID, where IDs are shared
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def write_language_files(
     folder: str | Path,
     codes: np.ndarray,
-    item_ids: pa.Array | pa.ChunkedArray,
+    item_ids: pa.Array | pa.ChunkedArray | Iterable[int | str],
     *,
     sizes: Sequence[int],
     levels: int,

@@ -42,6 +42,16 @@ class Trie:
         beyond: Shape (s + 1,): how many items, beyond one each, the IDs before each of those have;
             and all of them.
         made_from: Fingerprint of the semantic IDs.
+
+    Examples:
+        >>> import numpy as np
+        >>> from semantic_ids import Trie
+        >>> trie = Trie.build(np.array([[4, 1, 6], [4, 1, 7], [4, 0, 1]]), (5, 2, 8))
+        >>> trie.children((4, 1)).tolist(), trie.count((4,)), (4, 0, 6) in trie
+        ([6, 7], 3, False)
+        >>> trie.mask([(4,), (3,)])
+        array([[ True,  True],
+               [False, False]])
     """
 
     sizes: tuple[int, ...]

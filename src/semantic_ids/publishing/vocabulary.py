@@ -63,6 +63,14 @@ class Vocabulary:
         end: Marker after the last one.
         made_from: Fingerprint of the semantic IDs that it was made for. It is no part of the
             vocabulary: other IDs with the same codebooks have the same one.
+
+    Examples:
+        >>> from semantic_ids import Vocabulary
+        >>> vocabulary = Vocabulary.of((256, 256, 256), levels=3)
+        >>> vocabulary.ids_of([[45, 123, 67]]).tolist(), vocabulary.token_of(49)
+        ([[49, 383, 583]], '<a_45>')
+        >>> vocabulary.read("then <a_45><b_123><c_67>").tolist()
+        [[45, 123, 67]]
     """
 
     sizes: tuple[int, ...]

@@ -20,7 +20,8 @@ from tests.probe import METRICS, Project
 from semantic_ids.app.hooks import tracked_run
 from semantic_ids.app.hooks.parameters import known_parameters
 from semantic_ids.app.hooks.tracked_run import TrackedRun
-from semantic_ids.app.hooks.tracking import history, numbers
+from semantic_ids.app.hooks.tracking import TrackingHooks, history, numbers
+from semantic_ids.datasets import HfTokenizerDataset, TrieDataset, VocabularyDataset
 from semantic_ids.errors import BadInput
 from semantic_ids.parameters import RUNTIME_PATHS, flatten
 from semantic_ids.progress import report_step
@@ -123,6 +124,23 @@ def test_a_run_records_metrics_history_tags_and_small_files(in_project: Project)
         "config.json",
     }
     assert not list(in_project.folder.rglob("mlruns"))
+
+
+def test_tokens_of_language_models_are_recorded_and_the_trie_stays_where_it_is(tmp_path) -> None:
+    kinds = {
+        "vocabulary": VocabularyDataset,
+        "trie": TrieDataset,
+        "hf_tokenizer": HfTokenizerDataset,
+    }
+    hooks, copied = TrackingHooks(None, None), []
+    hooks._catalog = {name: kind(filepath=str(tmp_path / name)) for name, kind in kinds.items()}
+    hooks._run, hooks._is_broken = SimpleNamespace(log_files=lambda *of: copied.append(of)), False
+    for name in kinds:
+        hooks.after_dataset_saved(name, None)
+    assert copied == [
+        (tmp_path / "vocabulary", None),
+        (tmp_path / "hf_tokenizer", "hf_tokenizer"),
+    ]
 
 
 def test_epochs_are_recorded_while_it_trains_and_once(

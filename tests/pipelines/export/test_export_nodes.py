@@ -144,7 +144,8 @@ SUFFIXED = Codes(
 def test_nothing_for_language_models_where_nothing_is_wanted_and_types_resolve():
     made = export_language(SUFFIXED, wanted())
     assert [part.made for part in made] == [None] * 4
-    assert [part.provenance for part in made] == [
+    assert [part.provenance for part in made] == [None] * 4
+    assert [part.request for part in made] == [
         Provenance(name, {"semantic_ids": SUFFIXED.provenance.fingerprint}) for name in LANGUAGE
     ]
     assert get_type_hints(export_language)["export"] is ExportParameters
@@ -154,6 +155,7 @@ def test_a_suffix_gets_room_and_room_without_a_suffix_is_said_to_have_no_effect(
     options = wanted(vocabulary=True, hf_tokenizer=True, trie=True, suffix_room=5)
     vocabulary, trie, hf_tokenizer, items = export_language(SUFFIXED, options)
     assert vocabulary.made == hf_tokenizer.made and items.made is None
+    assert vocabulary.provenance == vocabulary.request and items.provenance is None
     assert vocabulary.made.sizes == (4, 4, 7) and vocabulary.made.suffix_level == 3
     assert trie.made.sizes == (4, 4, 2) and trie.made.count((1, 2)) == 2
     assert "no effect" not in caplog.text
