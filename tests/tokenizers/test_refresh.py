@@ -104,6 +104,10 @@ def test_no_more_items_are_read_than_for_a_fit(vectors: np.ndarray) -> None:
     moved = [move_codebooks(tokenizer, x, codes) for x in (vectors, other)]
     assert moved[0].report["rows"] == 400  # 50 times the largest codebook
     assert moved[0].content == moved[1].content
+    some = np.arange(1, 700, 2)
+    of_some = move_codebooks(tokenizer, vectors, codes, some)
+    alone = move_codebooks(tokenizer, vectors[some], codes[some])
+    assert of_some.content == alone.content and of_some.report["rows"] == 350
 
 
 @pytest.mark.parametrize("kind", ["rq_kmeans", "rq_vae"])

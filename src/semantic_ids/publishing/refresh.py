@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     Fitted = TypeVar("Fitted", bound=ResidualTokenizer)
 
 
-def warm(tokenizer: Fitted, vectors: np.ndarray, published: np.ndarray) -> Fitted:
+def warm(
+    tokenizer: Fitted,
+    vectors: np.ndarray,
+    published: np.ndarray,
+    rows: np.ndarray | None = None,
+) -> Fitted:
     """Return a tokenizer whose codebooks have moved to fit the items and their IDs.
 
     Preprocessing, networks and prices stay, and so does every ID that is out.
@@ -38,12 +43,14 @@ def warm(tokenizer: Fitted, vectors: np.ndarray, published: np.ndarray) -> Fitte
     Args:
         tokenizer: The one of the published generation; unchanged.
         vectors: Shape (n, D), rows in the order of the item hash: all items of the catalogue.
-        published: Shape (n, L), int32: their IDs without suffix; −1 for an item that has none yet.
+        published: Shape (n, L), int32: their IDs without suffix; −1 for an item that has none yet,
+            or whose vector is no longer that which the ID was made for.
+        rows: Ascending row numbers of the items to fit; all if None.
     """
     from semantic_ids.tokenizers.refresh import move_codebooks
 
     check_width(tokenizer, vectors)
-    return move_codebooks(tokenizer, vectors, published)
+    return move_codebooks(tokenizer, vectors, published, rows)
 
 
 def aligned(old: Tokenizer, new: Fitted, vectors: np.ndarray) -> Fitted:

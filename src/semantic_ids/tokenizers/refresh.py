@@ -35,7 +35,9 @@ ROUNDS = 3
 """At most so many: the first one brings nearly all, as most codes are given."""
 
 
-def move_codebooks(tokenizer: Fitted, vectors: np.ndarray, codes: np.ndarray) -> Fitted:
+def move_codebooks(
+    tokenizer: Fitted, vectors: np.ndarray, codes: np.ndarray, rows: np.ndarray | None = None
+) -> Fitted:
     """Return a tokenizer with the codebooks that fit these items and their codes.
 
     As many items are read as for a fit: the first by item hash, held in memory.
@@ -44,11 +46,11 @@ def move_codebooks(tokenizer: Fitted, vectors: np.ndarray, codes: np.ndarray) ->
         tokenizer: A fitted one of any kind; unchanged.
         vectors: Shape (n, D), an array or a memory map, rows in the order of the item hash.
         codes: Shape (n, L), int32: the codes that stay; −1 for an item that has none yet.
+        rows: Ascending row numbers of the items to fit; all if None.
     """
     began, options = time.perf_counter(), tokenizer.codebook_options
-    rows = np.arange(
-        min(len(vectors), max(tokenizer.codebook_sizes) * options.max_points_per_centroid)
-    )
+    rows = np.arange(len(vectors)) if rows is None else rows
+    rows = rows[: max(tokenizer.codebook_sizes) * options.max_points_per_centroid]
     moved = copy.copy(tokenizer)
     moved.history, moved.fitted_rows = History(), len(rows)
     with torch.no_grad(), full_precision(tokenizer.device), parts_alone():
@@ -59,7 +61,7 @@ def move_codebooks(tokenizer: Fitted, vectors: np.ndarray, codes: np.ndarray) ->
             tokenizer.device,
             tokenizer.quantizer.codebooks[0].shape[1],
         )
-        given = torch.from_numpy(codes[: len(rows)].astype(np.int64)).to(tokenizer.device)
+        given = torch.from_numpy(codes[rows].astype(np.int64)).to(tokenizer.device)
         with Progress("refresh", ROUNDS, "rounds") as progress:
             moved.quantizer = _moved(moved, z, given, progress)
     moved.report = {"rows": len(rows), "seconds": time.perf_counter() - began}
