@@ -18,6 +18,10 @@ from semantic_ids.extras import RUN, MissingExtra, named, require
 COMMANDS = {
     "encode": ("semantic_ids.app.serving:encode", "Vectors to codes."),
     "decode": ("semantic_ids.app.serving:decode", "Codes to vectors."),
+    "search": (
+        "semantic_ids.app.searching:search",
+        "The nearest items of queries (needs the extra 'faiss' or 'gpu').",
+    ),
     "info": ("semantic_ids.app.serving:info", "What a tokenizer is, in JSON."),
     "run": (
         "semantic_ids.cli:run",

@@ -25,13 +25,36 @@ def token_strings(codes: np.ndarray) -> pa.StringArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    parts: list[pa.Array | str] = []
+    parts: list[pa.Array] = []
     end = ""
     for level in range(codes.shape[1]):
         start, _, close = token(level, 0).partition("0")
         parts += [
-            end + start,
-            pc.cast(pa.array(np.ascontiguousarray(codes[:, level])), pa.string()),
+            _repeated(end + start, len(codes)),
+            pc.cast(as_arrow(codes[:, level]), pa.string()),
         ]
         end = close
-    return pc.binary_join_element_wise(*parts, end, "")
+    parts += [_repeated(end, len(codes)), _repeated("", len(codes))]  # nothing between them
+    return pc.binary_join_element_wise(*parts)
+
+
+def as_arrow(numbers: np.ndarray) -> pa.Array:
+    """Return integers (m,) as an array of pyarrow.
+
+    `pyarrow.array` and `pyarrow.scalar` import pandas where it is installed, which takes as long as
+    encoding 50,000 items.
+    """
+    import pyarrow as pa
+
+    numbers = np.ascontiguousarray(numbers)
+    kind = pa.from_numpy_dtype(numbers.dtype)
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
+
+
+def _repeated(text: str, m: int) -> pa.StringArray:
+    """Return the same text m times."""
+    import pyarrow as pa
+
+    data = text.encode("ascii")
+    ends = np.arange(m + 1, dtype=np.int32) * len(data)
+    return pa.StringArray.from_buffers(m, pa.py_buffer(ends), pa.py_buffer(data * m))

@@ -50,7 +50,7 @@ def encode_lines(
     Raises:
         BadInput: A line cannot be read, or has no codes; nothing is written then to a file.
     """
-    reading = _Reading(columns, encoder.dim, (int, float), np.dtype(np.float32))
+    reading = Reading(columns, encoder.dim, (int, float), np.dtype(np.float32))
 
     def written(ids: list[Any], codes: np.ndarray) -> Iterator[Any]:
         strings = token_lines(codes) if tokens else [""] * len(codes)
@@ -67,7 +67,7 @@ def encode_lines(
 def decode_lines(encoder: Encoder, source: str, target: str, columns: Columns) -> int:
     """Decode lines of codes to lines of vectors; see `encode_lines`."""
     levels = len(encoder.codebook_sizes)
-    reading = _Reading(columns, levels, (int,), np.dtype(np.int64))
+    reading = Reading(columns, levels, (int,), np.dtype(np.int64))
 
     def written(ids: list[Any], vectors: np.ndarray) -> Iterator[Any]:
         for item, row in zip(ids, vectors.tolist(), strict=True):
@@ -77,8 +77,15 @@ def decode_lines(encoder: Encoder, source: str, target: str, columns: Columns) -
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """How lines are read: so many numbers of these types, as an array of that one."""
+class Reading:
+    """How lines are read: so many numbers of these types, as an array of that one.
+
+    Attributes:
+        columns: Names of an object's id and numbers.
+        width: How many numbers a line has.
+        types: What they are in JSON.
+        dtype: What they become.
+    """
 
     columns: Columns
     width: int
@@ -160,7 +167,7 @@ def _convert(
     convert: Callable[[np.ndarray, Name], np.ndarray],
     source: str,
     target: str,
-    reading: _Reading,
+    reading: Reading,
     written: Callable[[list[Any], np.ndarray], Iterator[Any]],
 ) -> int:
     """Read, convert and write some lines at a time."""

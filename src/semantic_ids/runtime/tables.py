@@ -43,12 +43,8 @@ def encode_parquet(
         BadInput: A column is missing or of another type, or a row has no codes.
     """
     pq = _parquet()
-    files = _files(source)
-    for file in files:
-        require_apart(file, target)
     columns = [id_column, vector_column]
-    tables = [_opened(file, columns) for file in files]
-    kind = _id_type(tables[0].schema_arrow.field(id_column).type, files[0], id_column)
+    files, tables, kind = _found(source, target, columns)
     schema = _schema(kind, encoder)
     total = sum(table.metadata.num_rows for table in tables)
     done = 0
@@ -58,12 +54,32 @@ def encode_parquet(
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
         for file, table in zip(files, tables, strict=True):
-            blocks = _blocks(encoder, file, table, columns, schema.field("item_id").type)
+            blocks = _blocks(encoder.dim, file, table, columns, kind)
             for rows in _groups(converted(encoder.encode_block, blocks, encoder.threads), schema):
                 writer.write_table(rows)
                 progress.advance(len(rows))
                 done += len(rows)
     return done
+
+
+def read_tables(
+    source: str, target: str, dim: int, *, id_column: str, vector_column: str
+) -> Iterator[Block]:
+    """Yield the vectors (m, dim) of parquet with the ids of their items; see `encode_parquet`."""
+    columns = [id_column, vector_column]
+    files, tables, kind = _found(source, target, columns)
+    for file, table in zip(files, tables, strict=True):
+        yield from _blocks(dim, file, table, columns, kind)
+
+
+def _found(source: str, target: str, columns: list[str]) -> tuple[list[str], list[Any], Any]:
+    """Return the files, opened, and the type of their ids."""
+    files = _files(source)
+    for file in files:
+        require_apart(file, target)
+    tables = [_opened(file, columns) for file in files]
+    kind = _id_type(tables[0].schema_arrow.field(columns[0]).type, files[0], columns[0])
+    return files, tables, kind
 
 
 def _groups(encoded: Iterable[tuple[Block, np.ndarray]], schema: Any) -> Iterator[Any]:
@@ -83,15 +99,13 @@ def _groups(encoded: Iterable[tuple[Block, np.ndarray]], schema: Any) -> Iterato
 def _table(ids: Any, codes: np.ndarray, schema: Any) -> Any:
     import pyarrow as pa
 
-    from semantic_ids.export.tokens import token_strings
+    from semantic_ids.export.tokens import as_arrow, token_strings
 
-    listed = pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel()), codes.shape[1])
+    listed = pa.FixedSizeListArray.from_arrays(as_arrow(codes.ravel()), codes.shape[1])
     return pa.Table.from_arrays([ids, listed, token_strings(codes)], schema=schema)
 
 
-def _blocks(
-    encoder: Encoder, file: str, table: Any, columns: list[str], kind: Any
-) -> Iterator[Block]:
+def _blocks(dim: int, file: str, table: Any, columns: list[str], kind: Any) -> Iterator[Block]:
     """Yield the vectors of a file with the ids of their items, which errors name."""
     first = 0
     for batch in table.iter_batches(BLOCK_ROWS, columns=columns, use_threads=False):
@@ -99,7 +113,7 @@ def _blocks(
         name = _named(file, ids, first)
         if ids.null_count:
             raise BadInput("it has no id", where=name(_first(ids.is_null())), expected="an id")
-        yield Block(_matrix(vectors, encoder.dim, name), name, _cast(ids, kind, file))
+        yield Block(_matrix(vectors, dim, name), name, _cast(ids, kind, file))
         first += len(batch)
 
 
@@ -123,16 +137,36 @@ def _cast(ids: Any, kind: Any, file: str) -> Any:
 
 
 def _matrix(vectors: Any, dim: int, name: Name) -> np.ndarray:
-    """Return lists of numbers as rows, and refuse lists of another length."""
-    import pyarrow.compute as pc
-
-    lengths = pc.fill_null(pc.list_value_length(vectors), -1).to_numpy(zero_copy_only=False)
+    """Return lists of numbers as rows (m, D), and refuse lists of another length."""
+    lengths = _lengths(vectors)
     if (wrong := lengths != dim).any():
         row = int(wrong.argmax())
         found = "it has no vector" if lengths[row] < 0 else f"a vector of {lengths[row]} numbers"
         raise BadInput(found, where=name(row), expected=f"{dim} numbers")
-    flat = pc.list_flatten(vectors).to_numpy(zero_copy_only=False)  # nulls become NaN
-    return flat.reshape(len(vectors), dim)
+    return _numbers(vectors.flatten()).reshape(len(vectors), dim)
+
+
+def _lengths(lists: Any) -> np.ndarray:
+    """Return the length of each list, −1 where there is none: (m,)."""
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_list(lists.type):
+        lengths = np.full(len(lists), lists.type.list_size)
+    else:
+        lengths = np.diff(_numbers(lists.offsets))
+    if lists.null_count:
+        lengths[_numbers(lists.is_null().cast(pa.int8())) > 0] = -1
+    return lengths
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """Return numbers as an array; what is missing becomes NaN.
+
+    `to_numpy` imports pandas where it is installed, which takes a third of a second.
+    """
+    if values.null_count:
+        return values.to_numpy(zero_copy_only=False)
+    return np.from_dlpack(values) if len(values) else np.empty(0, dtype=np.float32)
 
 
 def _schema(kind: Any, encoder: Encoder) -> Any:
