@@ -244,7 +244,8 @@ def told(rows: int, target: str) -> None:
 @contextmanager
 def ending() -> Iterator[None]:
     """End in one line where the user can mend what is wrong, and leave no half-written file."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    logging.getLogger("semantic_ids").setLevel(logging.INFO)  # of others, warnings alone
     before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, _stop)
     try:
         yield
