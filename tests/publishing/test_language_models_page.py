@@ -114,7 +114,10 @@ def test_the_recipe_for_sglang_writes_ids_of_items(written, monkeypatch):
     processor = found["ItemsOnly"]()
 
     def step(ids, logits):
-        return processor(logits[None], [{"__req__": SimpleNamespace(output_ids=ids)}])[0]
+        wanted = {"items_only": True, "__req__": SimpleNamespace(output_ids=ids)}
+        both = processor(logits.repeat(2, 1), [wanted, None])
+        assert torch.equal(both[1], logits)  # that of somebody else
+        return both[0]
 
     for seed in range(5):
         ids = greedy(step, seed)

@@ -104,6 +104,11 @@ def test_a_beam_search_over_arrays_finds_what_scoring_every_item_finds():
     np.testing.assert_array_equal(best[:beams], expected)
 
 
+def test_it_says_in_a_line_what_it_is():
+    codes = np.array([[0, 1], [2, 0], [0, 1]])
+    assert repr(Trie.build(codes, (3, 2))) == "Trie(2 IDs of 3 items, 3x2)"
+
+
 def test_dead_beams_stay_dead():
     trie = Trie.build(np.array([[0, 1], [2, 0]]), (3, 2))
     assert trie.step(np.array([-1, 0, 2]), np.array([1, 1, 0]), 1).tolist() == [-1, 0, -1]

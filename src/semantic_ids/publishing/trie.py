@@ -99,6 +99,12 @@ class Trie:
         """How many different IDs there are."""
         return len(self.codes[-1])
 
+    def __repr__(self) -> str:
+        """Say how many IDs and items there are."""
+        return (
+            f"Trie({len(self):,} IDs of {self.count():,} items, {'x'.join(map(str, self.sizes))})"
+        )
+
     def __contains__(self, prefix: Sequence[int]) -> bool:
         """Whether some item has an ID that begins so."""
         return self.node(prefix) >= 0
