@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from semantic_ids import RQKMeans
@@ -25,7 +27,16 @@ HOME = ROOT / "src/semantic_ids"
     if contract["name"].startswith("The base")
 )
 BLOCKED = sorted(set().union(*EXTRAS.values()))
-BLOCK = f"import sys\nsys.modules.update(dict.fromkeys({BLOCKED!r}))\n"
+BLOCK = """
+import sys
+
+class Absent:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
 NEW = "import sys\nbefore = set(sys.modules)\n{code}\nprint(*sorted(set(sys.modules) - before))"
 
 
@@ -46,7 +57,9 @@ def modules_of(name: str) -> list[str]:
 
 def test_every_module_of_the_base_is_imported_without_any_extra():
     names = [module for name in CONTRACT["source_modules"] for module in modules_of(name)]
-    code = BLOCK + NEW.format(code="\n".join(f"import {name}" for name in names))
+    code = BLOCK.format(blocked=BLOCKED) + NEW.format(
+        code="\n".join(f"import {name}" for name in names)
+    )
     imported = {name.partition(".")[0] for name in python(code)} - sys.stdlib_module_names
     assert set(BASE) - {"onnxruntime"} <= imported
     assert "onnxruntime" not in imported, "it takes a third of a second, and not all need it"
@@ -82,9 +95,13 @@ def fitted(tmp_path_factory):
     return folder, codes, tokenizer.decode(codes)
 
 
-def command(folder: Path, *words: object) -> str:
-    """Run `semantic-ids` where no module of an extra can be imported."""
-    code = BLOCK + f"from semantic_ids.__main__ import main\nmain({[*map(str, words)]!r})"
+def command(folder: Path, *words: object, extra: str | None = None) -> str:
+    """Run `semantic-ids` where no module of an extra can be imported, or those of one alone."""
+    blocked = sorted(set(BLOCKED) - set(EXTRAS.get(extra or "", ())))
+    code = (
+        BLOCK.format(blocked=blocked)
+        + f"from semantic_ids.__main__ import main\nmain({[*map(str, words)]!r})"
+    )
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -104,3 +121,14 @@ def test_the_base_gives_the_codes_of_torch(fitted):
     command(folder, "encode", "-i", "x.jsonl", "-c", "tokenizer")
     made = (folder / "x_codes.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in made] == codes[:5].tolist()
+
+
+def test_parquet_takes_its_extra_alone(fitted):
+    folder, codes, _ = fitted
+    x = np.load(folder / "x.npy")
+    table = pa.table({"ItemID": [f"item {i}" for i in range(len(x))], "embedding": x.tolist()})
+    pq.write_table(table, folder / "items.parquet")
+    command(folder, "encode", "-i", "items.parquet", "-c", "tokenizer", extra="parquet")
+    made = pq.read_table(folder / "items_codes.parquet")
+    assert made["codes"].to_pylist() == codes.tolist()
+    assert made["item_id"].to_pylist() == table["ItemID"].to_pylist()
