@@ -25,6 +25,21 @@ class ExportOptions(Options):
         "Write the tokenizer as two ONNX graphs, encoder.onnx and decoder.onnx in its folder, which"
         " encode and decode without torch. Needs the extra onnx; onnxruntime alone runs them.",
     )
+    mlflow_model: bool = option(
+        False,
+        "Log the graphs as MLflow models of the run, which `mlflow models serve` answers HTTP with:"
+        " code and graphs, no pickle. Needs export.onnx and tracking.",
+    )
+    registered_model: str = option(
+        "semantic_ids",
+        "With export.mlflow_model: name under which the encoder is registered, and the decoder with"
+        " _decoder behind it; empty for not at all.",
+    )
+    model_alias: str = option(
+        "champion",
+        "With export.mlflow_model: alias of the version registered last, as in"
+        " models:/semantic_ids@champion; empty for none.",
+    )
     vocabulary: bool = option(
         False,
         "Write which token has which id, 07_model_output/vocabulary.json: one range of ids for the"

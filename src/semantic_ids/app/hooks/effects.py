@@ -62,6 +62,30 @@ RULES = (
         "only identify.strategy reassign gives the IDs that it refines codebooks for",
         "leave it out, or take identify.strategy=reassign",
     ),
+    Rule(
+        "export.mlflow_model",
+        lambda run: run.export.onnx,
+        "the model is made of the graphs that export.onnx writes",
+        "leave it out, or take export.onnx=true too",
+    ),
+    Rule(
+        "export.mlflow_model",
+        lambda run: run.tracking.enabled,
+        "with tracking.enabled false there is no MLflow run to log it in",
+        "leave it out, or take tracking.enabled=true",
+    ),
+    Rule(
+        "export.registered_model",
+        lambda run: run.export.mlflow_model,
+        "only export.mlflow_model makes what could be registered",
+        "leave it out, or take export.mlflow_model=true",
+    ),
+    Rule(
+        "export.model_alias",
+        lambda run: run.export.mlflow_model and bool(run.export.registered_model),
+        "it names a version of a registered model, and none is registered",
+        "leave it out, or take export.mlflow_model=true and a name, export.registered_model",
+    ),
 )
 
 

@@ -24,11 +24,12 @@ def limit_waiting(seconds: float) -> None:
     """Let MLflow wait only so long for its server, and try again only once, unless the user's
     environment says otherwise.
 
-    Nor does it print the address of a run, in which a password may be.
+    Nor does it print the address of a run, in which a password may be, or bars of files copied.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, math.ceil(seconds))))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 def is_remote(uri: str) -> bool:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
+    from semantic_ids.export.options import ExportOptions
+
 logger = logging.getLogger(__name__)
 
 METRICS_A_CALL = 1000
@@ -143,6 +145,19 @@ class TrackedRun:
         for file in [path] if path is None or not path.is_dir() else sorted(path.glob("*.json")):
             if file is not None and file.exists():
                 self._client.log_artifact(self.run_id, str(file), folder)
+
+    def log_models(self, folder: Path, options: ExportOptions, seconds: float) -> str:
+        """Log a tokenizer's graphs as models of this run, and register them as the options say.
+
+        A registry of its own has so many seconds to answer. Return what was done in words.
+        """
+        from semantic_ids.app.hooks.models import log_models, register
+
+        made, tags = log_models(self.run_id or "", folder)
+        if not options.registered_model:
+            return f"MLflow models of this run: {', '.join(made)}"
+        registry = self._config.server.mlflow_registry_uri
+        return register(made, self.run_id or "", options, tags, registry, seconds)
 
     def end(self, status: str) -> None:
         """Set the status, `FINISHED`, `FAILED` or `KILLED`, and leave nothing active in this

@@ -31,6 +31,7 @@ from semantic_ids.history import History
 from semantic_ids.masking import mask
 from semantic_ids.parameters import flatten
 from semantic_ids.progress import listening
+from semantic_ids.tokenizers.format import GRAPH_FILES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,6 +123,8 @@ class TrackingHooks:
                     path_of(dataset_name, self._catalog), _folder_of(dataset_name)
                 )
             )
+        if dataset_name == "onnx_graphs" and data:
+            self._attempt(self._log_graphs)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -210,6 +213,28 @@ class TrackingHooks:
                 [(f"{what}.{name}", value, step) for name, value in numbers(row)]
             )
         )
+
+    def _log_graphs(self, run: TrackedRun) -> None:
+        """Copy a tokenizer's graphs to the run, and log them as models where that is wanted.
+
+        A model that could not be logged or registered ends nothing else, unless tracking is
+        required.
+        """
+        encoder = path_of("onnx_graphs", self._catalog)
+        if encoder is None:
+            return
+        for file in GRAPH_FILES.values():
+            run.log_files(encoder.with_name(file), "tokenizer")
+        parameters = self._configuration.parameters
+        options, tracking = parameters.export, parameters.tracking
+        if not options.mlflow_model:
+            return
+        try:
+            logger.info(run.log_models(encoder.parent, options, tracking.timeout_seconds))
+        except Exception as error:
+            if tracking.required:
+                raise
+            logger.warning("MLflow model: %s", _one_line(error))
 
     def _note_fingerprint(self, name: str, data: object) -> None:
         """Tag the run with the fingerprint of an artifact."""
