@@ -5,8 +5,9 @@
 
 Prints a table for docs/measurements.md. CPU seconds (user + system) hardly depend on what else the
 machine does, so they are what two versions are compared by: `--against` runs the stages of another
-checkout too, by turns, and the ratio is of the least of each. The seconds of a process that does
-nothing but start are taken off; the peak is that of the whole process.
+checkout too, each stage in turn, so that both meet the same other work, and the ratio is of the
+least of each. The seconds of a process that does nothing but start are taken off; the peak is that
+of the whole process. What a stage used is printed when it ends.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ STAGES = {
     "evaluate": "evaluate",
     "faiss": "export_faiss",
     "onnx": "export_onnx",
+    "language": "export_language",
     "figures": "draw",
 }
 """Name in the table → node of the pipeline `tokenize`."""
@@ -93,26 +95,29 @@ def nodes_of(checkout: Path) -> set[str]:
 
 
 def run_stages(
-    checkout: Path, embeddings: Path, out: Path, params: str, stages: Sequence[str]
-) -> dict[str, Used]:
-    """Run the stages one after the other: name → what it used, the start taken off."""
+    checkouts: Sequence[Path], embeddings: Path, out: Path, params: str, stages: Sequence[str]
+) -> list[dict[str, Used]]:
+    """Run the stages one after the other, each in all checkouts by turns.
+
+    What a stage used is printed as soon as it is known.
+
+    Returns:
+        For each checkout, name → what it used, the start taken off.
+    """
     kedro = [sys.executable, "-m", "kedro"]
-    start = measure([*kedro, "registry", "list"], checkout)
-    stages = [stage for stage in stages if STAGES[stage] in nodes_of(checkout)]
-    given = ",".join(filter(None, [f"embeddings={embeddings}", f"data_root={out}", QUIET, params]))
-    return {
-        stage: measure(
-            [
-                *kedro,
-                "run",
-                "--pipelines=tokenize",
-                f"--nodes={STAGES[stage]}",
-                f"--params={given}",
-            ],
-            checkout,
-        ).less(start)
-        for stage in stages
-    }
+    starts = [measure([*kedro, "registry", "list"], checkout) for checkout in checkouts]
+    found: list[dict[str, Used]] = [{} for _ in checkouts]
+    for stage in stages:
+        for number, checkout in enumerate(checkouts):
+            if STAGES[stage] not in nodes_of(checkout):
+                continue
+            place = [f"embeddings={embeddings}", f"data_root={out / f'run_{number}'}"]
+            given = ",".join(filter(None, [*place, QUIET, params]))
+            words = ["run", "--pipelines=tokenize", f"--nodes={STAGES[stage]}", f"--params={given}"]
+            used = measure([*kedro, *words], checkout).less(starts[number])
+            found[number][stage] = used
+            print(f"{checkout.name}: {stage}, {used.cpu:.1f} CPU seconds", file=sys.stderr)
+    return found
 
 
 def least(rounds: Sequence[dict[str, Used]]) -> dict[str, Used]:
@@ -166,12 +171,12 @@ def main(words: Sequence[str] | None = None) -> None:
     checkouts = [ROOT, *([given.against.resolve()] if given.against else [])]
     with tempfile.TemporaryDirectory() as temporary:
         out = (given.out or Path(temporary)).resolve()
-        found: list[list[dict[str, Used]]] = [[] for _ in checkouts]
-        for _ in range(given.rounds):
-            for number, checkout in enumerate(checkouts):
-                place, source = out / f"run_{number}", given.embeddings.resolve()
-                stages = run_stages(checkout, source, place, given.params, given.stages)
-                found[number].append(stages)
+        source = given.embeddings.resolve()
+        rounds = [
+            run_stages(checkouts, source, out, given.params, given.stages)
+            for _ in range(given.rounds)
+        ]
+    found = zip(*rounds, strict=True)
     print(f"{machine()}\n\n{table(*map(least, found))}")
 
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 from benchmarks.stages import ROOT, STAGES, Used, least, measure, nodes_of, table
 
+from benchmarks import stages
 from semantic_ids.pipeline_registry import register_pipelines
 
 
@@ -53,3 +54,21 @@ def test_a_stage_that_is_new_is_compared_with_nothing():
     lines = table(now, {"train": Used(2.0, 2.0, 10)}).splitlines()
     assert lines[2] == "| check | 1.0 | 1.0 | 0.00 | 0.0 |  | 0.00 |"
     assert lines[4] == "| all | 4.0 | 3.0 | 0.00 | 2.0 | 2.00 | 0.00 |"
+
+
+def test_two_checkouts_take_turns_at_every_stage(monkeypatch, tmp_path, capsys):
+    here, there = tmp_path / "here", tmp_path / "there"
+    done = []
+
+    def measured(command, checkout):
+        done.append((checkout.name, command[-2].rpartition("=")[2]))
+        return Used(1.0 if command[-1] == "list" else 3.0, 5.0, 7)
+
+    nodes = {here: {"ingest", "encode"}, there: {"encode"}}
+    monkeypatch.setattr(stages, "measure", measured)
+    monkeypatch.setattr(stages, "nodes_of", nodes.get)
+    found = stages.run_stages([here, there], tmp_path / "x", tmp_path, "", ["ingest", "encode"])
+    assert done[2:] == [("here", "ingest"), ("here", "encode"), ("there", "encode")]
+    used = Used(2.0, 0.0, 7)
+    assert found == [{"ingest": used, "encode": used}, {"encode": used}]
+    assert "there: encode, 2.0 CPU seconds" in capsys.readouterr().err
