@@ -21,6 +21,7 @@ from semantic_ids.identifiers.options import IdentifyOptions
 from semantic_ids.ingestion.options import IngestOptions
 from semantic_ids.metrics.options import EvaluateOptions
 from semantic_ids.options import Options, from_text, is_group, members, option
+from semantic_ids.publishing.options import PublishOptions
 from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from semantic_ids.workflows.options import SampleOptions, TokenizerOptions
@@ -67,6 +68,7 @@ class RunOptions(Options):
     identify: IdentifyOptions = option(IdentifyOptions, "Codes to IDs.")
     export: ExportOptions = option(ExportOptions, "What other systems read.")
     evaluate: EvaluateOptions = option(EvaluateOptions, "What is measured.")
+    publish: PublishOptions = option(PublishOptions, "Generations of the IDs.")
     tracking: TrackingOptions = option(TrackingOptions, "MLflow.")
     logs: LogOptions = option(LogOptions, "Log files.")
 
@@ -185,6 +187,7 @@ TokenizerParameters = model_of(TokenizerOptions)
 IdentifyParameters = model_of(IdentifyOptions)
 ExportParameters = model_of(ExportOptions)
 EvaluateParameters = model_of(EvaluateOptions)
+PublishParameters = model_of(PublishOptions)
 Parameters = model_of(RunOptions)
 
 

@@ -8,10 +8,14 @@ from kedro.pipeline import Pipeline
 
 STAGES = ("check", "ingest", "sample", "train", "identify", "export", "evaluate")
 
+BUILT = (*STAGES, "publish")
+"""Folders of `pipelines`."""
+
 PIPELINES = {
     **{stage: (stage,) for stage in STAGES},
     "tokenize": STAGES,
     "__default__": STAGES,
+    "publish": ("ingest", "sample", "export", "publish"),
 }
 
 
@@ -19,7 +23,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Build each stage once and sum the stages of each name."""
     built = {
         stage: import_module(f"{__package__}.pipelines.{stage}").create_pipeline()
-        for stage in STAGES
+        for stage in BUILT
     }
     return {
         name: sum((built[stage] for stage in stages), Pipeline([]))

@@ -9,8 +9,10 @@ from importlib import import_module
 from typing import Any
 
 _MODULE_OF = {
+    "BundlesDataset": "bundles",
     "CheckpointsDataset": "checkpoints",
     "CodesDataset": "codes",
+    "EarlierDataset": "earlier",
     "EmbeddingsDataset": "embeddings",
     "FaissIndexDataset": "faiss_index",
     "FigureDataset": "figure",

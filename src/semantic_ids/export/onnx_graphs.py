@@ -70,9 +70,9 @@ def _forget(model: onnx.ModelProto) -> None:
     model.doc_string, graph.doc_string = "", ""
 
 
-def require_exporter() -> None:
-    """Raise `MissingExtra` unless the packages that write graphs are installed."""
-    require(*EXTRAS["onnx"], where=OPTION)
+def require_exporter(where: str = OPTION) -> None:
+    """Raise `MissingExtra`, with the option that asks, unless what writes graphs is installed."""
+    require(*EXTRAS["onnx"], where=where)
 
 
 @contextmanager

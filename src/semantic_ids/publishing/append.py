@@ -18,7 +18,7 @@ from semantic_ids.contract import CostOracle
 from semantic_ids.errors import BadInput
 from semantic_ids.identifiers.costs import CostsOfSome
 from semantic_ids.identifiers.deduplication import Deduplicated, Strategy, deduplicate
-from semantic_ids.publishing.mapping import Mapping, hash_order, joined
+from semantic_ids.publishing.mapping import Mapping, concatenated, hash_order, joined
 from semantic_ids.publishing.options import PublishOptions
 from semantic_ids.publishing.state import Catalogue, State, rows_in
 
@@ -218,34 +218,21 @@ def _state(
     retired, retired_in = before.retired.take(np.flatnonzero(waits)), before.retired_in[waits]
     gone = before.live.take(found.missing)
     if len(gone) and keep:
-        parts = [_of_type(live.item_ids, gone.item_ids), gone.item_ids]
-        order = _order_of(parts, [live.hashes, gone.hashes])
+        order = _order([live, gone])
         hashes = np.concatenate([hashes, before.vector_hashes[found.missing]])[order]
         since = np.concatenate([since, before.vector_since[found.missing]])[order]
-        live = joined([_cast(live, gone.item_ids), gone])
+        live = joined([live, gone])
     elif len(gone):
-        order = _order_of([retired.item_ids, gone.item_ids], [retired.hashes, gone.hashes])
         new = np.full(len(gone), number, dtype=np.int32)
-        retired_in = np.concatenate([retired_in, new])[order]
-        retired = joined([_cast(retired, gone.item_ids), gone])
+        retired_in = np.concatenate([retired_in, new])[_order([retired, gone])]
+        retired = joined([retired, gone])
     return State(live, hashes, since, retired, retired_in, before.reserved)
 
 
-def _order_of(item_ids: list[pa.Array], hashes: list[np.ndarray]) -> np.ndarray:
-    import pyarrow as pa
-
-    alike = [_of_type(ids, item_ids[-1]) for ids in item_ids]
-    return hash_order(pa.concat_arrays(alike), np.concatenate(hashes))
-
-
-def _of_type(item_ids: pa.Array, other: pa.Array) -> pa.Array:
-    return item_ids if item_ids.type == other.type else item_ids.cast(other.type)
-
-
-def _cast(mapping: Mapping, other: pa.Array) -> Mapping:
-    """Give ids the type of others: string or large_string."""
-    ids = _of_type(mapping.item_ids, other)
-    return Mapping(ids, mapping.hashes, mapping.codes, mapping.sizes, mapping.levels)
+def _order(mappings: list[Mapping]) -> np.ndarray:
+    return hash_order(
+        concatenated(mappings), np.concatenate([mapping.hashes for mapping in mappings])
+    )
 
 
 def _names(item_ids: pa.Array, rows: np.ndarray) -> str:

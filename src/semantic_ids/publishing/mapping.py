@@ -84,12 +84,21 @@ def joined(mappings: Sequence[Mapping]) -> Mapping:
     """
     import pyarrow as pa
 
-    item_ids = pa.concat_arrays([mapping.item_ids for mapping in mappings])
+    item_ids = concatenated(mappings)
     hashes = np.concatenate([mapping.hashes for mapping in mappings])
     order = hash_order(item_ids, hashes)
     sizes = tuple(max(each) for each in zip(*(m.sizes for m in mappings), strict=True))
     codes = np.concatenate([mapping.codes for mapping in mappings])[order]
     return Mapping(item_ids.take(pa.array(order)), hashes[order], codes, sizes, mappings[0].levels)
+
+
+def concatenated(mappings: Sequence[Mapping]) -> pa.Array:
+    """Return the ids of several mappings one after the other; strings may be of two types."""
+    import pyarrow as pa
+
+    kinds = {mapping.item_ids.type for mapping in mappings}
+    kind = kinds.pop() if len(kinds) == 1 else pa.large_string()
+    return pa.concat_arrays([mapping.item_ids.cast(kind) for mapping in mappings])
 
 
 def hash_order(item_ids: pa.Array, hashes: np.ndarray) -> np.ndarray:

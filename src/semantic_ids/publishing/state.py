@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import item_hash
-from semantic_ids.publishing.mapping import Mapping
+from semantic_ids.publishing.mapping import Mapping, concatenated, hash_order, joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,3 +103,24 @@ def rows_in(item_ids: pa.Array, known: pa.Array) -> np.ndarray:
     kind = pa.int64() if given[0] else pa.large_string()
     found = pc.index_in(item_ids.cast(kind), value_set=known.cast(kind))
     return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def beside(state: State, other: State, number: int) -> State:
+    """Note the IDs of a generation that is no ancestor, so that nobody else gets one.
+
+    They wait for their items, as those of retired ones do.
+
+    Args:
+        state: The generation that is gone on from.
+        other: One that was published beside it.
+        number: Its number.
+    """
+    known = {code.tobytes() for code in state.issued}
+    parts, numbers = [state.retired], [state.retired_in]
+    for mapping in (other.live, other.retired):
+        unknown = [row for row, code in enumerate(mapping.codes) if code.tobytes() not in known]
+        parts.append(mapping.take(np.array(unknown, dtype=np.int64)))
+        numbers.append(np.full(len(unknown), number, dtype=np.int32))
+    order = hash_order(concatenated(parts), np.concatenate([part.hashes for part in parts]))
+    retired_in = np.concatenate(numbers)[order]
+    return replace(state, retired=joined(parts), retired_in=retired_in)

@@ -1,0 +1,48 @@
+"""The folder of all published generations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import JSONPreview
+
+from semantic_ids.publishing.bundles import newest
+from semantic_ids.publishing.locations import latest
+from semantic_ids.publishing.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from semantic_ids.workflows.publishing import Publication
+
+
+class BundlesDataset(AbstractDataset["Publication", Path]):
+    """A folder a generation, and the file `latest`; loads as the path, which need not exist.
+
+    Args:
+        filepath: The folder.
+        metadata: Read by kedro-viz.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """Return the folder; nothing is read yet."""
+        return self._filepath
+
+    def save(self, data: Publication) -> None:
+        """Publish a generation, whole or not at all."""
+        data.publish(self._filepath)
+
+    def preview(self) -> JSONPreview:
+        """Return the manifest of the newest generation."""
+        return JSONPreview(json.dumps(dict(read_manifest(latest(self._filepath)).values)))
+
+    def _exists(self) -> bool:
+        return newest(self._filepath) is not None
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

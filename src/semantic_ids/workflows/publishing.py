@@ -1,0 +1,441 @@
+"""From IDs to a published generation, and from today's catalogue to the next one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from semantic_ids.artifacts import Codes, Embeddings, Provenance
+from semantic_ids.errors import BadInput
+from semantic_ids.hashing import fingerprint
+from semantic_ids.identifiers import Strategy, TokenizerCosts
+from semantic_ids.publishing import bundles
+from semantic_ids.publishing.append import Appended, append
+from semantic_ids.publishing.churn import churn
+from semantic_ids.publishing.files import damaged, read_state, write_delta, write_state
+from semantic_ids.publishing.headroom import headroom
+from semantic_ids.publishing.language_files import write_language_files
+from semantic_ids.publishing.locations import LATEST, TOKENIZER
+from semantic_ids.publishing.manifest import Manifest, read_manifest
+from semantic_ids.publishing.mapping import Mapping
+from semantic_ids.publishing.options import PublishOptions
+from semantic_ids.publishing.refresh import check_width
+from semantic_ids.publishing.state import Catalogue, State, beside
+from semantic_ids.publishing.vocabulary import FILE as VOCABULARY
+from semantic_ids.publishing.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from semantic_ids.contract import Tokenizer
+    from semantic_ids.tokenizers.base import ResidualTokenizer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """A generation that is gone on from.
+
+    Attributes:
+        manifest: What it says of itself.
+        state: Its items, and beside the retired ones whoever got an ID in a generation that is not
+            among its ancestors.
+        newest: Name of the newest generation when it was read.
+        number: Number of the one that comes next.
+    """
+
+    manifest: Manifest
+    state: State
+    newest: str
+    number: int
+
+    @property
+    def folder(self) -> Path:
+        """Its folder."""
+        return self.manifest.folder
+
+    @property
+    def fitted_in(self) -> int:
+        """Number of the generation that its tokenizer was fitted for."""
+        return int(self.manifest.values["fitted_in"])
+
+    def tokenizer(self, device: str = "cpu") -> ResidualTokenizer:
+        """Load its tokenizer."""
+        from semantic_ids.workflows.estimators import load_tokenizer
+
+        return load_tokenizer(self.folder / TOKENIZER, device)
+
+
+def manifest_of(folder: Path, options: PublishOptions) -> Manifest | None:
+    """Return the manifest of the generation to go on from; None where there is none yet.
+
+    What a killed writer left is finished or removed first.
+
+    Raises:
+        BadInput: Another process publishes there, or there is no such generation.
+    """
+    bundles.tidy(folder)
+    if bundles.newest(folder) is None:
+        if options.parent != LATEST:
+            raise BadInput(
+                f"there is no generation '{options.parent}'",
+                where="publish.parent",
+                expected=f"{LATEST}, where nothing is published yet",
+            )
+        return None
+    return read_manifest(bundles.named(folder, options.parent))
+
+
+def generation_of(folder: Path, options: PublishOptions) -> Generation | None:
+    """Read the generation to go on from; None where there is none yet. See `manifest_of`."""
+    found = manifest_of(folder, options)
+    if found is None:
+        return None
+    there = bundles.generations(folder)
+    state, line = read_state(found.folder), _ancestors(found, there)
+    for other in there:
+        same = other.values["vocabulary"] == found.values["vocabulary"]
+        if same and other.name not in line:
+            state = beside(state, read_state(other.folder), other.number)
+    number = max(manifest.number for manifest in there) + 1
+    return Generation(found, state, bundles.newest(folder) or "", number)
+
+
+def trained(folder: Path, history: str, results: str) -> tuple[Any, Any, dict[str, Any]]:
+    """Read the tokenizer of a generation, and of its training the history and the results.
+
+    Raises:
+        BadInput: One of them cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    from semantic_ids.workflows.estimators import load_tokenizer
+
+    tokenizer = load_tokenizer(folder / TOKENIZER)
+    try:
+        table = pq.read_table(folder / history, memory_map=False)
+        return tokenizer, table, json.loads((folder / results).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(folder, error) from error
+
+
+def require_tokenizer(before: Generation, tokenizer: Tokenizer) -> None:
+    """Raise `BadInput` where another run has published another tokenizer in the meantime."""
+    if tokenizer.content != _fingerprints(before)["tokenizer"]:
+        raise BadInput(
+            f"{before.manifest.name} was published while this run worked, with another tokenizer",
+            where=str(before.folder.parent),
+            expected="one writer at a time",
+            do="run it again: it goes on from the newest generation, and nothing is lost",
+        )
+
+
+def require_refresh(options: PublishOptions) -> None:
+    """Raise `BadInput` for a refresh that cannot be done."""
+    if options.refresh != "none":
+        raise BadInput(
+            f"'{options.refresh}' is not built yet", where="publish.refresh", expected="none"
+        )
+
+
+def _ancestors(manifest: Manifest, there: list[Manifest]) -> set[str]:
+    parents = {one.name: one.parent for one in there}
+    line: set[str] = set()
+    name: str | None = manifest.name
+    while name is not None and name not in line:
+        line.add(name)
+        name = parents.get(name)
+    return line
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """IDs that are to be published.
+
+    Attributes:
+        state: The items.
+        before: The generation before; None for the first.
+        made: How the state was made of it; None for the first.
+        embeddings: Provenance of the vectors.
+        vectors: Their dimensions and type.
+        ids: Shape (n, W), int32: the IDs of today's items, row by row of the embeddings.
+    """
+
+    state: State
+    before: Generation | None
+    made: Appended | None
+    embeddings: Provenance
+    vectors: tuple[int, str]
+    ids: np.ndarray
+
+    @property
+    def number(self) -> int:
+        """Number of the generation that it becomes."""
+        return 1 if self.before is None else self.before.number
+
+    @property
+    def today(self) -> Codes:
+        """The IDs of today's items, in the order of the embeddings."""
+        live, nobody = self.state.live, np.arange(len(self.ids))
+        return Codes(nobody, self.ids, live.sizes, live.levels, Provenance("semantic_ids"))
+
+    def unseen(self) -> np.ndarray:
+        """Mark today's items whose vector the tokenizer was not fitted on: (n,) bool."""
+        if self.before is None or self.made is None:
+            return np.zeros(len(self.ids), dtype=bool)
+        unseen = np.ones(len(self.ids), dtype=bool)
+        rows, live = self.made.comparison.kept
+        unseen[rows] = self.before.state.vector_since[live] > self.before.fitted_in
+        unseen[self.made.comparison.changed] = True
+        return unseen
+
+
+def first_draft(ids: Codes, embeddings: Embeddings) -> Draft:
+    """Take the IDs of a catalogue as those of generation 1."""
+    state = State.first(Mapping.of(ids), embeddings.vector_hashes)
+    vectors = (embeddings.dim, embeddings.vectors.dtype.name)
+    return Draft(state, None, None, embeddings.provenance, vectors, ids.codes)
+
+
+def next_draft(
+    before: Generation,
+    embeddings: Embeddings,
+    tokenizer: ResidualTokenizer,
+    codes: np.ndarray,
+    options: PublishOptions,
+    *,
+    strategy: Strategy,
+    candidates: int,
+) -> Draft:
+    """Give today's items their IDs.
+
+    Args:
+        before: The generation to go on from.
+        embeddings: Today's catalogue.
+        tokenizer: Its tokenizer.
+        codes: Shape (n, L), int32: what the tokenizer encodes today's vectors to.
+        options: What becomes of items that are missing or have changed.
+        strategy: How IDs are made unique.
+        candidates: How many other prefixes an item of a full prefix is offered at a time.
+
+    Raises:
+        BadInput: See `publishing.append`.
+    """
+    check_width(tokenizer, embeddings.vectors)
+    made = append(
+        before.state,
+        Catalogue.of(embeddings.item_ids, embeddings.vector_hashes),
+        codes,
+        TokenizerCosts(tokenizer, embeddings.vectors, embeddings.vector_hashes),
+        options,
+        number=before.number,
+        strategy=strategy,
+        candidates=candidates,
+    )
+    logger.info("compared with %s: %s", before.manifest.name, made.in_words())
+    vectors = (embeddings.dim, embeddings.vectors.dtype.name)
+    return Draft(made.state, before, made, embeddings.provenance, vectors, made.ids)
+
+
+def churn_of(draft: Draft) -> dict[str, Any]:
+    """Say how much of the published IDs is other than before, and how much room is left."""
+    live = draft.state.live
+    found: dict[str, Any] = {"churn.items.new": len(live)}
+    if draft.before is not None and draft.made is not None:
+        comparison = draft.made.comparison
+        old = draft.before.state.live
+        kept = _rows_of_both(old, live)
+        found = churn(
+            old,
+            live,
+            kept,
+            revived=len(comparison.revived[0]),
+            changed=len(comparison.changed),
+            issued=(draft.before.state.retired, draft.state.retired),
+        )
+        found["append.spilled"] = draft.made.spilled
+    if live.codes.shape[1] == live.levels and len(live):
+        found |= headroom(np.unique(draft.state.issued, axis=0), live.sizes)
+    return found
+
+
+def _rows_of_both(old: Mapping, new: Mapping) -> tuple[np.ndarray, np.ndarray]:
+    from semantic_ids.publishing.state import rows_in
+
+    rows = rows_in(new.item_ids, old.item_ids)
+    there = np.flatnonzero(rows >= 0)
+    return rows[there], there
+
+
+@dataclass(frozen=True, eq=False)
+class Publication:
+    """A generation that is ready to be written.
+
+    Attributes:
+        name: Its name.
+        after: Name of the newest generation when the work began.
+        about: What its manifest says.
+        fill: Writes its files; None where nothing is new, and nothing is to be written.
+    """
+
+    name: str
+    after: str | None
+    about: dict[str, Any] = field(default_factory=dict)
+    fill: Callable[[Path], None] | None = None
+
+    def publish(self, folder: Path) -> Path:
+        """Write it, or say that nothing is new; return the folder of the newest generation."""
+        if self.fill is None:
+            logger.info("nothing is new: %s stays the newest generation", self.name)
+            return folder / self.name
+        made = bundles.write_generation(folder, self.name, self.after, self.about, self.fill)
+        counts = f"{self.about['items']:,} items, {self.about['retired']:,} retired"
+        logger.info("published %s: %s", self.name, counts)
+        return made
+
+
+def publication_of(
+    draft: Draft,
+    tokenizer: ResidualTokenizer,
+    options: PublishOptions,
+    *,
+    identify: dict[str, Any],
+    suffix_room: int = 0,
+    reports: dict[str, Any] | None = None,
+    tables: dict[str, Any] | None = None,
+) -> Publication:
+    """Prepare a generation.
+
+    Args:
+        draft: Its items.
+        tokenizer: Its tokenizer.
+        options: Whether one is made where nothing is new, and with graphs.
+        identify: Strategy and candidates of the IDs.
+        suffix_room: Suffixes that have a token beside those in use.
+        reports: Name of a JSON file → what it holds.
+        tables: Name of a parquet file → the pyarrow table that it holds.
+
+    Raises:
+        BadInput: The packages that write graphs are not installed.
+    """
+    import pyarrow.parquet as pq
+
+    before, made = draft.before, draft.made
+    same = before is not None and tokenizer.content == _fingerprints(before)["tokenizer"]
+    if before is not None and made is not None and same and not options.always:
+        if made.is_the_same and before.newest == before.manifest.name:
+            return Publication(before.manifest.name, before.newest)
+    name, about = _described(draft, tokenizer, identify, same)
+    graphs = _graphs(before if same else None, tokenizer, options.onnx)
+    as_published = _provenance(tokenizer, identify)
+
+    def fill(folder: Path) -> None:
+        write_state(folder, draft.state, as_published)
+        write_delta(folder, None if before is None else before.state, made, draft.state)
+        _write_tokenizer(folder, before if same else None, tokenizer, graphs)
+        _write_language(folder, draft, suffix_room)
+        for file, report in (reports or {}).items():
+            text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            (folder / file).write_text(text, encoding="utf-8")
+        for file, table in (tables or {}).items():
+            pq.write_table(table, folder / file, compression="zstd")
+
+    return Publication(name, None if before is None else before.newest, about, fill)
+
+
+def _fingerprints(before: Generation) -> dict[str, str]:
+    return before.manifest.values["fingerprints"]
+
+
+def _provenance(tokenizer: ResidualTokenizer, identify: dict[str, Any]) -> Provenance:
+    """Return what published IDs are made from: not the vectors, which are other ones every day."""
+    return Provenance("semantic_ids", {"tokenizer": tokenizer.content}, identify)
+
+
+def _described(
+    draft: Draft, tokenizer: ResidualTokenizer, identify: dict[str, Any], same: bool
+) -> tuple[str, dict[str, Any]]:
+    """Return the name of a generation and what its manifest says."""
+    import pyarrow as pa
+
+    from semantic_ids import __version__
+
+    state, before = draft.state, draft.before
+    parent = None if before is None else before.manifest.name
+    fingerprints = {
+        "embeddings": draft.embeddings.fingerprint,
+        "tokenizer": tokenizer.content,
+        "codes": fingerprint(state.live.codes),
+        "items": fingerprint(state.live.hashes, state.vector_hashes, state.retired.hashes),
+    }
+    name = f"{draft.number:06d}-{fingerprint(parent, fingerprints)[:8]}"
+    live = state.live
+    text = not pa.types.is_integer(live.item_ids.type)
+    return name, {
+        "generation": draft.number,
+        "parent": parent,
+        "vocabulary": name if before is None else before.manifest.values["vocabulary"],
+        "fitted_in": before.fitted_in if before is not None and same else draft.number,
+        "created_by": f"semantic-ids {__version__}",
+        "items": len(live),
+        "retired": len(state.retired),
+        "changes": {"new": len(live)} if draft.made is None else draft.made.counts(),
+        "codebook_sizes": list(tokenizer.codebook_sizes),
+        "levels": live.levels,
+        "suffix": live.sizes[-1] if len(live.sizes) > live.levels else None,
+        "id_type": "string" if text else "int64",
+        "identify": identify,
+        "vectors": {"dim": draft.vectors[0], "dtype": draft.vectors[1]},
+        "fingerprints": fingerprints,
+    }
+
+
+def _graphs(
+    before: Generation | None, tokenizer: ResidualTokenizer, wanted: bool
+) -> dict[str, bytes]:
+    """Export the tokenizer, unless the generation before has the same one with its graphs."""
+    from semantic_ids.tokenizers.format import GRAPH_FILES
+    from semantic_ids.workflows.graphs import tokenizer_graphs
+
+    there = before is not None and all(
+        (before.folder / TOKENIZER / file).is_file() for file in GRAPH_FILES.values()
+    )
+    return tokenizer_graphs(tokenizer) if wanted and not there else {}
+
+
+def _write_tokenizer(
+    folder: Path,
+    before: Generation | None,
+    tokenizer: ResidualTokenizer,
+    graphs: dict[str, bytes],
+) -> None:
+    """Copy the tokenizer of the generation before where it is the same, or save it."""
+    from semantic_ids.workflows.graphs import write_graphs
+
+    if before is None:
+        tokenizer.save(folder / TOKENIZER)
+    else:
+        shutil.copytree(before.folder / TOKENIZER, folder / TOKENIZER)
+    write_graphs(folder / TOKENIZER, graphs)
+
+
+def _write_language(folder: Path, draft: Draft, suffix_room: int) -> None:
+    """Write what language models read; the ids of tokens that are out do not move."""
+    live, before = draft.state.live, draft.before
+    known = before is not None and (before.folder / VOCABULARY).is_file()
+    write_language_files(
+        folder,
+        live.codes,
+        live.item_ids,
+        sizes=live.sizes,
+        levels=live.levels,
+        made_from=fingerprint(live.codes),
+        suffix_room=suffix_room,
+        before=Vocabulary.load(before.folder / VOCABULARY) if known and before else None,
+    )
