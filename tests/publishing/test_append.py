@@ -80,6 +80,7 @@ def test_nothing_new_gives_the_same_bytes(tmp_path, strategy):
     for name, some in (("a", state), ("b", made.state)):
         (tmp_path / name).mkdir()
         write_state(tmp_path / name, some, MADE)
+    assert len(read_state(tmp_path / "b").retired) == 0
     for file in sorted((tmp_path / "a").iterdir()):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
 

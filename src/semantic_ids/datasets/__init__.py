@@ -23,6 +23,7 @@ _MODULE_OF = {
     "MappingsDataset": "mappings",
     "OnnxGraphsDataset": "onnx_graphs",
     "ParquetSourceDataset": "parquet_source",
+    "PublishedDataset": "bundles",
     "SplitDataset": "split",
     "TableDataset": "table",
     "TokenizerDataset": "tokenizer",

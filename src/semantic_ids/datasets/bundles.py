@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import JSONPreview
 
 from semantic_ids.publishing.bundles import newest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class BundlesDataset(AbstractDataset["Publication", Path]):
-    """A folder a generation, and the file `latest`; loads as the path, which need not exist.
+    """A folder a generation, and the file `latest`; loads as the path.
 
     Args:
         filepath: The folder.
@@ -46,3 +46,30 @@ class BundlesDataset(AbstractDataset["Publication", Path]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class PublishedDataset(AbstractDataset[None, Path]):
+    """The folder of bundles as it is before a run; it need not exist.
+
+    Args:
+        folder: The folder.
+        metadata: Read by kedro-viz.
+    """
+
+    def __init__(self, folder: str, metadata: dict[str, Any] | None = None) -> None:
+        self._folder = Path(folder)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """Return the folder; nothing is read yet."""
+        return self._folder
+
+    def save(self, data: None) -> None:
+        """Refuse: `bundles` is what is written."""
+        raise DatasetError("generations are written by the entry 'bundles'")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"folder": str(self._folder)}

@@ -328,9 +328,8 @@ def publication_of(
 
     before, made = draft.before, draft.made
     same = before is not None and tokenizer.content == _fingerprints(before)["tokenizer"]
-    if before is not None and made is not None and same and not options.always:
-        if made.is_the_same and before.newest == before.manifest.name:
-            return Publication(before.manifest.name, before.newest)
+    if before is not None and same and not options.always and _nothing_new(before, made):
+        return Publication(before.manifest.name, before.newest)
     name, about = _described(draft, tokenizer, identify, same)
     graphs = _graphs(before if same else None, tokenizer, options.onnx)
     as_published = _provenance(tokenizer, identify)
@@ -347,6 +346,11 @@ def publication_of(
             pq.write_table(table, folder / file, compression="zstd")
 
     return Publication(name, None if before is None else before.newest, about, fill)
+
+
+def _nothing_new(before: Generation, made: Appended | None) -> bool:
+    newest = before.newest == before.manifest.name
+    return newest and made is not None and made.is_the_same
 
 
 def _fingerprints(before: Generation) -> dict[str, str]:

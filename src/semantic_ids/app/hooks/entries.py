@@ -25,6 +25,9 @@ TYPES = {
     "codes": "CodesDataset",
     "semantic_ids": "CodesDataset",
     "semantic_id_mappings": "MappingsDataset",
+    "bundles": "BundlesDataset",
+    "published": "PublishedDataset",
+    "earlier": "EarlierDataset",
     "faiss_index": "FaissIndexDataset",
     "vocabulary": "VocabularyDataset",
     "trie": "TrieDataset",
@@ -33,6 +36,7 @@ TYPES = {
     "training_history": "TableDataset",
     "training_results": "JsonDataset",
     "metrics": "JsonDataset",
+    "churn": "JsonDataset",
     "evaluation": "JsonDataset",
     "figure_{name}": "FigureDataset",
 }
@@ -41,6 +45,8 @@ TYPES = {
 PLACES = ("filepath", "folder", "location")
 """What an entry may call the place of its artifact."""
 
+READ = ("item_embeddings", "items", "published", "earlier")
+"""Entries that are only read: what they lead to may be another entry's."""
 _KEDROS = ("type", "metadata", "validator")
 """What Kedro takes out of an entry, or every type takes."""
 
@@ -59,7 +65,7 @@ def check_catalog(catalog: Mapping[str, Any]) -> None:
         place = next((entry[key] for key in PLACES if key in entry), "")
         if not isinstance(place, str):
             raise _refusal(name, f"rests at {place!r}", "a path", "write it in quotes")
-        if name not in ("item_embeddings", "items"):
+        if name not in READ:
             _check_place(name, place)
             if place in taken:
                 raise _refusal(

@@ -45,8 +45,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MEASURED = ("metrics", "churn")
+"""Datasets whose numbers are metrics of the run."""
 ARTIFACTS = (
     "metrics",
+    "churn",
     "training_results",
     "training_history",
     "evaluation",
@@ -111,7 +114,7 @@ class TrackingHooks:
         Of a run that fails later, it stays.
         """
         self._note_fingerprint(dataset_name, data)
-        if dataset_name == "metrics":
+        if dataset_name in MEASURED:
             self._attempt(
                 lambda run: run.log_metrics([(name, value, 0) for name, value in numbers(data)])
             )

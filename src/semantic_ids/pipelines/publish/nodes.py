@@ -213,7 +213,7 @@ def churn(draft: Draft) -> dict[str, Any]:
     return publishing.churn_of(draft)
 
 
-def publish(
+def publish(  # noqa: PLR0917 - Kedro passes the inputs by position
     draft: Draft,
     tokenizer: Tokenizer,
     metrics: dict[str, Any],
