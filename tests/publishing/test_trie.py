@@ -189,6 +189,14 @@ def disagree(folder):
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+def say(**changes):
+    def change(folder):
+        manifest = json.loads((folder / "manifest.json").read_text()) | changes
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -199,6 +207,15 @@ def disagree(folder):
         (lambda folder: (folder / "manifest.json").unlink(), "there is no trie"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "cannot be read"),
         (lambda folder: (folder / "manifest.json").write_text("{}"), "another version"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "another version"),
+        (say(format=2), "expected a trie of format 1"),
+        (say(tokens_per_level=["x"]), "manifest.json: cannot be read"),
+        (say(tokens_per_level=[-1, 4]), "manifest.json: cannot be read"),
+        (say(tokens_per_level=[4]), "its arrays are not those of 1 levels"),
+        (say(tokens_per_level=[4, 4, 4]), "its arrays are not those of 3 levels"),
+        (say(arrays=None), "manifest.json: cannot be read"),
+        (say(arrays={"codes_1": 1.5}), "manifest.json: cannot be read"),
+        (say(arrays={"../codes_1": ["|u1", 4]}), "its arrays are not those of 2 levels"),
     ],
 )
 def test_a_damaged_folder_is_refused(tmp_path, damage, message):

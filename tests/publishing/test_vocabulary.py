@@ -147,6 +147,8 @@ def test_what_the_file_says():
         ({"format": 2}, "its format is 2"),
         ({"tokens_per_level": []}, "codebook_sizes"),
         ({"begin": 3}, "it is no vocabulary"),
+        ({"semantic_ids": 3}, "does not go together"),
+        ({"suffix_level": 2.5}, "does not go together"),
     ],
 )
 def test_a_file_that_was_changed_is_refused(tmp_path, change, message):

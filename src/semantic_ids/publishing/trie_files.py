@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from semantic_ids.atomic import atomic_folder, recover
+from semantic_ids.codes import sizes_of
 from semantic_ids.errors import BadInput
 from semantic_ids.publishing.locations import newest
 
@@ -49,22 +50,30 @@ def read(folder: str | Path) -> tuple[tuple[int, ...], dict[str, np.ndarray], st
         BadInput: There is no trie, another format, or a file that is not what the manifest says.
     """
     manifest, folder = read_manifest(folder)
-    sizes = tuple(int(size) for size in manifest["tokens_per_level"])
-    arrays = {
-        name: _mapped(folder / f"{name}.npy", *is_) for name, is_ in manifest["arrays"].items()
-    }
+    try:
+        sizes, listed = sizes_of(manifest["tokens_per_level"]), dict(manifest["arrays"])
+        wanted = {name: (str(dtype), int(length)) for name, (dtype, length) in listed.items()}
+    except (BadInput, TypeError, ValueError) as error:
+        raise _damaged(folder / MANIFEST, error) from error
+    names = _names(sizes)
+    if set(wanted) != set(names):
+        raise _damaged(folder / MANIFEST, f"its arrays are not those of {len(sizes)} levels")
+    arrays = {name: _mapped(folder / f"{name}.npy", *wanted[name]) for name in names}
     nodes = 1
     for number in range(1, len(sizes) + 1):
-        codes, starts = (arrays.get(f"{name}_{number}") for name in ("codes", "starts"))
-        if codes is None or starts is None or len(starts) != nodes + 1 or starts[-1] != len(codes):
+        codes, starts = (arrays[f"{name}_{number}"] for name in ("codes", "starts"))
+        if len(starts) != nodes + 1 or starts[-1] != len(codes):
             raise _damaged(folder, f"the arrays of level {number} do not go together")
         nodes = len(codes)
-    if (
-        not {"shared", "beyond"} <= set(arrays)
-        or len(arrays["beyond"]) != len(arrays["shared"]) + 1
-    ):
+    if len(arrays["beyond"]) != len(arrays["shared"]) + 1:
         raise _damaged(folder, "the arrays of shared IDs do not go together")
-    return sizes, arrays, manifest["semantic_ids"]
+    return sizes, arrays, str(manifest["semantic_ids"])
+
+
+def _names(sizes: tuple[int, ...]) -> list[str]:
+    """Return the names of all arrays."""
+    levels = [f"{kind}_{n}" for n in range(1, len(sizes) + 1) for kind in ("codes", "starts")]
+    return [*levels, "shared", "beyond"]
 
 
 def read_manifest(folder: str | Path) -> tuple[dict[str, Any], Path]:

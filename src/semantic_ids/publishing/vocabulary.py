@@ -298,7 +298,7 @@ class Vocabulary:
             int(values["first_id"]),
             values["suffix_level"],
             **markers,
-            made_from=values["semantic_ids"],
+            made_from=str(values["semantic_ids"]),
         )
         if made.to_json() != values:
             raise BadInput(
