@@ -13,7 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from semantic_ids import RQKMeans
+from semantic_ids import RQKMeans, load_tokenizer
+from semantic_ids.artifacts import Codes, Provenance
+from semantic_ids.datasets import FaissIndexDataset
+from semantic_ids.export.faiss_index import faiss_index
 from semantic_ids.extras import BASE, EXTRAS
 from tests.conftest import clustered
 
@@ -132,3 +135,21 @@ def test_parquet_takes_its_extra_alone(fitted):
     made = pq.read_table(folder / "items_codes.parquet")
     assert made["codes"].to_pylist() == codes.tolist()
     assert made["item_id"].to_pylist() == table["ItemID"].to_pylist()
+
+
+def test_search_takes_faiss_alone_where_ids_are_whole_numbers(fitted):
+    folder, codes, _ = fitted
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    ids = Codes(
+        pa.array(range(100, 100 + len(codes))),
+        codes,
+        (16, 20, 24),
+        3,
+        Provenance("semantic_ids"),
+    )
+    index = faiss_index(ids, tokenizer, Provenance("faiss_index"))
+    FaissIndexDataset(filepath=str(folder / "semantic_ids.faiss")).save(index)
+    np.save(folder / "q.npy", tokenizer.decode(codes[:3]))
+    found = command(folder, "search", "-c", ".", "-q", "q.npy", "-k", 1, extra="faiss")
+    nearest = [json.loads(line)["item_ids"][0] - 100 for line in found.splitlines()]
+    assert np.array_equal(codes[nearest], codes[:3])
