@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from semantic_ids.errors import BadInput
 from semantic_ids.parameters import EvaluateParameters
+from semantic_ids.publishing.options import PublishOptions
 
 
 def labels_of(
@@ -34,4 +36,34 @@ def labels_of(
         columns=evaluate.labels,
         max_values=evaluate.max_label_values,
         min_share=evaluate.min_label_share,
+    )
+
+
+def weights_of(
+    item_ids: Any,
+    items: Any,
+    id_column: str,
+    evaluate: EvaluateParameters,
+    publish: PublishOptions,
+) -> Any:
+    """Find what the items weigh: see `metrics.labels.weights`.
+
+    Raises:
+        BadInput: There is no items file, or see there.
+    """
+    from semantic_ids.metrics import labels
+
+    if items is None:
+        raise BadInput(
+            f"there is no items file for the weights in its column '{publish.weight_column}'",
+            where="publish.weight_column",
+            do="give one with items=PATH, or take publish.weight_column=null",
+        )
+    return labels.weights(
+        item_ids,
+        items,
+        id_column=id_column,
+        column=publish.weight_column,
+        min_share=evaluate.min_label_share,
+        option="publish.weight_column",
     )

@@ -37,6 +37,11 @@ class PublishOptions(Options):
         "none: the published tokenizer stays. warm: its codebooks move to fit the items, and no ID"
         " does. refit: a new tokenizer and new IDs, named after the old ones where they can be.",
     )
+    weight_column: str | None = option(
+        None,
+        "Column of numbers of the items file, such as what an item sells: churn is reported once"
+        " more with each item counting so much. null: no weights.",
+    )
     parent: str = option(
         "latest",
         "The generation to go on from: latest, or its name or number.",

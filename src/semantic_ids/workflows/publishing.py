@@ -18,14 +18,13 @@ from semantic_ids.hashing import fingerprint
 from semantic_ids.identifiers import Strategy, TokenizerCosts
 from semantic_ids.publishing import bundles
 from semantic_ids.publishing.append import Appended, append
-from semantic_ids.publishing.churn import churn
 from semantic_ids.publishing.files import damaged, read_state, write_delta, write_state
-from semantic_ids.publishing.headroom import headroom
 from semantic_ids.publishing.language_files import write_language_files
 from semantic_ids.publishing.locations import LATEST, TOKENIZER
 from semantic_ids.publishing.manifest import Manifest, read_manifest
 from semantic_ids.publishing.mapping import Mapping
 from semantic_ids.publishing.options import PublishOptions
+from semantic_ids.publishing.refit import refit
 from semantic_ids.publishing.refresh import check_width
 from semantic_ids.publishing.state import Catalogue, State, beside
 from semantic_ids.publishing.vocabulary import FILE as VOCABULARY
@@ -136,14 +135,6 @@ def require_tokenizer(before: Generation, tokenizer: Tokenizer) -> None:
         )
 
 
-def require_refresh(options: PublishOptions) -> None:
-    """Raise `BadInput` for a refresh that cannot be done."""
-    if options.refresh != "none":
-        raise BadInput(
-            f"'{options.refresh}' is not built yet", where="publish.refresh", expected="none"
-        )
-
-
 def _ancestors(manifest: Manifest, there: list[Manifest]) -> set[str]:
     parents = {one.name: one.parent for one in there}
     line: set[str] = set()
@@ -225,10 +216,11 @@ def next_draft(
         candidates: How many other prefixes an item of a full prefix is offered at a time.
 
     Raises:
-        BadInput: See `publishing.append`.
+        BadInput: See `publishing.append` and `publishing.refit`.
     """
     check_width(tokenizer, embeddings.vectors)
-    made = append(
+    make = refit if options.refresh == "refit" else append
+    made = make(
         before.state,
         Catalogue.of(embeddings.item_ids, embeddings.vector_hashes),
         codes,
@@ -241,36 +233,6 @@ def next_draft(
     logger.info("compared with %s: %s", before.manifest.name, made.in_words())
     vectors = (embeddings.dim, embeddings.vectors.dtype.name)
     return Draft(made.state, before, made, embeddings.provenance, vectors, made.ids)
-
-
-def churn_of(draft: Draft) -> dict[str, Any]:
-    """Say how much of the published IDs is other than before, and how much room is left."""
-    live = draft.state.live
-    found: dict[str, Any] = {"churn.items.new": len(live)}
-    if draft.before is not None and draft.made is not None:
-        comparison = draft.made.comparison
-        old = draft.before.state.live
-        kept = _rows_of_both(old, live)
-        found = churn(
-            old,
-            live,
-            kept,
-            revived=len(comparison.revived[0]),
-            changed=len(comparison.changed),
-            issued=(draft.before.state.retired, draft.state.retired),
-        )
-        found["append.spilled"] = draft.made.spilled
-    if live.codes.shape[1] == live.levels and len(live):
-        found |= headroom(np.unique(draft.state.issued, axis=0), live.sizes)
-    return found
-
-
-def _rows_of_both(old: Mapping, new: Mapping) -> tuple[np.ndarray, np.ndarray]:
-    from semantic_ids.publishing.state import rows_in
-
-    rows = rows_in(new.item_ids, old.item_ids)
-    there = np.flatnonzero(rows >= 0)
-    return rows[there], there
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,7 +292,7 @@ def publication_of(
     same = before is not None and tokenizer.content == _fingerprints(before)["tokenizer"]
     if before is not None and same and not options.always and _nothing_new(before, made):
         return Publication(before.manifest.name, before.newest)
-    name, about = _described(draft, tokenizer, identify, same)
+    name, about = _described(draft, tokenizer, identify, options, same=same)
     graphs = _graphs(before if same else None, tokenizer, options.onnx)
     as_published = _provenance(tokenizer, identify)
 
@@ -363,7 +325,12 @@ def _provenance(tokenizer: ResidualTokenizer, identify: dict[str, Any]) -> Prove
 
 
 def _described(
-    draft: Draft, tokenizer: ResidualTokenizer, identify: dict[str, Any], same: bool
+    draft: Draft,
+    tokenizer: ResidualTokenizer,
+    identify: dict[str, Any],
+    options: PublishOptions,
+    *,
+    same: bool,
 ) -> tuple[str, dict[str, Any]]:
     """Return the name of a generation and what its manifest says."""
     import pyarrow as pa
@@ -371,6 +338,7 @@ def _described(
     from semantic_ids import __version__
 
     state, before = draft.state, draft.before
+    begins = before is None or options.refresh == "refit"
     parent = None if before is None else before.manifest.name
     fingerprints = {
         "embeddings": draft.embeddings.fingerprint,
@@ -384,7 +352,8 @@ def _described(
     return name, {
         "generation": draft.number,
         "parent": parent,
-        "vocabulary": name if before is None else before.manifest.values["vocabulary"],
+        "vocabulary": name if begins or before is None else before.manifest.values["vocabulary"],
+        "refresh": "none" if before is None else options.refresh,
         "fitted_in": before.fitted_in if before is not None and same else draft.number,
         "created_by": f"semantic-ids {__version__}",
         "items": len(live),
@@ -432,7 +401,11 @@ def _write_tokenizer(
 def _write_language(folder: Path, draft: Draft, suffix_room: int) -> None:
     """Write what language models read; the ids of tokens that are out do not move."""
     live, before = draft.state.live, draft.before
-    known = before is not None and (before.folder / VOCABULARY).is_file()
+    known = (
+        before is not None
+        and (before.folder / VOCABULARY).is_file()
+        and before.state.live.sizes[: live.levels] == live.sizes[: live.levels]
+    )
     write_language_files(
         folder,
         live.codes,

@@ -27,11 +27,16 @@ def require_agreement(
     tokenizer: TokenizerParameters,
     identify: IdentifyParameters,
     ingest: IngestParameters,
+    options: PublishOptions,
 ) -> None:
-    """Raise `BadInput` where a run says other than the generation it goes on from."""
+    """Raise `BadInput` where a run says other than the generation it goes on from.
+
+    A tokenizer that is fitted anew may be another.
+    """
     made = read_provenance(manifest.folder / TOKENIZER)
     values = manifest.values
-    if made is not None and not made.of_python:
+    refits = options.refresh == "refit"
+    if made is not None and not made.of_python and not refits:
         _require_same(manifest, "tokenizer", made.parameters, tokenizer.in_use())
     _require_same(manifest, "identify", values["identify"], identify.model_dump())
     _require_same(manifest, "ingest", {"dtype": values["vectors"]["dtype"]}, ingest.model_dump())

@@ -29,14 +29,20 @@ from semantic_ids.pipelines.check.nodes import check as check_all
 from semantic_ids.pipelines.evaluate.nodes import evaluate as evaluate_all
 from semantic_ids.pipelines.fitting import fit_options
 from semantic_ids.pipelines.identify.nodes import deduplicate, encode
-from semantic_ids.pipelines.labels import labels_of
+from semantic_ids.pipelines.labels import labels_of, weights_of
 from semantic_ids.pipelines.publish.agreement import require_agreement, wanted
-from semantic_ids.pipelines.train.nodes import train
+from semantic_ids.pipelines.train.nodes import history_of, train, training_results, with_made
 from semantic_ids.progress import Progress
 from semantic_ids.workflows import publishing
 from semantic_ids.workflows.earlier import Earlier
 from semantic_ids.workflows.measuring import measure
 from semantic_ids.workflows.publishing import Draft, Publication
+from semantic_ids.workflows.refreshing import (
+    aligned_tokenizer,
+    churn_of,
+    require_parent,
+    warm_tokenizer,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +76,14 @@ def check(
     if manifest is None:
         check_all(item_embeddings, items, ingest, tokenizer, identify, evaluate)
         return
-    publishing.require_refresh(options)
-    require_agreement(manifest, tokenizer, identify, ingest)
+    require_agreement(manifest, tokenizer, identify, ingest, options)
     check_footers(item_embeddings, IngestOptions(**ingest.model_dump()))
     if items is not None:
         ids = read_texts(item_embeddings, ingest.id_column)
         labels_of(ids, items, ingest.id_column, evaluate)
+    if options.weight_column is not None:
+        ids = read_texts(item_embeddings, ingest.id_column)
+        weights_of(ids, items, ingest.id_column, evaluate, options)
 
 
 def publish_tokenizer(  # noqa: PLR0917 - Kedro passes the inputs by position
@@ -91,16 +99,28 @@ def publish_tokenizer(  # noqa: PLR0917 - Kedro passes the inputs by position
     published: Path,
 ) -> tuple[Tokenizer, Any, dict[str, Any]]:
     """Take the published tokenizer, or one that fits these data, or fit one."""
-    before = publishing.manifest_of(published, wanted(publish))
-    if before is not None:
+    options = wanted(publish)
+    before = publishing.manifest_of(published, options)
+    given = (embeddings, split, tokenizer, identify, evaluate, advice, checkpoints)
+    if before is not None and options.refresh == "none":
         logger.info("going on from %s, with its tokenizer", before.name)
         return publishing.trained(before.folder, HISTORY, RESULTS)
+    if before is not None and options.refresh == "warm":
+        generation = publishing.generation_of(published, options)
+        moved = warm_tokenizer(generation, embeddings, split.validation, tokenizer.device)
+        results = training_results(moved, embeddings, tokenizer)
+        return moved, history_of(moved), results
     made_from = {"embeddings": embeddings.provenance, "split": split.provenance}
     found = earlier.trained(made_from, tokenizer.in_use(), identify.model_dump())
     if found is not None:
         logger.info("%s was fitted on these data with these parameters: taken", earlier.tokenizer)
-        return found
-    return train(embeddings, split, tokenizer, identify, evaluate, advice, checkpoints)
+    fitted, history, results = found or train(*given)
+    if before is None:
+        return fitted, history, results
+    generation = publishing.generation_of(published, options)
+    named = aligned_tokenizer(generation, fitted.to(tokenizer.device), embeddings)
+    results["provenance"] = named.provenance.to_json()
+    return named, with_made(history, named.provenance), results
 
 
 def publish_ids(
@@ -119,7 +139,10 @@ def publish_ids(
         codes, ids = _first(embeddings, tokenizer, earlier, tokenizer_parameters, identify)
         return codes, ids, publishing.first_draft(ids, embeddings)
     tokenizer = tokenizer.to(tokenizer_parameters.device)
-    publishing.require_tokenizer(before, tokenizer)
+    if options.refresh == "none":
+        publishing.require_tokenizer(before, tokenizer)
+    else:
+        require_parent(before, tokenizer)
     codes = _encoded(embeddings, tokenizer)
     draft = publishing.next_draft(
         before,
@@ -208,9 +231,35 @@ def evaluate(  # noqa: PLR0917 - Kedro passes the inputs by position
     return found.metrics | made, found.figures | made
 
 
-def churn(draft: Draft) -> dict[str, Any]:
-    """Say how much is other than in the generation before, and how much room is left."""
-    return publishing.churn_of(draft)
+def churn(  # noqa: PLR0917 - Kedro passes the inputs by position
+    draft: Draft,
+    tokenizer: Tokenizer,
+    embeddings: Embeddings,
+    codes: Codes,
+    items: pa.Table | None,
+    identify: IdentifyParameters,
+    evaluate: EvaluateParameters,
+    publish: PublishParameters,
+    id_column: str,
+) -> tuple[dict[str, Any], Any]:
+    """Say how much is other than in the generation before, and how much room is left.
+
+    The numbers, and their figure.
+    """
+    from semantic_ids.reporting import figures
+
+    options, ids = wanted(publish), embeddings.item_ids
+    weighs = options.weight_column is not None
+    found = churn_of(
+        draft,
+        tokenizer,
+        embeddings,
+        codes.codes,
+        strategy=identify.strategy,
+        candidates=identify.candidates,
+        weights=weights_of(ids, items, id_column, evaluate, options) if weighs else None,
+    )
+    return found, figures.churn(found)
 
 
 def publish(  # noqa: PLR0917 - Kedro passes the inputs by position

@@ -61,7 +61,15 @@ def create_pipeline() -> Pipeline:
                 outputs=[f"figure_{name}" for name in FIGURES],
                 name="draw",
             ),
-            Node(churn, inputs="draft", outputs="churn", name="churn"),
+            Node(
+                churn,
+                inputs=[
+                    "draft", "tokenizer", "embeddings", "codes", "items", "params:identify",
+                    "params:evaluate", "params:publish", "params:ingest.id_column",
+                ],
+                outputs=["churn", "figure_churn"],
+                name="churn",
+            ),
             Node(
                 publish,
                 inputs=[

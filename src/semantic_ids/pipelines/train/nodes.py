@@ -40,10 +40,6 @@ def train(
     checkpoints: CheckpointPlace,
 ) -> tuple[Tokenizer, Any, dict[str, Any]]:
     """Fit the tokenizer; return it, its history (a pyarrow table) and its results."""
-    import pyarrow as pa
-
-    from semantic_ids.export.ids_table import with_provenance
-
     wanted = fit_options(tokenizer, identify)
     check_sizes(len(embeddings), wanted.codebook_sizes, unique=wanted.strategy == "reassign")
     require_made_from(split.provenance, embeddings=embeddings.provenance)
@@ -75,8 +71,21 @@ def train(
         f"{fitted.report['rows']:,}",
         fitted.report["seconds"],
     )
-    history = pa.Table.from_pylist(fitted.history.rows())
-    return fitted, history.cast(with_provenance(history.schema, fitted.provenance)), results
+    return fitted, history_of(fitted), results
+
+
+def history_of(fitted: Tokenizer) -> Any:
+    """Return the history of a fit as a pyarrow table that knows its tokenizer."""
+    import pyarrow as pa
+
+    return with_made(pa.Table.from_pylist(fitted.history.rows()), fitted.provenance)
+
+
+def with_made(history: Any, provenance: Provenance) -> Any:
+    """Note which tokenizer a history, a pyarrow table, is of."""
+    from semantic_ids.export.ids_table import with_provenance
+
+    return history.cast(with_provenance(history.schema, provenance))
 
 
 def _unique_for(tokenizer: TokenizerParameters, identify: IdentifyParameters) -> dict[str, str]:
