@@ -56,6 +56,15 @@ def test_the_notebook_of_the_python_api_runs():
     assert "RQKMeans(codebook_sizes=(64, 64, 64), device='cpu', anneal_rounds=20)" in text
 
 
+@pytest.mark.slow
+def test_the_notebook_on_serving_and_publishing_runs():
+    text = printed("serve_and_publish.ipynb")
+    assert "row 3: it holds NaN or infinite values" in text
+    assert "9,403 of 9,403 rows are equal" in text
+    assert "100% of the IDs are in the trie" in text
+    assert "50 items have left, 100 are new\n0 of 1,950 IDs have moved\n0 of the new" in text
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_are_committed_without_outputs(path):
     notebook = nbformat.read(path, as_version=4)
