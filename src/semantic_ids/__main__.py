@@ -22,6 +22,7 @@ COMMANDS = {
         "semantic_ids.app.searching:search",
         "The nearest items of queries (needs the extra 'faiss' or 'gpu').",
     ),
+    "bundle": ("semantic_ids.app.bundles:bundle", "Published generations: verify, list, diff."),
     "info": ("semantic_ids.app.serving:info", "What a tokenizer is, in JSON."),
     "run": (
         "semantic_ids.cli:run",
