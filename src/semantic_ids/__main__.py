@@ -6,8 +6,10 @@ command go to. The others need neither Kedro nor torch.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -86,11 +88,19 @@ def main(arguments: list[str] | None = None, **options: Any) -> Any:
 
 
 def _configure() -> None:
-    """Make this package the project that Kedro runs."""
+    """Make this package the project that Kedro runs.
+
+    Kedro reads how to log when it is imported.
+    """
     try:
         require(*RUN, where="semantic-ids run")
     except MissingExtra as error:
         raise click.ClickException(str(error)) from error
+    from semantic_ids.app.packaged import packaged_configuration
+    from semantic_ids.app.resolvers import project_root
+
+    if carried := packaged_configuration(Path(project_root())):
+        os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(carried / "logging.yml"))
     from kedro.framework.project import configure_project
 
     configure_project("semantic_ids")

@@ -95,3 +95,18 @@ def test_a_build_carries_the_configuration_and_nothing_of_conf_local(tmp_path):
     local = {file for file in below(ROOT / "conf") if file.parent.name == "local"}
     kept = below(ROOT / "conf") - local | {ROOT / "conf/local/.gitkeep"}
     assert found == {file.relative_to(ROOT / "conf") for file in kept}
+
+
+def test_a_command_says_nothing_but_its_own_in_an_empty_folder(tmp_path):
+    """Neither Kedro's choice of logging, nor labels that nobody asked for."""
+    code = (
+        "import sys; from pathlib import Path; from semantic_ids.app import packaged\n"
+        "packaged.PACKAGE = Path(sys.argv[1]); from semantic_ids.__main__ import main\n"
+        "main(['run', '--params=tracking.enabled=false'])"
+    )
+    words = [sys.executable, "-c", code, str(ROOT)]
+    ran = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    last = ran.stderr.splitlines()[-1]
+    assert last.startswith(f"Error: {tmp_path}/data/01_raw/item_emb.parquet: there is no such file")
+    assert "--params=embeddings=PATH" in last

@@ -154,11 +154,11 @@ def _packaged(root: Path) -> str | None:
 
 
 def _configure_logging(root: Path) -> None:
-    """Read `conf/logging.yml` from anywhere below the project, or that of the wheel.
+    """Read `conf/logging.yml` from anywhere below the project.
 
     Kedro finds it from the project's own folder only.
     """
-    file = (packaged_configuration(root) or root / "conf") / "logging.yml"
+    file = root / "conf" / "logging.yml"
     if (
         "KEDRO_LOGGING_CONFIG" not in os.environ
         and file.is_file()

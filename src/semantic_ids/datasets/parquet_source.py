@@ -41,8 +41,14 @@ class ParquetSourceDataset(AbstractDataset[None, ParquetSource]):
         self.metadata = metadata
 
     def load(self) -> ParquetSource:
-        """Return the source; nothing is read yet."""
-        return ParquetSource(self._location)
+        """Return the source: its files are found, and nothing is read yet.
+
+        Raises:
+            BadInput: There are none, which is said before labels are missed.
+        """
+        source = ParquetSource(self._location)
+        _ = source.files
+        return source
 
     def save(self, data: None) -> None:
         """Refuse: this is the user's."""
