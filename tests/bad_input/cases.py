@@ -257,6 +257,7 @@ CASES: dict[str, dict[str, Maker]] = {
         "a tag that no node has": _words("--pipelines=tokenize", "--tags=trian"),
         "unknown dataset": _words("--pipelines=tokenize", "--from-inputs=embedings"),
         "malformed option": _words("--nodez=train"),
+        "an MLflow model without graphs": _given(export__mlflow_model="true"),
         "an unknown device": _given(tokenizer__device="cuda:99"),
         "unknown runner": _words("--runner=None"),
         "a parallel run": _words("--runner=ParallelRunner"),
