@@ -295,5 +295,6 @@ CASES: dict[str, dict[str, Maker]] = {
         ),
         "a label column that is not there": _no_label,
         "labels that are lists": _list_labels,
+        "weights without an items file": _given(publish__weight_column="sold", stage="publish"),
     },
 }

@@ -50,9 +50,8 @@ def refit(
         BadInput: Items are missing or changed that may not be, another number of levels, ids of
             another type, or there are fewer free IDs than items that need one.
     """
-    found = compare(state, today)
-    require_allowed(found, state, today, options)
-    _require_refit(found, state, codes, options)
+    require_levels(codes.shape[1], state.live.levels)
+    found = require_refit(state, today, options)
     own = np.full((len(today), state.live.codes.shape[1]), -1, dtype=np.int32)
     own[found.kept[0]] = state.live.codes[found.kept[1]]
     own[found.revived[0]] = state.retired.codes[found.revived[1]]
@@ -84,17 +83,15 @@ def _reserved(state: State, found: Comparison, made: Reissued) -> Mapping:
     return joined([*([state.reserved] if state.reserved is not None else []), *given_up])
 
 
-def _require_refit(
-    found: Comparison, state: State, codes: np.ndarray, options: PublishOptions
-) -> None:
-    """Refuse what cannot be done under a new tokenizer."""
-    if codes.shape[1] != state.live.levels:
-        raise BadInput(
-            f"a tokenizer of {codes.shape[1]} levels for a vocabulary of {state.live.levels}",
-            where="tokenizer.codebook_sizes",
-            expected="as many levels as in the generation before; they may be of other sizes",
-            do="publish IDs of another length to another folder of bundles",
-        )
+def require_refit(state: State, today: Catalogue, options: PublishOptions) -> Comparison:
+    """Compare today's catalogue with the generation before, and refuse what no refit can do.
+
+    Raises:
+        BadInput: Items are missing or changed that may not be, or missing and to be kept, or ids of
+            another type.
+    """
+    found = compare(state, today)
+    require_allowed(found, state, today, options)
     if len(found.missing) and options.on_missing == "keep":
         raise BadInput(
             f"{len(found.missing):,} published items are missing, and without their vectors they"
@@ -102,4 +99,16 @@ def _require_refit(
             where="publish.on_missing",
             expected="all items of the generation before with publish.refresh=refit",
             do="bring them back, or take publish.on_missing=retire",
+        )
+    return found
+
+
+def require_levels(levels: int, published: int) -> None:
+    """Refuse a tokenizer of another number of levels than that of the published vocabulary."""
+    if levels != published:
+        raise BadInput(
+            f"a tokenizer of {levels} levels for a vocabulary of {published}",
+            where="tokenizer.codebook_sizes",
+            expected="as many levels as in the generation before; they may be of other sizes",
+            do="publish IDs of another length to another folder of bundles",
         )

@@ -10,6 +10,7 @@ import numpy as np
 from semantic_ids.artifacts import Embeddings, Provenance
 from semantic_ids.errors import BadInput
 from semantic_ids.identifiers import Strategy, TokenizerCosts, deduplicate
+from semantic_ids.publishing import refit
 from semantic_ids.publishing.append import compare
 from semantic_ids.publishing.churn import churn, error_ratio
 from semantic_ids.publishing.headroom import headroom
@@ -17,6 +18,7 @@ from semantic_ids.publishing.refresh import aligned, errors, warm
 from semantic_ids.publishing.state import Catalogue, rows_in
 
 if TYPE_CHECKING:
+    from semantic_ids.publishing.options import PublishOptions
     from semantic_ids.tokenizers.base import ResidualTokenizer
     from semantic_ids.workflows.publishing import Draft, Generation
 
@@ -54,6 +56,12 @@ def warm_tokenizer(
         "codebooks of %s have moved to fit %s items", before.manifest.name, moved.report["rows"]
     )
     return moved
+
+
+def require_refit(before: Generation, embeddings: Embeddings, options: PublishOptions) -> None:
+    """Raise `BadInput` where a refit could not be published: see `publishing.refit`."""
+    today = Catalogue.of(embeddings.item_ids, embeddings.vector_hashes)
+    refit.require_refit(before.state, today, options)
 
 
 def aligned_tokenizer(

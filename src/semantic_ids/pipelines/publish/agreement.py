@@ -14,6 +14,7 @@ from semantic_ids.parameters import (
 from semantic_ids.publishing.locations import TOKENIZER
 from semantic_ids.publishing.manifest import Manifest
 from semantic_ids.publishing.options import PublishOptions
+from semantic_ids.publishing.refit import require_levels
 from semantic_ids.tokenizers.format import read_provenance
 
 
@@ -35,8 +36,9 @@ def require_agreement(
     """
     made = read_provenance(manifest.folder / TOKENIZER)
     values = manifest.values
-    refits = options.refresh == "refit"
-    if made is not None and not made.of_python and not refits:
+    if options.refresh == "refit":
+        require_levels(len(tokenizer.codebook_sizes), values["levels"])
+    elif made is not None and not made.of_python:
         _require_same(manifest, "tokenizer", made.parameters, tokenizer.in_use())
     _require_same(manifest, "identify", values["identify"], identify.model_dump())
     _require_same(manifest, "ingest", {"dtype": values["vectors"]["dtype"]}, ingest.model_dump())

@@ -41,6 +41,7 @@ from semantic_ids.workflows.refreshing import (
     aligned_tokenizer,
     churn_of,
     require_parent,
+    require_refit,
     warm_tokenizer,
 )
 
@@ -73,6 +74,9 @@ def check(
     manifest = publishing.manifest_of(published, options)
     if options.onnx:
         require_exporter("publish.onnx")
+    if options.weight_column is not None:
+        ids = read_texts(item_embeddings, ingest.id_column)
+        weights_of(ids, items, ingest.id_column, evaluate, options)
     if manifest is None:
         check_all(item_embeddings, items, ingest, tokenizer, identify, evaluate)
         return
@@ -81,9 +85,6 @@ def check(
     if items is not None:
         ids = read_texts(item_embeddings, ingest.id_column)
         labels_of(ids, items, ingest.id_column, evaluate)
-    if options.weight_column is not None:
-        ids = read_texts(item_embeddings, ingest.id_column)
-        weights_of(ids, items, ingest.id_column, evaluate, options)
 
 
 def publish_tokenizer(  # noqa: PLR0917 - Kedro passes the inputs by position
@@ -110,14 +111,16 @@ def publish_tokenizer(  # noqa: PLR0917 - Kedro passes the inputs by position
         moved = warm_tokenizer(generation, embeddings, split.validation, tokenizer.device)
         results = training_results(moved, embeddings, tokenizer)
         return moved, history_of(moved), results
+    generation = publishing.generation_of(published, options)
+    if generation is not None:
+        require_refit(generation, embeddings, options)
     made_from = {"embeddings": embeddings.provenance, "split": split.provenance}
     found = earlier.trained(made_from, tokenizer.in_use(), identify.model_dump())
     if found is not None:
         logger.info("%s was fitted on these data with these parameters: taken", earlier.tokenizer)
     fitted, history, results = found or train(*given)
-    if before is None:
+    if generation is None:
         return fitted, history, results
-    generation = publishing.generation_of(published, options)
     named = aligned_tokenizer(generation, fitted.to(tokenizer.device), embeddings)
     results["provenance"] = named.provenance.to_json()
     return named, with_made(history, named.provenance), results
