@@ -28,16 +28,20 @@ _IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 
 @contextmanager
-def atomic_file(path: str | Path) -> Iterator[Path]:
+def atomic_file(path: str | Path, elsewhere: str = "data_root=DIR") -> Iterator[Path]:
     """Yield a temporary path to write.
 
     It takes the name `path` when the block ends well, and is removed when it does not.
+
+    Args:
+        path: The file that is made or replaced.
+        elsewhere: What errors call the option that says where else to write.
 
     Raises:
         BadInput: No space left, or the folder may not be written.
     """
     path = _followed(path)
-    with _clear_errors(path, None):
+    with _clear_errors(path, None, elsewhere):
         temporary = _prepare(path)
         try:
             yield temporary
@@ -162,9 +166,9 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _clear_errors(path: Path, needed: int | None) -> Iterator[None]:
+def _clear_errors(path: Path, needed: int | None, option: str = "data_root=DIR") -> Iterator[None]:
     """Turn a full disk and a closed folder into one clear line."""
-    elsewhere = "or write elsewhere with data_root=DIR"
+    elsewhere = f"or write elsewhere with {option}"
     try:
         yield
     except BadInput:

@@ -265,4 +265,5 @@ def ending() -> Iterator[None]:
 
 
 def _stop(*_: Any) -> None:
+    click.echo("Terminated.", err=True)
     raise SystemExit(143)

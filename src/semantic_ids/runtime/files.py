@@ -129,7 +129,7 @@ def created(target: str) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    with atomic_file(target) as temporary, temporary.open("wb") as file:
+    with atomic_file(target, "-o") as temporary, temporary.open("wb") as file:
         yield file
 
 

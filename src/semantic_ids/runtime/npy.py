@@ -48,7 +48,7 @@ class NpyRows:
         return self.shape[0]
 
     def blocks(self) -> Iterator[Block]:
-        """Yield up to 2,048 rows at a time, in the machine's byte order.
+        """Yield up to 1,024 rows at a time, in the machine's byte order.
 
         Raises:
             BadInput: There are fewer or more bytes than the header says.

@@ -55,7 +55,7 @@ def write_table(found: Iterator[Found], target: str) -> int:
     """Write parquet with a row a query: `query`, `item_ids` and `distances`; return the rows."""
     pq = load("pyarrow.parquet", "search", ", or write .jsonl")
     done, writer = 0, None
-    with atomic_file(target) as temporary:
+    with atomic_file(target, "-o") as temporary:
         try:
             for some in found:
                 table = _table(some)

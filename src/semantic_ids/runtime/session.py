@@ -27,7 +27,7 @@ from semantic_ids.runtime.checks import (
 FORMAT = 1
 """Of the metadata of graphs that this version runs."""
 ENCODER_FILE, DECODER_FILE = "encoder.onnx", "decoder.onnx"
-BLOCK_ROWS = 2048
+BLOCK_ROWS = 1024
 """Rows that are read, checked and written at a time."""
 RUN_ROWS = 256
 """Rows of one run of a graph, whose scores stay in the processor's cache: 2,048 take a quarter

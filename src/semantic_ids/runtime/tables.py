@@ -49,7 +49,7 @@ def encode_parquet(
     total = sum(table.metadata.num_rows for table in tables)
     done = 0
     with (
-        atomic_file(target) as temporary,
+        atomic_file(target, "-o") as temporary,
         Progress("encode", total) as progress,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
