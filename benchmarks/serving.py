@@ -259,6 +259,9 @@ def page(figures: Sequence[Figure]) -> str:
         " others do on the machine counts least there. **Ratio** is CPU time by that of"
         " `semantic-ids encode`, the median of the ratios within each round: above 1, ours took"
         " less.",
+        "- FAISS in one call, as it is mostly called, and without look-up tables is measured up to"
+        f" {SLOW_ROWS:,} items: it holds all vectors, mostly twice, and takes up to four times as"
+        " long.",
         "- **Peak** is the most memory that the process held, libraries included.",
         "- **Equal** is the share of rows with the codes of `semantic-ids encode`: where two codes"
         " are as good, rounding decides.",

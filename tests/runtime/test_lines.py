@@ -111,9 +111,9 @@ def test_what_came_out_before_is_out_when_a_pipe_still_gives(fitted, monkeypatch
     class Pipe(io.BytesIO):
         flushed: list[int] = []  # noqa: RUF012 - one pipe
 
-        def readline(self, size=-1):
+        def read(self, size=-1):
             self.flushed.append(out.getvalue().count(b"\n"))
-            return super().readline(size)
+            return super().read(min(size, 1000))
 
     pipe = Pipe(line * (20 * lines.BLOCK_LINES))
     monkeypatch.setattr(files.sys, "stdin", type("Std", (), {"buffer": pipe}))
@@ -121,3 +121,18 @@ def test_what_came_out_before_is_out_when_a_pipe_still_gives(fitted, monkeypatch
     assert encode_lines(load_encoder(folder, 1), "-", "-", Columns()) == 20 * lines.BLOCK_LINES
     assert pipe.flushed[-1] > 10 * lines.BLOCK_LINES
     assert json.loads(out.getvalue().splitlines()[-1]) == codes[0].tolist()
+
+
+@pytest.mark.parametrize("piece", [1, 3, 1000])
+def test_stdin_gives_the_same_lines_and_bytes_whatever_its_pieces_are(piece):
+    text = b"a\n\nlong line\nwithout an end"
+
+    class Pieces(io.BytesIO):
+        def read(self, size=-1):
+            return super().read(min(size, piece))
+
+    stdin, truth = files.Stdin(Pieces(text)), io.BytesIO(text)
+    assert stdin.read(1) == truth.read(1)
+    for size in (100, 100, 4, 100, 100, 100):
+        assert stdin.readline(size) == truth.readline(size)
+    assert files.Stdin(Pieces(text)).read(100) == text

@@ -42,6 +42,9 @@ _tokenizer = click.option(
     help="A tokenizer, a published generation or a folder of them; with torch also a checkpoint"
     " of a training.",
 )
+_optional = click.option(
+    "-c", "--tokenizer", "folder", metavar="DIR", help="As for decode; not with --unique."
+)
 _threads = click.option(
     "--threads", type=click.IntRange(1), help="Threads; all cores by default. Codes do not change."
 )
@@ -70,24 +73,26 @@ def commands() -> None:
 @click.option(
     "-i", "--input", "source", metavar="IN", required=True, help="A file, or - for stdin."
 )
-@_tokenizer
+@_optional
 @click.option("-o", "--output", "target", metavar="OUT", help="By default IN_codes.npy, or -.")
 @_format
 @_ids
 @click.option("--vector-column", default="embedding", show_default=True, help="The same, vectors.")
 @click.option("--tokens", is_flag=True, help="Write tokens as well, such as <a_45><b_123>.")
+@click.option("--unique", metavar="BUNDLE", help="Look unique IDs up in a published generation.")
 @click.option("--beam", type=click.IntRange(1), help="Width of the beam, for torch alone.")
 @_backend
 @_threads
 def encode(
     *,
     source: str,
-    folder: str,
+    folder: str | None,
     target: str | None,
     given: str | None,
     id_column: str | None,
     vector_column: str,
     tokens: bool,
+    unique: str | None,
     beam: int | None,
     backend: str,
     threads: int | None,
@@ -98,11 +103,17 @@ def encode(
     semantic_ids.parquet of the project. `-` is stdin or stdout; what was written to stdout before
     an error stays written. A parquet file, a folder of them or a pattern becomes parquet with
     item_id, codes and semantic_id. JSON lines are lists, or objects with an id and a list. With
-    --tokens an array becomes lines of text.
+    --tokens an array becomes lines of text. With --unique nothing is encoded: items have the IDs
+    that are published, and an item that is not published is an error.
     """
     with ending():
         kind = format_of(source, given)
         _require_columns(kind, id_column, vector_column)
+        if unique is not None:
+            _look_up(unique, source, target, kind, id_column)
+            return
+        if folder is None:
+            raise click.UsageError("missing option '-c': the folder of a tokenizer.")
         target = _target(source, target, kind, "codes", text=tokens and kind == NPY)
         encoder = load(folder, threads, backend, beam)
         if kind == PARQUET:
@@ -161,6 +172,23 @@ def info(folder: str, backend: str) -> None:
         encoder = load(folder, 1, backend)
         about = ("backend", "kind", "dim", "codebook_sizes", "normalizes", "content")
         click.echo(json.dumps({name: getattr(encoder, name) for name in about}))
+
+
+def _look_up(
+    bundle: str, source: str, target: str | None, kind: str, id_column: str | None
+) -> None:
+    """Write the published IDs of the items of an input."""
+    from semantic_ids.runtime.published import Published, look_up_lines, look_up_tables
+
+    if kind == NPY:
+        raise click.UsageError("--unique needs item ids, which arrays have none of: take parquet.")
+    target = _target(source, target, kind, "ids")
+    published = Published(bundle)
+    if kind == PARQUET:
+        rows = look_up_tables(published, source, target, id_column or "ItemID")
+    else:
+        rows = look_up_lines(published, source, target, id_column or "item_id")
+    told(rows, target)
 
 
 def load(folder: str, threads: int | None, backend: str, beam: int | None = None) -> Encoder:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from semantic_ids.runtime.session import Encoder
 
 PIPE = "-"
 """The name of stdin and stdout."""
+PIECE = 1 << 18
+"""Bytes of stdin that are read at a time."""
 
 
 def encode_npy(encoder: Encoder, source: str, target: str, *, tokens: bool = False) -> int:
@@ -102,15 +104,50 @@ def require_apart(source: str, target: str) -> None:
         )
 
 
+class Stdin:
+    """stdin, read piece by piece.
+
+    A signal that comes between two pieces is heard before the next one is waited for, which may be
+    for ever; a buffered reader would hear it after its last piece.
+
+    Args:
+        raw: What reads up to so many bytes.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self._raw, self._held = raw, b""
+
+    def read(self, size: int) -> bytes:
+        """Read so many bytes, fewer at the end."""
+        parts, self._held = [self._held[:size]], self._held[size:]
+        missing = size - len(parts[0])
+        while missing and (part := self._raw.read(min(missing, PIECE))):
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def readline(self, size: int) -> bytes:
+        """Read a line with its end, at most so many bytes of it."""
+        parts = [self._held]
+        while b"\n" not in parts[-1] and sum(map(len, parts)) < size:
+            if not (part := self._raw.read(PIECE)):
+                break
+            parts.append(part)
+        found = b"".join(parts)
+        end = min(size, found.find(b"\n") + 1 or len(found))
+        self._held = found[end:]
+        return found[:end]
+
+
 @contextmanager
-def opened(source: str) -> Iterator[IO[bytes]]:
+def opened(source: str) -> Iterator[IO[bytes] | Stdin]:
     """Open a file or stdin.
 
     Raises:
         BadInput: It cannot be opened.
     """
     if source == PIPE:
-        yield sys.stdin.buffer
+        yield Stdin(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
         return
     try:
         file = open(source, "rb")  # noqa: SIM115 - closed below

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -92,12 +92,12 @@ class Reading:
     types: tuple[type, ...]
     dtype: np.dtype
 
-    def blocks(self, file: IO[bytes], source: str) -> Iterator[Block]:
+    def blocks(self, file: Any, source: str) -> Iterator[Block]:
         """Yield the numbers and ids of some lines at a time; blank lines are ignored."""
         rows: list[np.ndarray] = []
         ids: list[Any] = []
         names: list[str] = []
-        for number, line in enumerate(_lines(file, source), start=1):
+        for number, line in enumerate(read_lines(file, source), start=1):
             if not line.strip():
                 continue
             item, row = self._parsed(line, f"{source}, line {number}")
@@ -153,7 +153,8 @@ class Reading:
         )
 
 
-def _lines(file: IO[bytes], source: str) -> Iterator[bytes]:
+def read_lines(file: Any, source: str) -> Iterator[bytes]:
+    """Yield lines of bounded length."""
     while line := file.readline(LONGEST):
         if len(line) == LONGEST:
             raise BadInput(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class NpyRows:
         BadInput: It is no .npy array of two axes with numbers in the order of C.
     """
 
-    def __init__(self, file: IO[bytes], name: str) -> None:
+    def __init__(self, file: IO[bytes] | Any, name: str) -> None:
         self.file, self.name = file, name
         try:
             version = np.lib.format.read_magic(file)

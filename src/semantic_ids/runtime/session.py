@@ -191,6 +191,7 @@ def _graph(file: Path) -> tuple[Any, dict[str, Any]]:
             do="export the tokenizer with export.onnx=true, or save(DIR, onnx=True) in Python",
         )
     onnxruntime = load("onnxruntime")
+    onnxruntime.disable_telemetry_events()  # it keeps a file of them in the user's cache
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # blocks of rows run side by side instead
     options.log_severity_level = 4

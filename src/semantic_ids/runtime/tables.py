@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from semantic_ids.runtime.checks import Name
 from semantic_ids.runtime.files import require_apart
 from semantic_ids.runtime.session import BLOCK_ROWS, Encoder
 
-ROWS_A_GROUP = 1 << 18
+ROWS_A_GROUP, ROWS_OF_IDS = 1 << 18, 1 << 14
 
 
 def is_tables(source: str) -> bool:
@@ -42,10 +42,10 @@ def encode_parquet(
     Raises:
         BadInput: A column is missing or of another type, or a row has no codes.
     """
-    pq = _parquet()
+    pq = parquet()
     columns = [id_column, vector_column]
     files, tables, kind = _found(source, target, columns)
-    schema = _schema(kind, encoder)
+    schema = ids_schema(kind, encoder.codebook_sizes, len(encoder.codebook_sizes))
     total = sum(table.metadata.num_rows for table in tables)
     done = 0
     with (
@@ -55,7 +55,8 @@ def encode_parquet(
     ):
         for file, table in zip(files, tables, strict=True):
             blocks = _blocks(encoder.dim, file, table, columns, kind)
-            for rows in _groups(converted(encoder.encode_block, blocks, encoder.threads), schema):
+            made = converted(encoder.encode_block, blocks, encoder.threads)
+            for rows in row_groups(((block.ids, codes) for block, codes in made), schema):
                 writer.write_table(rows)
                 progress.advance(len(rows))
                 done += len(rows)
@@ -82,13 +83,29 @@ def _found(source: str, target: str, columns: list[str]) -> tuple[list[str], lis
     return files, tables, kind
 
 
-def _groups(encoded: Iterable[tuple[Block, np.ndarray]], schema: Any) -> Iterator[Any]:
+def read_ids(source: str, target: str, id_column: str) -> tuple[Any, Iterator[Any]]:
+    """Return the type of the ids in parquet, and the ids (m,) batch by batch."""
+    files, tables, kind = _found(source, target, [id_column])
+
+    def batches() -> Iterator[Any]:
+        for file, table in zip(files, tables, strict=True):
+            first = 0
+            for batch in table.iter_batches(ROWS_OF_IDS, columns=[id_column]):
+                ids = batch.column(0)
+                _require_ids(ids, _named(file, ids, first))
+                yield _cast(ids, kind, file)
+                first += len(ids)
+
+    return kind, batches()
+
+
+def row_groups(encoded: Iterable[tuple[Any, np.ndarray]], schema: Any) -> Iterator[Any]:
     """Yield tables of ids and codes of up to a row group each."""
     import pyarrow as pa
 
     held: list[Any] = []
-    for block, codes in encoded:
-        held.append(_table(block.ids, codes, schema))
+    for ids, codes in encoded:
+        held.append(_table(ids, codes, schema))
         if sum(map(len, held)) >= ROWS_A_GROUP:
             yield pa.concat_tables(held)
             held = []
@@ -111,8 +128,7 @@ def _blocks(dim: int, file: str, table: Any, columns: list[str], kind: Any) -> I
     for batch in table.iter_batches(BLOCK_ROWS, columns=columns, use_threads=False):
         ids, vectors = (batch.column(batch.schema.get_field_index(name)) for name in columns)
         name = _named(file, ids, first)
-        if ids.null_count:
-            raise BadInput("it has no id", where=name(_first(ids.is_null())), expected="an id")
+        _require_ids(ids, name)
         yield Block(_matrix(vectors, dim, name), name, _cast(ids, kind, file))
         first += len(batch)
 
@@ -121,8 +137,10 @@ def _named(file: str, ids: Any, first: int) -> Name:
     return lambda row: f"{file}, item {ids[row].as_py()!r}, row {first + row}"
 
 
-def _first(marks: Any) -> int:
-    return int(np.argmax(marks.to_numpy(zero_copy_only=False)))
+def _require_ids(ids: Any, name: Name) -> None:
+    if ids.null_count:
+        row = int(np.argmax(ids.is_null().to_numpy(zero_copy_only=False)))
+        raise BadInput("it has no id", where=name(row), expected="an id")
 
 
 def _cast(ids: Any, kind: Any, file: str) -> Any:
@@ -169,11 +187,11 @@ def _numbers(values: Any) -> np.ndarray:
     return np.from_dlpack(values) if len(values) else np.empty(0, dtype=np.float32)
 
 
-def _schema(kind: Any, encoder: Encoder) -> Any:
+def ids_schema(kind: Any, sizes: Sequence[int], levels: int) -> Any:
+    """Return the columns that are written, as `semantic_ids.parquet` has them."""
     import pyarrow as pa
 
-    sizes = encoder.codebook_sizes
-    layout = {"sizes": list(sizes), "levels": len(sizes)}
+    layout = {"sizes": list(sizes), "levels": levels}
     fields = [
         ("item_id", kind),
         ("codes", pa.list_(pa.int32(), len(sizes))),
@@ -210,7 +228,7 @@ def _opened(file: str, columns: list[str]) -> Any:
 
     try:
         # by default it would hold all that was read of a file
-        table = _parquet().ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
+        table = parquet().ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
     except (OSError, pa.ArrowException) as error:
         raise BadInput(f"it cannot be read ({error})", where=file, expected="parquet") from error
     names = table.schema_arrow.names
@@ -222,6 +240,8 @@ def _opened(file: str, columns: list[str]) -> Any:
                 expected=f"one of {', '.join(names)}",
                 do="name it with --id-column or --vector-column",
             )
+    if len(columns) == 1:
+        return table
     kind = table.schema_arrow.field(columns[1]).type
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     if not any(test(kind) for test in lists) or not (
@@ -233,5 +253,6 @@ def _opened(file: str, columns: list[str]) -> Any:
     return table
 
 
-def _parquet() -> Any:
+def parquet() -> Any:
+    """Import pyarrow, or name the extra that has it."""
     return load("pyarrow.parquet", "parquet", otherwise=", or give a .npy file")
