@@ -203,6 +203,18 @@ def _missing(folder: Path) -> Params:
     return write(folder / "items.parquet") | {"stage": "identify"}
 
 
+def _bundles(name: str, text: str) -> Maker:
+    """Put a file into the folder of bundles."""
+
+    def make(folder: Path) -> Params:
+        file = folder / "data/07_model_output/bundles" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(text, encoding="utf-8")
+        return write(folder / "items.parquet") | {"stage": "publish"}
+
+    return make
+
+
 CASES: dict[str, dict[str, Maker]] = {
     "The files": {
         "the file is not there": lambda folder: {"embeddings": folder / "item.parquet"},
@@ -296,5 +308,12 @@ CASES: dict[str, dict[str, Maker]] = {
         "a label column that is not there": _no_label,
         "labels that are lists": _list_labels,
         "weights without an items file": _given(publish__weight_column="sold", stage="publish"),
+    },
+    "Published generations": {
+        "the pointer names no generation": _bundles("latest", "the newest one\n"),
+        "the generation of the pointer is not there": _bundles("latest", "000007-0123abcd\n"),
+        "a generation that is not there is gone on from": lambda folder: (
+            write(folder / "items.parquet") | {"publish.parent": "3", "stage": "publish"}
+        ),
     },
 }

@@ -14,7 +14,7 @@ from semantic_ids.publishing.locations import latest
 from semantic_ids.publishing.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from semantic_ids.workflows.publishing import Publication
+    from semantic_ids.workflows.publications import Publication
 
 
 class BundlesDataset(AbstractDataset["Publication", Path]):

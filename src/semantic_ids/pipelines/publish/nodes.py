@@ -36,7 +36,8 @@ from semantic_ids.progress import Progress
 from semantic_ids.workflows import publishing
 from semantic_ids.workflows.earlier import Earlier
 from semantic_ids.workflows.measuring import measure
-from semantic_ids.workflows.publishing import Draft, Publication
+from semantic_ids.workflows.publications import Publication, publication_of
+from semantic_ids.workflows.publishing import Draft
 from semantic_ids.workflows.refreshing import (
     aligned_tokenizer,
     churn_of,
@@ -278,7 +279,7 @@ def publish(  # noqa: PLR0917 - Kedro passes the inputs by position
 ) -> Publication:
     """Prepare the generation, for the dataset to write whole."""
     reports = {"metrics.json": metrics, "churn.json": churn, RESULTS: training_results}
-    return publishing.publication_of(
+    return publication_of(
         draft,
         tokenizer,
         wanted(publish),
