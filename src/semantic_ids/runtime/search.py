@@ -126,7 +126,7 @@ def _file(place: Path) -> Path:
             f"there is no {INDEX_FILE}",
             where=str(folder),
             expected="the index of a catalogue, or a folder with it",
-            do="write it with export.faiss=true",
+            do="name the folder where export.faiss=true writes it, such as data/07_model_output",
         )
     return folder / INDEX_FILE
 
