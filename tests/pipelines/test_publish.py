@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from semantic_ids.app.serving import commands
 from semantic_ids.errors import BadInput
 from semantic_ids.export.ids_table import read_ids
 from semantic_ids.publishing.files import read_state
 from semantic_ids.publishing.locations import generation
 from semantic_ids.publishing.manifest import read_manifest
 from semantic_ids.publishing.verify import problems
+from semantic_ids.runtime.search import load_index
 from semantic_ids.tokenizers import load_tokenizer
 from tests.conftest import clustered
 
@@ -122,3 +125,35 @@ def test_an_older_generation_can_be_gone_on_from(day) -> None:
     assert not set(given_up.values()) & set(ids(three).values())
     four = day(range(340))
     assert {item: ids(four)[item] for item in given_up} == given_up
+
+
+@pytest.mark.slow
+def test_what_is_asked_for_and_not_published_is_appended(day, tmp_path, capsys) -> None:
+    one = day(range(300), export__faiss=True)
+    bundles = one.parent
+    assert len(load_index(bundles)) == 300
+    asked = catalogue(tmp_path / "asked.parquet", [305, 7, 301, 299])
+
+    def look_up(place) -> dict[int, tuple[int, ...]]:
+        words = ["encode", "-i", asked, "--unique", str(place), "-o", str(tmp_path / "ids.parquet")]
+        commands.main(words, standalone_mode=False)
+        table = pq.read_table(tmp_path / "ids.parquet")
+        assert table["item_id"].to_pylist() == [305, 7, 301, 299]
+        return dict(
+            zip(table["item_id"].to_pylist(), map(tuple, table["codes"].to_pylist()), strict=True)
+        )
+
+    with pytest.raises(click.ClickException, match="2 items are not published"):
+        look_up(one)  # one generation: there is nothing that could grow
+    assert generation(bundles) == one and not (tmp_path / "ids.parquet").exists()
+    found = look_up(bundles)
+    two = generation(bundles)
+    assert "2 items are not published: appending them" in capsys.readouterr().err
+    assert read_manifest(two).number == 2 and not list(problems(read_manifest(two)))
+    assert ids(two) == ids(one) | {item: found[item] for item in (305, 301)}
+    assert found[7] == ids(one)[7] and len(set(ids(two).values())) == 302
+    assert look_up(bundles) == found and generation(bundles) == two
+    assert len(load_index(bundles)) == 302
+    three = day(range(306))
+    assert read_manifest(three).number == 3
+    assert {item: ids(three)[item] for item in ids(two)} == ids(two)

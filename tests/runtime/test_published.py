@@ -75,7 +75,7 @@ def test_items_that_are_not_published_are_counted_and_nothing_is_written(bundles
     for form in ("parquet", "jsonl"):
         said = f"2 items are not published, such as {other[0]!r}, {other[1]!r}"
         with pytest.raises(click.ClickException, match=said):
-            encode("-i", tmp_path / f"x.{form}", "--unique", folder)
+            encode("-i", tmp_path / f"x.{form}", "--unique", folder / "000001-0123abcd")
     assert {file.name for file in tmp_path.iterdir()} == {"x.parquet", "x.jsonl"}
 
 

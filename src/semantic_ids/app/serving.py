@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,9 @@ from semantic_ids.runtime.files import PIPE, decode_npy, encode_npy
 from semantic_ids.runtime.lines import Columns, decode_lines, encode_lines
 from semantic_ids.runtime.session import ENCODER_FILE, Encoder, load_encoder
 from semantic_ids.runtime.tables import encode_parquet, is_tables
+
+if TYPE_CHECKING:
+    from semantic_ids.runtime.published import Published
 
 NPY, PARQUET, JSONL = "npy", "parquet", "jsonl"
 ENDINGS = {".npy": NPY, ".parquet": PARQUET, ".jsonl": JSONL, ".ndjson": JSONL}
@@ -79,7 +82,7 @@ def commands() -> None:
 @_ids
 @click.option("--vector-column", default="embedding", show_default=True, help="The same, vectors.")
 @click.option("--tokens", is_flag=True, help="Write tokens as well, such as <a_45><b_123>.")
-@click.option("--unique", metavar="BUNDLE", help="Look unique IDs up in a published generation.")
+@click.option("--unique", metavar="BUNDLE", help="Look published IDs up; append what has none.")
 @click.option("--beam", type=click.IntRange(1), help="Width of the beam, for torch alone.")
 @_backend
 @_threads
@@ -103,14 +106,15 @@ def encode(
     semantic_ids.parquet of the project. `-` is stdin or stdout; what was written to stdout before
     an error stays written. A parquet file, a folder of them or a pattern becomes parquet with
     item_id, codes and semantic_id. JSON lines are lists, or objects with an id and a list. With
-    --tokens an array becomes lines of text. With --unique nothing is encoded: items have the IDs
-    that are published, and an item that is not published is an error.
+    --tokens an array becomes lines of text. With --unique items have the IDs that are published.
+    Where the folder of all generations is given, items in parquet that have none yet are appended:
+    the next generation is published with them (needs the extra 'pipeline').
     """
     with ending():
         kind = format_of(source, given)
         _require_columns(kind, id_column, vector_column)
         if unique is not None:
-            _look_up(unique, source, target, kind, id_column)
+            _look_up(unique, source, target, kind, (id_column, vector_column))
             return
         if folder is None:
             raise click.UsageError("missing option '-c': the folder of a tokenizer.")
@@ -175,9 +179,12 @@ def info(folder: str, backend: str) -> None:
 
 
 def _look_up(
-    bundle: str, source: str, target: str | None, kind: str, id_column: str | None
+    bundle: str, source: str, target: str | None, kind: str, columns: tuple[str | None, str]
 ) -> None:
-    """Write the published IDs of the items of an input."""
+    """Write the published IDs of the items of an input; append those that have none.
+
+    `columns` are those of ids and vectors.
+    """
     from semantic_ids.runtime.published import Published, look_up_lines, look_up_tables
 
     if kind == NPY:
@@ -185,10 +192,28 @@ def _look_up(
     target = _target(source, target, kind, "ids")
     published = Published(bundle)
     if kind == PARQUET:
-        rows = look_up_tables(published, source, target, id_column or "ItemID")
+        id_column = columns[0] or "ItemID"
+        published = _with_all(published, source, target, id_column, columns[1])
+        rows = look_up_tables(published, source, target, id_column)
     else:
-        rows = look_up_lines(published, source, target, id_column or "item_id")
+        rows = look_up_lines(published, source, target, columns[0] or "item_id")
     told(rows, target)
+
+
+def _with_all(
+    published: Published, source: str, target: str, id_column: str, vector_column: str
+) -> Published:
+    """Return the published IDs, of a next generation where items of the input had none."""
+    from semantic_ids.runtime.published import Published, count_unknown
+
+    if not published.can_grow or not count_unknown(published, source, target, id_column):
+        return published
+    click.echo(f"{published.unknown:,} items are not published: appending them", err=True)
+    with naming("--unique with items that are not published"):
+        from semantic_ids.app.appending import append_items
+
+        append_items(published.place, source, id_column, vector_column)
+    return Published(published.place)
 
 
 def load(folder: str, threads: int | None, backend: str, beam: int | None = None) -> Encoder:

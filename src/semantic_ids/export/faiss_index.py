@@ -17,6 +17,7 @@ and V. Lempitsky, CVPR 2014.)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +78,21 @@ def faiss_index(ids: Codes, tokenizer: Tokenizer, provenance: Provenance) -> Fai
         by_id.add_sa_codes(packed, np.ascontiguousarray(rows[part]))
     index = _after(faiss, _steps(faiss, decoder), by_id)
     return FaissIndex(index, ids.item_ids if numbers is None else None, provenance)
+
+
+def ids_beside(file: Path) -> Path:
+    """Return where the id of each row is, of an index that has row numbers."""
+    return file.with_name(f"{file.name}.item_ids.parquet")
+
+
+def write_index(made: FaissIndex, file: Path) -> None:
+    """Write an index, and the ids of its rows beside it where it has row numbers."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    load_faiss(OPTION).write_index(made.index, str(file))
+    if made.item_ids is not None:
+        pq.write_table(pa.table({"item_id": made.item_ids}), ids_beside(file), compression="zstd")
 
 
 def not_linear(kind: str) -> BadInput:

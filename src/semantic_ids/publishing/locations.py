@@ -19,6 +19,8 @@ MANIFEST = "manifest.json"
 """Of a generation: what it is, and the sha256 of all its files; written last."""
 TOKENIZER = "tokenizer"
 """The folder of its tokenizer."""
+INDEX = "semantic_ids.faiss"
+"""The index of its items, where `export.faiss` was on."""
 NAME = re.compile(r"(\d{6,})-([0-9a-f]{8})")
 """Names of generations: their number, and 8 hex digits of what is in them."""
 

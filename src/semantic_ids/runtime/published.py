@@ -35,6 +35,7 @@ class Published:
         place: Folder of a generation, or of all, whose newest is taken.
 
     Attributes:
+        place: What was given.
         folder: Folder of the generation.
         mapping: Which item has which ID; held in memory, 30 bytes an item and its id.
 
@@ -44,7 +45,7 @@ class Published:
 
     def __init__(self, place: str | Path) -> None:
         parquet()
-        self.folder = generation(place)
+        self.place, self.folder = Path(place), generation(place)
         self.mapping: Mapping = read_mapping(self.folder / IDS_FILE)
         self.unknown = 0
         self._shown: list[str] = []
@@ -67,6 +68,11 @@ class Published:
                 self._shown.append(repr(item))
         return found
 
+    @property
+    def can_grow(self) -> bool:
+        """Whether a next generation can follow: the folder of all was given, not one of them."""
+        return self.place != self.folder
+
     def _row(self, item: Any, hashed: np.uint64, row: int) -> int | None:
         """Return the row of an item, of several with the same hash the one with this id."""
         while row < len(self.mapping) and self.mapping.hashes[row] == hashed:
@@ -82,7 +88,8 @@ class Published:
                 f"{self.unknown:,} items are not published, such as {', '.join(self._shown)}",
                 where=str(self.folder),
                 expected="items of that generation",
-                do="publish them first: kedro run --pipeline=publish, with all items",
+                do="publish them first: give parquet with their vectors and the folder of all"
+                " generations, or kedro run --pipeline=publish with all items",
             )
 
 
@@ -114,6 +121,14 @@ def look_up_tables(published: Published, source: str, target: str, id_column: st
             done += len(rows)
         published.require_all()
     return done
+
+
+def count_unknown(published: Published, source: str, target: str, id_column: str) -> int:
+    """Count the items in parquet that are not published. Args are those of `look_up_tables`."""
+    parquet()
+    for ids in read_ids(source, target, id_column)[1]:
+        published.ids_of(ids.to_pylist())
+    return published.unknown
 
 
 def look_up_lines(published: Published, source: str, target: str, id_name: str) -> int:

@@ -16,12 +16,9 @@ import numpy as np
 from semantic_ids.compute.faiss_library import load_faiss
 from semantic_ids.errors import BadInput
 from semantic_ids.extras import load
-from semantic_ids.publishing.locations import LATEST, generation, is_generation
+from semantic_ids.publishing.locations import INDEX, LATEST, generation, is_generation
 from semantic_ids.runtime.blocks import Block
 from semantic_ids.runtime.checks import require_sound
-
-INDEX_FILE = "semantic_ids.faiss"
-"""Its name in a generation, and in 07_model_output."""
 
 
 @dataclass(frozen=True)
@@ -121,14 +118,14 @@ def _file(place: Path) -> Path:
     if place.is_file():
         return place
     folder = generation(place) if (place / LATEST).is_file() or is_generation(place) else place
-    if not (folder / INDEX_FILE).is_file():
+    if not (folder / INDEX).is_file():
         raise BadInput(
-            f"there is no {INDEX_FILE}",
+            f"there is no {INDEX}",
             where=str(folder),
             expected="the index of a catalogue, or a folder with it",
             do="name the folder where export.faiss=true writes it, such as data/07_model_output",
         )
-    return folder / INDEX_FILE
+    return folder / INDEX
 
 
 def _item_ids(file: Path) -> np.ndarray:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semantic_ids.artifacts import Provenance
+from semantic_ids.export.faiss_index import faiss_index, write_index
 from semantic_ids.hashing import fingerprint
 from semantic_ids.publishing import bundles
 from semantic_ids.publishing.append import Appended
 from semantic_ids.publishing.files import write_delta, write_state
 from semantic_ids.publishing.language_files import write_language_files
-from semantic_ids.publishing.locations import TOKENIZER
+from semantic_ids.publishing.locations import INDEX, TOKENIZER
 from semantic_ids.publishing.options import PublishOptions
 from semantic_ids.publishing.vocabulary import FILE as VOCABULARY
 from semantic_ids.publishing.vocabulary import Vocabulary
@@ -62,6 +63,7 @@ def publication_of(
     *,
     identify: dict[str, Any],
     suffix_room: int = 0,
+    faiss: bool = False,
     reports: dict[str, Any] | None = None,
     tables: dict[str, Any] | None = None,
 ) -> Publication:
@@ -73,11 +75,13 @@ def publication_of(
         options: Whether one is made where nothing is new, and with graphs.
         identify: Strategy and candidates of the IDs.
         suffix_room: Suffixes that have a token beside those in use.
+        faiss: Whether the generation has an index of its items, which `semantic-ids search` reads.
         reports: Name of a JSON file → what it holds.
         tables: Name of a parquet file → the pyarrow table that it holds.
 
     Raises:
-        BadInput: The packages that write graphs are not installed.
+        BadInput: The packages that write graphs or the index are not installed, or the tokenizer
+            cannot be indexed.
     """
     import pyarrow.parquet as pq
 
@@ -88,12 +92,16 @@ def publication_of(
     name, about = _described(draft, tokenizer, identify, options, same=same)
     graphs = _graphs(before if same else None, tokenizer, options.onnx)
     as_published = _provenance(tokenizer, identify)
+    items = draft.state.live.as_codes(as_published)
+    index = faiss_index(items, tokenizer, as_published) if faiss else None
 
     def fill(folder: Path) -> None:
         write_state(folder, draft.state, as_published)
         write_delta(folder, None if before is None else before.state, made, draft.state)
         _write_tokenizer(folder, before if same else None, tokenizer, graphs)
         _write_language(folder, draft, suffix_room)
+        if index is not None:
+            write_index(index, folder / INDEX)
         for file, report in (reports or {}).items():
             text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
             (folder / file).write_text(text, encoding="utf-8")

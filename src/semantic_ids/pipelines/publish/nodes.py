@@ -285,6 +285,7 @@ def publish(  # noqa: PLR0917 - Kedro passes the inputs by position
         wanted(publish),
         identify=identify.model_dump(),
         suffix_room=export.suffix_room,
+        faiss=export.faiss,
         reports=reports,
         tables={HISTORY: training_history},
     )
