@@ -20,6 +20,7 @@ from semantic_ids.identifiers.placement import COSTS_AT_A_TIME
 from semantic_ids.identifiers.reassign import DENSE_CELLS
 from semantic_ids.identifiers.sparse_assignment import CANDIDATES, PAIRS
 from semantic_ids.learning.batches import BUFFER_ROWS, HELD_BYTES
+from semantic_ids.metrics.candidates import LARGEST_PRODUCTS
 from semantic_ids.quantization.residual import (
     BEAM_CELLS,
     HELD_PRODUCTS,
@@ -49,6 +50,7 @@ def held(run: Run, dim: int, threads: int) -> dict[str, float]:
     """Estimate the most bytes that each stage holds beside what is in memory already."""
     work, tables = _at_work(run, dim, threads), _tables(run)
     metrics = _items(run, "evaluate", run.items) + 2 * run.queries * (CHUNK_ROWS + 2 * dim) * 4
+    metrics += 8.0 * min((sum(run.codebook_sizes) + 1) ** 2, LARGEST_PRODUCTS)
     twin = 2 * tables + _fit(run, dim, run.twin_items) if run.twin_items else 0.0
     return {
         "train": work + LIBRARIES / 2 + 2 * tables + _fit(run, dim, run.fit_items),

@@ -32,6 +32,9 @@ SUM_BOUND = 2.0**-18
 sizes."""
 CLOSER_ROWS = 128
 """Candidates whose pairs are multiplied in float32 at a time."""
+LARGEST_PRODUCTS = 1 << 24
+"""Products of all codes with all codes up to which they are held in a table, of 128 MB: norms of
+sums are looked up there. Of larger codebooks the sums are added up."""
 PRODUCTS_A_PAIR = 64
 """An exact score of one pair takes longer than so many pairs in a float32 matrix product."""
 
@@ -165,8 +168,9 @@ class SumsOfCodes:
         parts = [np.asarray(c, dtype=np.float64) @ axes.T for c in decoder.codebooks]
         stacked = np.concatenate([*parts, decoder.mean[None].astype(np.float64)])
         self._offsets = np.cumsum([0, *(len(part) for part in parts)])
-        self._products = stacked @ stacked.T
-        self._sizes = np.sqrt(np.diag(self._products))
+        self._stacked = stacked
+        self._products = stacked @ stacked.T if len(stacked) ** 2 <= LARGEST_PRODUCTS else None
+        self._sizes = np.sqrt(np.einsum("ij,ij->i", stacked, stacked))
         directions = _unit(queries).astype(np.float64)
         self.table = torch.from_numpy((stacked @ directions.T).astype(np.float32))
 
@@ -179,7 +183,11 @@ class SumsOfCodes:
     def norms(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the norm of each sum, and the sum of the norms of its terms: (m, L + 1) → (m,)."""
         levels = places.T
-        squares = sum(self._products[a, b] for a in levels for b in levels)
+        if self._products is None:
+            total = sum(self._stacked[level] for level in levels)
+            squares = np.einsum("ij,ij->i", total, total)
+        else:
+            squares = sum(self._products[a, b] for a in levels for b in levels)
         return np.sqrt(np.maximum(squares, 0.0)), self._sizes[places].sum(axis=1)
 
 
