@@ -26,7 +26,12 @@ def test_a_command_that_is_stopped_leaves_nothing(fitted, tmp_path, number, code
     out = tmp_path / "codes.npy"
     command = [sys.executable, "-m", "semantic_ids", "encode", "-i", "-", "-o", str(out)]
     pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*command, "-c", str(folder)], **pipes) as process:
+
+    def heard():  # what runs in the background of a shell ignores Ctrl-C, and so do its children
+        signal.signal(number, signal.SIG_DFL)
+
+    command += ["-c", str(folder)]
+    with subprocess.Popen(command, **pipes, preexec_fn=heard) as process:  # noqa: PLW1509
         header = {"shape": (1_000_000, 16), "fortran_order": False, "descr": "<f4"}
         np.lib.format.write_array_header_1_0(process.stdin, header)
         process.stdin.write(x.tobytes())
