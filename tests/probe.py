@@ -47,6 +47,7 @@ figure_dot: {type: text.TextDataset, filepath: "${_root}/08_reporting/dot.png"}
 
 MLFLOW_VARIABLES = (
     "MLFLOW_TRACKING_URI",
+    "MLFLOW_REGISTRY_URI",
     "MLFLOW_EXPERIMENT_ID",
     "MLFLOW_EXPERIMENT_NAME",
     "MLFLOW_RUN_ID",
@@ -132,6 +133,22 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {"tokenize": tokenize, "__default__": tokenize}
 
 
+@contextmanager
+def as_mlflow_was() -> Iterator[None]:
+    """Begin without the variables that MLflow itself sets in a process, and leave none behind."""
+    import mlflow
+
+    before = {name: os.environ.pop(name, None) for name in MLFLOW_VARIABLES}
+    try:
+        yield
+    finally:
+        mlflow.set_registry_uri(None)  # else processes that are started later inherit it
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
 class Project:
     """A folder to run in, as after `kedro package`: `conf` beside the data, no `pyproject.toml`."""
 
@@ -145,11 +162,9 @@ class Project:
     @contextmanager
     def entered(self) -> Iterator[Project]:
         """Let this process be in the folder, with the small pipeline in place of the real ones."""
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, as_mlflow_was():
             patch.setattr(pipeline_registry, "register_pipelines", register_pipelines)
             patch.chdir(self.folder)
-            for name in MLFLOW_VARIABLES:  # MLflow itself sets them in a process
-                patch.delenv(name, raising=False)
             configure_project("semantic_ids")
             yield self
         configure_project("semantic_ids")

@@ -25,7 +25,11 @@ def without(modules: str, code: str, *, ok: bool = False) -> subprocess.Complete
     """Run Python where these modules cannot be imported."""
     block = f"import sys\nsys.modules.update(dict.fromkeys({modules.split()!r}))\n"
     ran = subprocess.run(
-        [sys.executable, "-c", block + code], capture_output=True, text=True, check=False
+        [sys.executable, "-c", block + code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ran.returncode == 0) == ok, ran.stderr
     return ran

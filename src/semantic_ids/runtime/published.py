@@ -89,7 +89,7 @@ class Published:
                 where=str(self.folder),
                 expected="items of that generation",
                 do="publish them first: give parquet with their vectors and the folder of all"
-                " generations, or kedro run --pipeline=publish with all items",
+                " generations, or run the pipeline publish with all items",
             )
 
 
