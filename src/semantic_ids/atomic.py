@@ -14,7 +14,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,6 +51,29 @@ def atomic_file(path: str | Path, elsewhere: str = "data_root=DIR") -> Iterator[
             _remove(temporary)
             raise
         _sync(path.parent)
+
+
+def require_replaceable(folder: Path, is_ours: Callable[[str], bool], ours: str) -> None:
+    """Refuse to replace a folder that holds files of somebody else.
+
+    Args:
+        folder: What is to be replaced; it need not exist.
+        is_ours: Whether a file of this name is written there by us.
+        ours: What errors call such a folder.
+
+    Raises:
+        BadInput: There is another file.
+    """
+    other = (
+        sorted(p.name for p in folder.iterdir() if not is_ours(p.name)) if folder.is_dir() else []
+    )
+    if other:
+        raise BadInput(
+            f"the folder holds other files, such as '{other[0]}'",
+            where=str(folder),
+            expected=f"a new or empty folder, or {ours}",
+            do="give another folder",
+        )
 
 
 @contextmanager

@@ -167,6 +167,11 @@ def token(level: int, code: int) -> str:
     return f"<{letters(level)}_{code}>"
 
 
+def written(ids: Iterable[Sequence[int]]) -> list[str]:
+    """Write each ID as its tokens, one after the other, without blanks: `<a_45><b_123>`."""
+    return ["".join(token(level, int(code)) for level, code in enumerate(row)) for row in ids]
+
+
 TOKEN = re.compile(r"<([a-z]+)_(0|[1-9][0-9]*)>")
 """A token, with its letters and its code."""
 

@@ -6,7 +6,7 @@ None of them depends on the process, the machine, the order of rows or the versi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from hashlib import blake2b
 from typing import Any
@@ -119,3 +119,36 @@ def fingerprint(*parts: Any) -> str:
             )
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def order_of_items(
+    hashes: np.ndarray,
+    texts: Callable[[np.ndarray], Sequence[str]],
+    rows: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return row numbers in the order that all stages work in: by item hash, equal hashes by the
+    text of the id, equal ids by row number.
+
+    Args:
+        hashes: Shape (n,), uint64: `item_hash` of each item.
+        texts: Returns the ids of rows (m,) as text.
+        rows: Shape (m,), ascending: the rows to order; all if None.
+    """
+    rows = np.arange(len(hashes)) if rows is None else rows
+    ordered = rows[np.argsort(hashes[rows], kind="stable")]
+    again = tied(hashes[ordered])
+    if again.any():
+        among = ordered[again]
+        ranked = sorted(zip(hashes[among].tolist(), texts(among), among.tolist(), strict=True))
+        ordered[again] = [row for _, _, row in ranked]
+    return ordered
+
+
+def tied(hashes: np.ndarray) -> np.ndarray:
+    """Mark the elements of a sorted array (n,) that equal a neighbour: (n,) bool."""
+    equal = hashes[1:] == hashes[:-1]
+    return (
+        np.concatenate([equal, [False]]) | np.concatenate([[False], equal])
+        if len(hashes)
+        else np.zeros(0, bool)
+    )

@@ -43,7 +43,9 @@ def test_parts_put_together_are_the_whole_in_any_order():
     rows = np.random.default_rng(1).permutation(60)
     parts = [whole.take(np.sort(part)) for part in np.array_split(rows, 3)]
     for some in (parts, parts[::-1]):
-        found = joined(some)
+        found, order = joined(some)
+        ids = pa.concat_arrays([part.item_ids for part in some])
+        assert ids.take(pa.array(order)).equals(found.item_ids)
         assert found.item_ids.equals(whole.item_ids) and (found.codes == whole.codes).all()
 
 

@@ -10,9 +10,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-HISTORY, RESULTS = "training_history.parquet", "training_results.json"
-"""What a bundle has of the training of its tokenizer; the next one has the same."""
-
 
 def append_items(bundles: Path, source: str, id_column: str, vector_column: str) -> None:
     """Publish the next generation, with the items of an input that have no ID yet.
@@ -43,7 +40,7 @@ def append_items(bundles: Path, source: str, id_column: str, vector_column: str)
     before = publishing.generation_of(bundles, keeping)
     if before is None:  # `generation` has found one just now
         raise RuntimeError(f"{bundles} has no generation")
-    tokenizer, history, results = publishing.trained(before.folder, HISTORY, RESULTS)
+    tokenizer, history, results = publishing.trained(before.folder)
     values = before.manifest.values
     read_as = IngestOptions(
         id_column=id_column, vector_column=vector_column, dtype=values["vectors"]["dtype"]
@@ -63,6 +60,6 @@ def append_items(bundles: Path, source: str, id_column: str, vector_column: str)
             keeping,
             identify=identify,
             faiss=(before.folder / INDEX).is_file(),
-            reports={"churn.json": churn, RESULTS: results},
-            tables={HISTORY: history},
+            reports={"churn.json": churn, publishing.RESULTS: results},
+            tables={publishing.HISTORY: history},
         ).publish(bundles)

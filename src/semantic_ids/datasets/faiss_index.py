@@ -13,7 +13,7 @@ from semantic_ids.artifacts import Provenance
 from semantic_ids.atomic import atomic_file
 from semantic_ids.compute.faiss_library import load_faiss
 from semantic_ids.datasets.artifact import ArtifactDataset
-from semantic_ids.export.faiss_index import OPTION, FaissIndex
+from semantic_ids.export.faiss_index import OPTION, FaissIndex, ids_beside, write_row_ids
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ class FaissIndexDataset(ArtifactDataset[FaissIndex, Any]):
     @property
     def manifest(self) -> Path:
         """Where the provenance is."""
-        return self._beside("manifest.json")
+        return self._filepath.with_name(f"{self._filepath.name}.manifest.json")
 
     @property
     def item_ids(self) -> Path:
         """Where the ids are, if the index does not hold them."""
-        return self._beside("item_ids.parquet")
+        return ids_beside(self._filepath)
 
     @property
     def artifact(self) -> str:
@@ -68,14 +68,11 @@ class FaissIndexDataset(ArtifactDataset[FaissIndex, Any]):
             temporary.write_text(manifest + "\n", encoding="utf-8")
 
     def _save_ids(self, data: FaissIndex) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         if data.item_ids is None:
             self.item_ids.unlink(missing_ok=True)
             return
         with atomic_file(self.item_ids) as temporary:
-            pq.write_table(pa.table({"item_id": data.item_ids}), temporary, compression="zstd")
+            write_row_ids(data.item_ids, temporary)
 
     def _remove_stale(self, wanted: Provenance) -> None:
         """Remove an index that was made from other IDs: it would be taken for one of these."""
@@ -90,6 +87,3 @@ class FaissIndexDataset(ArtifactDataset[FaissIndex, Any]):
             return Provenance.from_json(json.loads(self.manifest.read_text("utf-8"))).inputs
         except (OSError, ValueError, KeyError):
             return {}
-
-    def _beside(self, ending: str) -> Path:
-        return self._filepath.with_name(f"{self._filepath.name}.{ending}")

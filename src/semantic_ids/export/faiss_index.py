@@ -87,12 +87,17 @@ def ids_beside(file: Path) -> Path:
 
 def write_index(made: FaissIndex, file: Path) -> None:
     """Write an index, and the ids of its rows beside it where it has row numbers."""
+    load_faiss(OPTION).write_index(made.index, str(file))
+    if made.item_ids is not None:
+        write_row_ids(made.item_ids, ids_beside(file))
+
+
+def write_row_ids(item_ids: pa.Array, file: Path) -> None:
+    """Write the id of each row of an index."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    load_faiss(OPTION).write_index(made.index, str(file))
-    if made.item_ids is not None:
-        pq.write_table(pa.table({"item_id": made.item_ids}), ids_beside(file), compression="zstd")
+    pq.write_table(pa.table({"item_id": item_ids}), file, compression="zstd")
 
 
 def not_linear(kind: str) -> BadInput:

@@ -10,10 +10,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from semantic_ids.artifacts import Codes, Provenance, require_content
-from semantic_ids.export.tokens import token_strings
+from semantic_ids.export.tokens import codes_column, token_strings
 from semantic_ids.hashing import fingerprint
 
 if TYPE_CHECKING:
@@ -88,10 +86,10 @@ def write_ids(file: str | Path, data: Codes, *, tokens: bool) -> None:
 def _rows(data: Codes, rows: slice, tokens: bool) -> pa.Table:
     import pyarrow as pa
 
-    part = np.ascontiguousarray(data.codes[rows], dtype=np.int32)
+    part = data.codes[rows]
     columns = {
         "item_id": data.item_ids.slice(rows.start, len(part)),
-        "codes": pa.FixedSizeListArray.from_arrays(pa.array(part.ravel()), part.shape[1]),
+        "codes": codes_column(part),
     }
     if tokens:
         columns["semantic_id"] = token_strings(part)

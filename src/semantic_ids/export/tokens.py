@@ -1,4 +1,4 @@
-"""Semantic IDs as text for sequence models: `<a_45><b_123><c_67>`."""
+"""Semantic IDs as columns of pyarrow: their codes, and their text, `<a_45><b_123><c_67>`."""
 
 from __future__ import annotations
 
@@ -49,6 +49,14 @@ def as_arrow(numbers: np.ndarray) -> pa.Array:
     numbers = np.ascontiguousarray(numbers)
     kind = pa.from_numpy_dtype(numbers.dtype)
     return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
+
+
+def codes_column(codes: np.ndarray) -> pa.FixedSizeListArray:
+    """Return codes (m, W) as the column `codes`: fixed-size list<int32>."""
+    import pyarrow as pa
+
+    flat = np.ascontiguousarray(codes, dtype=np.int32)
+    return pa.FixedSizeListArray.from_arrays(as_arrow(flat.ravel()), flat.shape[1])
 
 
 def _repeated(text: str, m: int) -> pa.StringArray:

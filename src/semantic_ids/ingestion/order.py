@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from semantic_ids.errors import BadInput
-from semantic_ids.hashing import item_hash
+from semantic_ids.hashing import item_hash, order_of_items, tied
 from semantic_ids.ingestion.columns import as_integers, as_text, is_text, may_be_null
 from semantic_ids.ingestion.source import ParquetSource
 from semantic_ids.progress import Progress
@@ -61,19 +61,11 @@ class ItemIds:
 
         Equal hashes by the text of the id, equal ids by row number.
         """
-        ordered = rows[np.argsort(self.hashes[rows], kind="stable")]
-        tied = _tied(self.hashes[ordered])
-        if tied.any():
-            among = ordered[tied]
-            ranked = sorted(
-                zip(self.hashes[among].tolist(), self.text(among), among.tolist(), strict=True)
-            )
-            ordered[tied] = [row for _, _, row in ranked]
-        return ordered
+        return order_of_items(self.hashes, self.text, rows)
 
     def duplicates(self, ordered: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the row numbers of each id that occurs more than once, given rows `in_order`."""
-        among = ordered[_tied(self.hashes[ordered])]
+        among = ordered[tied(self.hashes[ordered])]
         if not len(among):
             return
         texts = np.array(self.text(among), dtype=object)
@@ -145,13 +137,3 @@ def _readable(
 
 def _where(mask: pa.Array) -> np.ndarray:
     return np.flatnonzero(mask.to_numpy(zero_copy_only=False))
-
-
-def _tied(hashes: np.ndarray) -> np.ndarray:
-    """Mark the elements of a sorted array that equal a neighbour."""
-    equal = hashes[1:] == hashes[:-1]
-    return (
-        np.concatenate([equal, [False]]) | np.concatenate([[False], equal])
-        if len(hashes)
-        else np.zeros(0, bool)
-    )

@@ -18,7 +18,7 @@ from semantic_ids.contract import CostOracle
 from semantic_ids.errors import BadInput
 from semantic_ids.identifiers.costs import CostsOfSome
 from semantic_ids.identifiers.deduplication import Deduplicated, Strategy, deduplicate
-from semantic_ids.publishing.mapping import Mapping, concatenated, hash_order, joined
+from semantic_ids.publishing.mapping import Mapping, joined
 from semantic_ids.publishing.options import PublishOptions
 from semantic_ids.publishing.state import Catalogue, State, rows_in
 
@@ -46,6 +46,27 @@ class Comparison:
     new: np.ndarray
     revived: tuple[np.ndarray, np.ndarray]
     missing: np.ndarray
+
+    def __len__(self) -> int:
+        """How many items there are today."""
+        return len(self.kept[0]) + len(self.new) + len(self.revived[0])
+
+    def known_ids(self, state: State) -> np.ndarray:
+        """Return the ID that each of today's items has or had: (n, W) int32, −1 without one."""
+        ids = np.full((len(self), state.live.codes.shape[1]), -1, dtype=np.int32)
+        ids[self.kept[0]] = state.live.codes[self.kept[1]]
+        ids[self.revived[0]] = state.retired.codes[self.revived[1]]
+        return ids
+
+    def vector_since(self, state: State, number: int) -> np.ndarray:
+        """Return the generation that first had the vector of each of today's items: (n,) int32.
+
+        `number` is that of the generation that is being made.
+        """
+        since = np.full(len(self), number, dtype=np.int32)
+        since[self.kept[0]] = state.vector_since[self.kept[1]]
+        since[self.changed] = number
+        return since
 
     def counts(self) -> dict[str, int]:
         """Return how many there are of each."""
@@ -172,9 +193,7 @@ def append(
     found = compare(state, today)
     require_allowed(found, state, today, options)
     made = _placed(codes, costs, found.new, state, strategy, candidates)
-    ids = np.empty((len(today), state.live.codes.shape[1]), dtype=np.int32)
-    ids[found.kept[0]] = state.live.codes[found.kept[1]]
-    ids[found.revived[0]] = state.retired.codes[found.revived[1]]
+    ids = found.known_ids(state)
     sizes, spilled = state.live.sizes, 0
     if made is not None:
         ids[found.new], spilled = made.codes, int(made.spilled.sum())
@@ -209,30 +228,20 @@ def _state(
     before: State, live: Mapping, today: Catalogue, found: Comparison, keep: bool, number: int
 ) -> State:
     """Put today's items, those that stay without being there, and the retired ones together."""
-    since = np.full(len(today), number, dtype=np.int32)
-    since[found.kept[0]] = before.vector_since[found.kept[1]]
-    since[found.changed] = number
-    hashes = today.vector_hashes
+    since, hashes = found.vector_since(before, number), today.vector_hashes
     waits = np.ones(len(before.retired), dtype=bool)
     waits[found.revived[1]] = False
     retired, retired_in = before.retired.take(np.flatnonzero(waits)), before.retired_in[waits]
     gone = before.live.take(found.missing)
     if len(gone) and keep:
-        order = _order([live, gone])
+        live, order = joined([live, gone])
         hashes = np.concatenate([hashes, before.vector_hashes[found.missing]])[order]
         since = np.concatenate([since, before.vector_since[found.missing]])[order]
-        live = joined([live, gone])
     elif len(gone):
         new = np.full(len(gone), number, dtype=np.int32)
-        retired_in = np.concatenate([retired_in, new])[_order([retired, gone])]
-        retired = joined([retired, gone])
+        retired, order = joined([retired, gone])
+        retired_in = np.concatenate([retired_in, new])[order]
     return State(live, hashes, since, retired, retired_in, before.reserved)
-
-
-def _order(mappings: list[Mapping]) -> np.ndarray:
-    return hash_order(
-        concatenated(mappings), np.concatenate([mapping.hashes for mapping in mappings])
-    )
 
 
 def _names(item_ids: pa.Array, rows: np.ndarray) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from semantic_ids.artifacts import Provenance
 from semantic_ids.errors import BadInput
+from semantic_ids.export.tokens import codes_column
 from semantic_ids.hashing import item_hash
 from semantic_ids.publishing.append import Appended
 from semantic_ids.publishing.mapping import Mapping, read_mapping, write_mapping
@@ -98,13 +99,11 @@ def _write_rows(file: Path, mapping: Mapping, **more: Any) -> None:
 def _rows(item_ids: pa.Array, codes: np.ndarray, **more: Any) -> pa.Table:
     import pyarrow as pa
 
-    flat = np.ascontiguousarray(codes, dtype=np.int32)
-    listed = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
     columns = {
-        name: pa.repeat(value, len(flat)) if isinstance(value, str) else pa.array(value)
+        name: pa.repeat(value, len(codes)) if isinstance(value, str) else pa.array(value)
         for name, value in more.items()
     }
-    return pa.table({"item_id": item_ids, "codes": listed, **columns})
+    return pa.table({"item_id": item_ids, "codes": codes_column(codes), **columns})
 
 
 def _mapping_of(table: pa.Table, live: Mapping) -> Mapping:

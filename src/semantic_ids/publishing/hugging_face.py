@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from semantic_ids.atomic import atomic_folder
+from semantic_ids.atomic import atomic_folder, require_replaceable
 from semantic_ids.codes import TOKEN
 from semantic_ids.errors import BadInput
 from semantic_ids.extras import load
@@ -43,7 +43,7 @@ def write_tokenizer(folder: str | Path, vocabulary: Vocabulary) -> None:
             do="save the tokenizer that it was added to",
         )
     folder = Path(folder)
-    _require_ours(folder)
+    require_replaceable(folder, FILES.__contains__, "one with a tokenizer of these tokens")
     with atomic_folder(folder) as temporary:
         _write_json(temporary / "tokenizer_config.json", _config(vocabulary))
         _write_json(temporary / "tokenizer.json", _tokenizer(vocabulary))
@@ -169,17 +169,3 @@ def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
 
 def _write_json(file: Path, values: dict[str, Any]) -> None:
     file.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _require_ours(folder: Path) -> None:
-    """Refuse to replace a folder with files of somebody else."""
-    if not folder.is_dir():
-        return
-    other = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
-    if other:
-        raise BadInput(
-            f"the folder holds other files, such as '{other[0]}'",
-            where=str(folder),
-            expected="a new or empty folder, or one with a tokenizer of these tokens",
-            do="give another folder",
-        )

@@ -20,7 +20,7 @@ import numpy as np
 from semantic_ids.atomic import atomic_file
 from semantic_ids.codes import sizes_of
 from semantic_ids.errors import BadInput
-from semantic_ids.export.tokens import token_strings
+from semantic_ids.export.tokens import codes_column, token_strings
 from semantic_ids.grouping import Groups
 from semantic_ids.publishing.trie_arrays import id_keys
 
@@ -113,14 +113,14 @@ class ItemsById:
 
         starts = inverse.starts[first : first + ROWS_A_GROUP + 1]
         order = inverse.order[starts[0] : starts[-1]]
-        codes = np.ascontiguousarray(self.codes[order[starts[:-1] - starts[0]]], dtype=np.int32)
+        codes = self.codes[order[starts[:-1] - starts[0]]]
         items = ids.take(pa.array(order))
         if isinstance(items, pa.ChunkedArray):
             items = items.combine_chunks()
         offsets = pa.array((starts - starts[0]).astype(np.int32))
         return pa.table(
             {
-                "codes": pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel()), codes.shape[1]),
+                "codes": codes_column(codes),
                 "semantic_id": token_strings(codes),
                 "items": pa.ListArray.from_arrays(offsets, items),
             }

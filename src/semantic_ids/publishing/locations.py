@@ -57,10 +57,8 @@ def tokenizer_of(folder: str | Path) -> Path:
     Raises:
         BadInput: What `latest` names is not there.
     """
-    folder = Path(folder)
-    if (folder / LATEST).is_file() or is_generation(folder):
-        return generation(folder) / TOKENIZER
-    return folder
+    found = newest(folder)
+    return found / TOKENIZER if is_generation(found) else found
 
 
 def newest(folder: str | Path) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 
 from semantic_ids.artifacts import Codes, Provenance
 from semantic_ids.errors import BadInput
-from semantic_ids.hashing import fingerprint, item_hash
+from semantic_ids.hashing import fingerprint, item_hash, order_of_items
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,8 +75,10 @@ class Mapping:
         return Codes(self.item_ids, self.codes, self.sizes, self.levels, made)
 
 
-def joined(mappings: Sequence[Mapping]) -> Mapping:
+def joined(mappings: Sequence[Mapping]) -> tuple[Mapping, np.ndarray]:
     """Put items of several mappings together, in the order of the item hash.
+
+    Return also which row of all mappings, one after the other, each row was: (n,) int64.
 
     Args:
         mappings: At least one, all of one width and one type of ids, no item in two of them. The
@@ -84,15 +86,16 @@ def joined(mappings: Sequence[Mapping]) -> Mapping:
     """
     import pyarrow as pa
 
-    item_ids = concatenated(mappings)
+    item_ids = _concatenated(mappings)
     hashes = np.concatenate([mapping.hashes for mapping in mappings])
     order = hash_order(item_ids, hashes)
     sizes = tuple(max(each) for each in zip(*(m.sizes for m in mappings), strict=True))
     codes = np.concatenate([mapping.codes for mapping in mappings])[order]
-    return Mapping(item_ids.take(pa.array(order)), hashes[order], codes, sizes, mappings[0].levels)
+    item_ids = item_ids.take(pa.array(order))
+    return Mapping(item_ids, hashes[order], codes, sizes, mappings[0].levels), order
 
 
-def concatenated(mappings: Sequence[Mapping]) -> pa.Array:
+def _concatenated(mappings: Sequence[Mapping]) -> pa.Array:
     """Return the ids of several mappings one after the other; strings may be of two types."""
     import pyarrow as pa
 
@@ -106,13 +109,9 @@ def hash_order(item_ids: pa.Array, hashes: np.ndarray) -> np.ndarray:
 
     n ids and (n,) uint64 → (n,) int64.
     """
-    order = np.argsort(hashes, kind="stable")
-    in_order = hashes[order]
-    for first in np.flatnonzero(in_order[1:] == in_order[:-1]).tolist():
-        tied = np.flatnonzero(in_order == in_order[first])
-        texts = [str(item_ids[int(row)].as_py()) for row in order[tied]]
-        order[tied] = order[tied][np.argsort(np.array(texts, dtype=object), kind="stable")]
-    return order
+    return order_of_items(
+        hashes, lambda rows: [str(item_ids[row].as_py()) for row in rows.tolist()]
+    )
 
 
 def read_mapping(file: str | Path) -> Mapping:

@@ -52,19 +52,14 @@ def refit(
     """
     require_levels(codes.shape[1], state.live.levels)
     found = require_refit(state, today, options)
-    own = np.full((len(today), state.live.codes.shape[1]), -1, dtype=np.int32)
-    own[found.kept[0]] = state.live.codes[found.kept[1]]
-    own[found.revived[0]] = state.retired.codes[found.revived[1]]
+    own = found.known_ids(state)
     made = reissue(codes, costs, own, state.every_id, strategy=strategy, candidates=candidates)
     live = Mapping(today.item_ids, today.hashes, made.ids, made.sizes, state.live.levels)
-    since = np.full(len(today), number, dtype=np.int32)
-    since[found.kept[0]] = state.vector_since[found.kept[1]]
-    since[found.changed] = number
     nobody = np.zeros(0, dtype=np.int64)
     after = State(
         live,
         today.vector_hashes,
-        since,
+        found.vector_since(state, number),
         replace(state.retired.take(nobody), sizes=made.sizes),
         nobody.astype(np.int32),
         _reserved(state, found, made),
@@ -80,7 +75,7 @@ def _reserved(state: State, found: Comparison, made: Reissued) -> Mapping:
         waits = np.ones(len(mapping), dtype=bool)
         waits[theirs[made.keeps[rows]]] = False
         given_up.append(mapping.take(np.flatnonzero(waits)))
-    return joined([*([state.reserved] if state.reserved is not None else []), *given_up])
+    return joined([*([state.reserved] if state.reserved is not None else []), *given_up])[0]
 
 
 def require_refit(state: State, today: Catalogue, options: PublishOptions) -> Comparison:

@@ -9,7 +9,7 @@ import numpy as np
 
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import item_hash
-from semantic_ids.publishing.mapping import Mapping, concatenated, hash_order, joined
+from semantic_ids.publishing.mapping import Mapping, joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,6 +121,5 @@ def beside(state: State, other: State, number: int) -> State:
         unknown = [row for row, code in enumerate(mapping.codes) if code.tobytes() not in known]
         parts.append(mapping.take(np.array(unknown, dtype=np.int64)))
         numbers.append(np.full(len(unknown), number, dtype=np.int32))
-    order = hash_order(concatenated(parts), np.concatenate([part.hashes for part in parts]))
-    retired_in = np.concatenate(numbers)[order]
-    return replace(state, retired=joined(parts), retired_in=retired_in)
+    retired, order = joined(parts)
+    return replace(state, retired=retired, retired_in=np.concatenate(numbers)[order])

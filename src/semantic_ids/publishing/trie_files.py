@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from semantic_ids.atomic import atomic_folder, recover
+from semantic_ids.atomic import atomic_folder, recover, require_replaceable
 from semantic_ids.codes import sizes_of
 from semantic_ids.errors import BadInput
 from semantic_ids.publishing.locations import newest
@@ -29,7 +29,9 @@ def write(
 ) -> None:
     """Write the folder, whole or not at all."""
     folder = Path(folder)
-    _require_ours(folder)
+    require_replaceable(
+        folder, lambda name: name == MANIFEST or name.endswith(".npy"), "that of a trie"
+    )
     with atomic_folder(folder, sum(array.nbytes + 128 for array in arrays.values())) as temporary:
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array, allow_pickle=False)
@@ -120,21 +122,6 @@ def _mapped(file: Path, dtype: str, length: int) -> np.ndarray:
     if array.dtype.str != dtype or array.shape != (length,):
         raise _damaged(file, f"it holds {array.dtype.str} of shape {array.shape}")
     return array
-
-
-def _require_ours(folder: Path) -> None:
-    """Refuse to replace a folder with files that are not those of a trie."""
-    if not folder.is_dir():
-        return
-    names = sorted(path.name for path in folder.iterdir())
-    other = [name for name in names if name != MANIFEST and not name.endswith(".npy")]
-    if other:
-        raise BadInput(
-            f"the folder holds other files, such as '{other[0]}'",
-            where=str(folder),
-            expected="a new or empty folder, or that of a trie",
-            do="give another folder",
-        )
 
 
 def _damaged(place: Path, reason: object) -> BadInput:

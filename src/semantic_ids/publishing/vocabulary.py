@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from semantic_ids.atomic import atomic_file
-from semantic_ids.codes import read_tokens, sizes_of, token
+from semantic_ids.codes import read_tokens, sizes_of, token, written
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import fingerprint
 from semantic_ids.publishing.locations import newest
@@ -200,7 +200,7 @@ class Vocabulary:
 
     def write(self, codes: Iterable[Sequence[int]]) -> list[str]:
         """Write each ID as its tokens, without blanks: byte-level tokenizers would keep those."""
-        return ["".join(token(level, int(code)) for level, code in enumerate(row)) for row in codes]
+        return written(codes)
 
     def read(self, text: str) -> np.ndarray:
         """Return the codes of all whole IDs in a text, in their order: shape (m, L), int32.

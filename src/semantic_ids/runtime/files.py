@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from semantic_ids.atomic import atomic_file
-from semantic_ids.codes import token
+from semantic_ids.codes import written
 from semantic_ids.errors import BadInput
 from semantic_ids.progress import Progress
 from semantic_ids.runtime.blocks import converted
@@ -176,9 +176,4 @@ def _write_rows(out: IO[bytes], rows: np.ndarray) -> None:
 
 def _write_tokens(out: IO[bytes], codes: np.ndarray) -> None:
     """Write each row as a line of tokens."""
-    out.write("".join(f"{row}\n" for row in token_lines(codes)).encode("ascii"))
-
-
-def token_lines(codes: np.ndarray) -> list[str]:
-    """Return each row of codes (m, L) as its tokens, one after the other."""
-    return ["".join(token(level, code) for level, code in enumerate(row)) for row in codes.tolist()]
+    out.write("".join(f"{row}\n" for row in written(codes.tolist())).encode("ascii"))

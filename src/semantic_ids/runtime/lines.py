@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from semantic_ids.codes import written
 from semantic_ids.errors import BadInput
 from semantic_ids.progress import Progress
 from semantic_ids.runtime.blocks import Block, converted
 from semantic_ids.runtime.checks import Name
-from semantic_ids.runtime.files import PIPE, created, opened, require_apart, token_lines
+from semantic_ids.runtime.files import PIPE, created, opened, require_apart
 from semantic_ids.runtime.session import Encoder
 
 BLOCK_LINES = 512
@@ -52,16 +53,17 @@ def encode_lines(
     """
     reading = Reading(columns, encoder.dim, (int, float), np.dtype(np.float32))
 
-    def written(ids: list[Any], codes: np.ndarray) -> Iterator[Any]:
-        strings = token_lines(codes) if tokens else [""] * len(codes)
-        for item, row, string in zip(ids, codes.tolist(), strings, strict=True):
+    def lines(ids: list[Any], codes: np.ndarray) -> Iterator[Any]:
+        rows = codes.tolist()
+        strings = written(rows) if tokens else [""] * len(rows)
+        for item, row, string in zip(ids, rows, strings, strict=True):
             if item is None:
                 yield string or row
             else:
                 more = {"semantic_id": string} if tokens else {}
                 yield {"item_id": item, "codes": row, **more}
 
-    return _convert(encoder, encoder.encode_block, source, target, reading, written)
+    return _convert(encoder, encoder.encode_block, source, target, reading, lines)
 
 
 def decode_lines(encoder: Encoder, source: str, target: str, columns: Columns) -> int:
@@ -69,11 +71,11 @@ def decode_lines(encoder: Encoder, source: str, target: str, columns: Columns) -
     levels = len(encoder.codebook_sizes)
     reading = Reading(columns, levels, (int,), np.dtype(np.int64))
 
-    def written(ids: list[Any], vectors: np.ndarray) -> Iterator[Any]:
+    def lines(ids: list[Any], vectors: np.ndarray) -> Iterator[Any]:
         for item, row in zip(ids, vectors.tolist(), strict=True):
             yield row if item is None else {"item_id": item, "embedding": row}
 
-    return _convert(encoder, encoder.decode_block, source, target, reading, written)
+    return _convert(encoder, encoder.decode_block, source, target, reading, lines)
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def _convert(
     source: str,
     target: str,
     reading: Reading,
-    written: Callable[[list[Any], np.ndarray], Iterator[Any]],
+    lines: Callable[[list[Any], np.ndarray], Iterator[Any]],
 ) -> int:
     """Read, convert and write some lines at a time."""
     require_apart(source, target)
@@ -181,8 +183,8 @@ def _convert(
     ):
         blocks = reading.blocks(file, "stdin" if source == PIPE else source)
         for block, made in converted(convert, blocks, encoder.threads):
-            lines = (json.dumps(row, ensure_ascii=False) for row in written(block.ids, made))
-            out.write("".join(f"{line}\n" for line in lines).encode())
+            texts = (json.dumps(row, ensure_ascii=False) for row in lines(block.ids, made))
+            out.write("".join(f"{text}\n" for text in texts).encode())
             if target == PIPE:
                 out.flush()
             done += len(block)

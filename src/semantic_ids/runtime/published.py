@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from semantic_ids.atomic import atomic_file
+from semantic_ids.codes import written
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import item_hash
 from semantic_ids.progress import Progress
 from semantic_ids.publishing.locations import generation
 from semantic_ids.publishing.mapping import Mapping, read_mapping
-from semantic_ids.runtime.files import PIPE, created, opened, require_apart, token_lines
+from semantic_ids.runtime.files import PIPE, created, opened, require_apart
 from semantic_ids.runtime.lines import BLOCK_LINES, read_lines
 from semantic_ids.runtime.tables import ids_schema, parquet, read_ids, row_groups
 
@@ -150,7 +151,8 @@ def look_up_lines(published: Published, source: str, target: str, id_name: str) 
             codes = published.ids_of(items)
             if target == PIPE:
                 published.require_all()  # before what cannot be taken back
-            rows = zip(items, codes.tolist(), token_lines(codes), strict=True)
+            found = codes.tolist()
+            rows = zip(items, found, written(found), strict=True)
             lines = (
                 json.dumps({"item_id": item, "codes": row, "semantic_id": text}, ensure_ascii=False)
                 for item, row, text in rows

@@ -15,8 +15,9 @@ import numpy as np
 
 from semantic_ids.compute.faiss_library import load_faiss
 from semantic_ids.errors import BadInput
+from semantic_ids.export.faiss_index import ids_beside
 from semantic_ids.extras import load
-from semantic_ids.publishing.locations import INDEX, LATEST, generation, is_generation
+from semantic_ids.publishing.locations import INDEX, newest
 from semantic_ids.runtime.blocks import Block
 from semantic_ids.runtime.checks import require_sound
 
@@ -107,7 +108,7 @@ def load_index(place: str | Path, threads: int | None = None) -> Index:
         index = faiss.read_index(str(file))
     except RuntimeError as error:
         raise _damaged(file, str(error).splitlines()[-1]) from error
-    names = file.with_name(f"{file.name}.item_ids.parquet")
+    names = ids_beside(file)
     item_ids = _item_ids(names) if names.exists() else None
     if item_ids is not None and len(item_ids) != index.ntotal:
         raise _damaged(names, f"{len(item_ids)} ids for {index.ntotal} items")
@@ -117,7 +118,7 @@ def load_index(place: str | Path, threads: int | None = None) -> Index:
 def _file(place: Path) -> Path:
     if place.is_file():
         return place
-    folder = generation(place) if (place / LATEST).is_file() or is_generation(place) else place
+    folder = newest(place)
     if not (folder / INDEX).is_file():
         raise BadInput(
             f"there is no {INDEX}",

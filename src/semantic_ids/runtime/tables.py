@@ -116,10 +116,9 @@ def row_groups(encoded: Iterable[tuple[Any, np.ndarray]], schema: Any) -> Iterat
 def _table(ids: Any, codes: np.ndarray, schema: Any) -> Any:
     import pyarrow as pa
 
-    from semantic_ids.export.tokens import as_arrow, token_strings
+    from semantic_ids.export.tokens import codes_column, token_strings
 
-    listed = pa.FixedSizeListArray.from_arrays(as_arrow(codes.ravel()), codes.shape[1])
-    return pa.Table.from_arrays([ids, listed, token_strings(codes)], schema=schema)
+    return pa.Table.from_arrays([ids, codes_column(codes), token_strings(codes)], schema=schema)
 
 
 def _blocks(dim: int, file: str, table: Any, columns: list[str], kind: Any) -> Iterator[Block]:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+HISTORY, RESULTS = "training_history.parquet", "training_results.json"
+"""What a bundle has of the training of its tokenizer."""
+
 
 @dataclass(frozen=True, eq=False)
 class Generation:
@@ -105,7 +108,7 @@ def generation_of(folder: Path, options: PublishOptions) -> Generation | None:
     return Generation(found, state, bundles.newest(folder) or "", number)
 
 
-def trained(folder: Path, history: str, results: str) -> tuple[Any, Any, dict[str, Any]]:
+def trained(folder: Path) -> tuple[Any, Any, dict[str, Any]]:
     """Read the tokenizer of a generation, and of its training the history and the results.
 
     Raises:
@@ -117,8 +120,8 @@ def trained(folder: Path, history: str, results: str) -> tuple[Any, Any, dict[st
 
     tokenizer = load_tokenizer(folder / TOKENIZER)
     try:
-        table = pq.read_table(folder / history, memory_map=False)
-        return tokenizer, table, json.loads((folder / results).read_text(encoding="utf-8"))
+        table = pq.read_table(folder / HISTORY, memory_map=False)
+        return tokenizer, table, json.loads((folder / RESULTS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise damaged(folder, error) from error
 

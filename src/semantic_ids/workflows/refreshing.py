@@ -43,9 +43,7 @@ def warm_tokenizer(
     """
     tokenizer, state = before.tokenizer(device), before.state
     found = compare(state, Catalogue.of(embeddings.item_ids, embeddings.vector_hashes))
-    known = np.full((len(embeddings), state.live.levels), -1, dtype=np.int32)
-    known[found.kept[0]] = state.live.codes[found.kept[1], : state.live.levels]
-    known[found.revived[0]] = state.retired.codes[found.revived[1], : state.live.levels]
+    known = found.known_ids(state)[:, : state.live.levels]
     known[found.changed] = -1
     made = tokenizer.provenance or Provenance("tokenizer")
     holds_out = made.parameters.get("fit_on") == "train"
@@ -126,13 +124,13 @@ def churn_of(
     found: dict[str, Any] = {"churn.items.kept": 0, "churn.items.new": len(live)}
     if draft.before is not None and draft.made is not None:
         found = _between(draft, embeddings, strategy, weights)
-        before = draft.before.tokenizer(tokenizer.device.type)
-        if before.content == tokenizer.content:
+        if draft.before.fingerprints["tokenizer"] == tokenizer.content:
             ratios = {"churn.distortion_ratio": 1.0}  # the same codes of the same codebooks
             if weights is not None:
                 ratios["churn.weighted.distortion_ratio"] = 1.0
         else:
             costs = TokenizerCosts(tokenizer, embeddings.vectors, embeddings.vector_hashes)
+            before = draft.before.tokenizer(tokenizer.device.type)
             free = deduplicate(codes, costs, strategy=strategy, candidates=candidates).codes
             ratios = _ratios(draft, before, tokenizer, embeddings.vectors, free, weights)
         found |= ratios | {"append.spilled": draft.made.spilled}

@@ -37,7 +37,7 @@ from semantic_ids.workflows import publishing
 from semantic_ids.workflows.earlier import Earlier
 from semantic_ids.workflows.measuring import measure
 from semantic_ids.workflows.publications import Publication, publication_of
-from semantic_ids.workflows.publishing import Draft
+from semantic_ids.workflows.publishing import HISTORY, RESULTS, Draft
 from semantic_ids.workflows.refreshing import (
     aligned_tokenizer,
     churn_of,
@@ -47,9 +47,6 @@ from semantic_ids.workflows.refreshing import (
 )
 
 logger = logging.getLogger(__name__)
-
-HISTORY, RESULTS = "training_history.parquet", "training_results.json"
-"""What a bundle has of the training of its tokenizer."""
 
 
 def check(
@@ -106,7 +103,7 @@ def publish_tokenizer(  # noqa: PLR0917 - Kedro passes the inputs by position
     given = (embeddings, split, tokenizer, identify, evaluate, advice, checkpoints)
     if before is not None and options.refresh == "none":
         logger.info("going on from %s, with its tokenizer", before.name)
-        return publishing.trained(before.folder, HISTORY, RESULTS)
+        return publishing.trained(before.folder)
     if before is not None and options.refresh == "warm":
         generation = publishing.generation_of(published, options)
         moved = warm_tokenizer(generation, embeddings, split.validation, tokenizer.device)
