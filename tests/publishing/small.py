@@ -40,9 +40,10 @@ def first(tokenizer, vectors, strategy="reassign"):
     return State.first(Mapping.of(ids), today.vector_hashes)
 
 
-def following(tokenizer, state, vectors, number, strategy="reassign", **options):
+def following(tokenizer, state, vectors, number, strategy="reassign", make=append, **options):
+    """The next generation, by `append` or by `refit`."""
     today, rows = catalogue(vectors)
-    return append(
+    return make(
         state,
         today,
         tokenizer.encode(rows),

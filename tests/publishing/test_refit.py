@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -9,12 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semantic_ids.errors import BadInput
-from semantic_ids.identifiers import TokenizerCosts
 from semantic_ids.publishing.churn import reused
 from semantic_ids.publishing.files import read_state, write_delta, write_state
-from semantic_ids.publishing.options import PublishOptions
 from semantic_ids.publishing.refit import refit
-from tests.publishing.small import MADE, catalogue, first, following, published, tokenizer_of
+from tests.publishing.small import MADE, first, following, published, tokenizer_of
 
 SIZES = (4, 3, 6)
 ITEMS = 14
@@ -28,18 +28,7 @@ def items(which) -> dict[str, np.ndarray]:
     return {f"i{item}": vector(item) for item in which}
 
 
-def refitted(tokenizer, state, vectors, number, strategy="reassign", **options):
-    today, rows = catalogue(vectors)
-    return refit(
-        state,
-        today,
-        tokenizer.encode(rows),
-        TokenizerCosts(tokenizer, rows),
-        PublishOptions(**{"most_missing": 1.0, **options}),
-        number=number,
-        strategy=strategy,
-        candidates=4,
-    )
+refitted = partial(following, make=refit)
 
 
 def owners(states) -> list[tuple[np.ndarray, np.ndarray]]:

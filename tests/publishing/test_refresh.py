@@ -69,6 +69,13 @@ SMALL = (3, 2, 5)
 """30 IDs."""
 
 
+def reissued(tokenizer, x, own, issued):
+    costs = TokenizerCosts(tokenizer, x)
+    return refresh.reissue(
+        tokenizer.encode(x), costs, own, issued, strategy="reassign", candidates=4
+    )
+
+
 def a_refit(seed: int, items: int = 12, issued: int = 16, sizes: tuple[int, ...] = SMALL):
     """A tokenizer, items, and IDs that were issued: to the first items, and to others."""
     rng = np.random.default_rng(seed)
@@ -113,27 +120,13 @@ def test_no_id_goes_to_another_item_after_a_refit(seed: int) -> None:
 def test_ids_of_a_refit_are_near_the_best_there_are(seed: int) -> None:
     """Against the least error of all ways to give each item an ID of its own under any prefix."""
     tokenizer, x, own, issued = a_refit(seed, items=5, issued=9)
-    made = refresh.reissue(
-        tokenizer.encode(x),
-        TokenizerCosts(tokenizer, x),
-        own,
-        issued,
-        strategy="reassign",
-        candidates=4,
-    )
+    made = reissued(tokenizer, x, own, issued)
     table = ((x[:, None].astype(np.float64) - tokenizer.all_vectors[None]) ** 2).sum(axis=2)
     for one in issued:
         column = np.flatnonzero((tokenizer.all_codes == one).all(axis=1))
         table[~(own == one).all(axis=1), column] = 1e6
     best = table[linear_sum_assignment(table)].sum()
-    taken = refresh.reissue(
-        tokenizer.encode(x),
-        TokenizerCosts(tokenizer, x),
-        own * 0 - 1,
-        issued,
-        strategy="reassign",
-        candidates=4,
-    )
+    taken = reissued(tokenizer, x, own * 0 - 1, issued)
     found, worse = (tokenizer.distortion(x, one.ids).sum() for one in (made, taken))
     assert best <= found * (1 + 1e-6) and found <= worse * (1 + 1e-6)
 
@@ -141,14 +134,7 @@ def test_ids_of_a_refit_are_near_the_best_there_are(seed: int) -> None:
 def test_ids_beyond_smaller_codebooks_are_no_longer_in_the_way() -> None:
     tokenizer, x, own, issued = a_refit(3, sizes=(3, 2, 6))
     smaller = ExhaustiveTokenizer([book[:5] for book in tokenizer.codebooks])
-    made = refresh.reissue(
-        smaller.encode(x),
-        TokenizerCosts(smaller, x),
-        own,
-        issued,
-        strategy="reassign",
-        candidates=4,
-    )
+    made = reissued(smaller, x, own, issued)
     assert made.sizes == (3, 2, 5) and (made.ids < (3, 2, 5)).all()
     others = [one for one in issued if not (own == one).all(axis=1).any()]
     assert not any((made.ids == one).all(axis=1).any() for one in others)
@@ -183,14 +169,7 @@ def test_items_may_share_ids_where_nothing_makes_them_unique() -> None:
 def test_too_few_ids_that_were_never_issued() -> None:
     tokenizer, x, own, issued = a_refit(1, items=16, issued=29)
     with pytest.raises(BadInput, match="make 30 IDs, of which 29 were issued"):
-        refresh.reissue(
-            tokenizer.encode(x),
-            TokenizerCosts(tokenizer, x),
-            own,
-            issued,
-            strategy="reassign",
-            candidates=4,
-        )
+        reissued(tokenizer, x, own, issued)
 
 
 def test_vectors_of_another_width_are_refused(vectors: np.ndarray) -> None:
