@@ -1,0 +1,1 @@
+"""What IDs are worth: networks that name the next item by its ID, the search, and the judge."""
