@@ -17,6 +17,7 @@ _MODULE_OF = {
     "FaissIndexDataset": "faiss_index",
     "FigureDataset": "figure",
     "HfTokenizerDataset": "hf_tokenizer",
+    "HistoriesDataset": "histories",
     "ItemsByIdDataset": "items_by_id",
     "JsonDataset": "json",
     "LabelsDataset": "labels",
