@@ -77,7 +77,8 @@ class Children:
             )
         self.device = torch.device(device)
         self.sizes = trie.sizes
-        widths = [np.diff(starts.astype(np.int64)) for starts in trie.starts]
+        ends = [starts.astype(np.int64) for starts in trie.starts]
+        widths = [after[1:] - after[:-1] for after in ends]
         self.widest = tuple(int(width.max()) for width in widths)
         self.starts = tuple(self._send(starts) for starts in trie.starts)
         self.codes = tuple(self._send(table) for table in trie.codes)
