@@ -1,19 +1,18 @@
 """The figures of a run, as matplotlib figures.
 
 They are made as objects, without pyplot: nothing is shown, and nothing stays in memory behind one's
-back. The colours are those of M. Okabe and K. Ito, "Color universal design" (2008), told apart with
-any kind of colour vision. A figure is 900 px wide.
+back.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from semantic_ids.history import UNITS
+from semantic_ids.reporting.canvas import BLUE, GREEN, GREY, ORANGE, RED, new_figure, thousands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,17 +20,6 @@ if TYPE_CHECKING:
 
     from semantic_ids.history import History
 
-WIDTH, HEIGHT, DOTS = 9.0, 4.6, 100
-BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#555555",
-)
-COLOURS = (BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY)
 SPLITS = ("validation", "watched")
 """What names of numbers begin with that are not of the items fitted on."""
 TRAINING = "training"
@@ -52,7 +40,7 @@ def training_curves(history: History) -> Figure:
             `validation_reconstruction`.
     """
     curves = _curves(history)
-    figure, panels = _figure("Training", max(1, len(curves)))
+    figure, panels = new_figure("Training", max(1, len(curves)))
     for panel, (name, lines) in zip(panels, curves.items(), strict=False):
         for label, (steps, values) in lines.items():
             marker = "." if len(steps) < 40 else None
@@ -91,7 +79,7 @@ def codebook_usage(code_counts: Sequence[Sequence[int]]) -> Figure:
     Args:
         code_counts: Items of each code, a list a level.
     """
-    figure, panels = _figure("Use of the codebooks, over the whole catalogue", len(code_counts))
+    figure, panels = new_figure("Use of the codebooks, over the whole catalogue", len(code_counts))
     for level, (panel, counts) in enumerate(zip(panels, code_counts, strict=True), start=1):
         uses = np.sort(np.asarray(counts))[::-1]
         panel.stairs(uses, np.arange(len(uses) + 1), fill=True, color=BLUE, alpha=0.75)
@@ -112,7 +100,7 @@ def codebook_usage(code_counts: Sequence[Sequence[int]]) -> Figure:
             panel.set(yscale="log", ylim=(0.5, uses.max() * 3))
         else:
             panel.set_ylim(0, max(1, uses.max()) * 1.15)
-            _thousands(panel)
+            thousands(panel)
         panel.legend(frameon=False, loc="upper right")
     return figure
 
@@ -123,7 +111,7 @@ def collision_groups(groups: Mapping[str, int]) -> Figure:
     Args:
         groups: Size of a group → number of such groups; size 1 is an item alone.
     """
-    figure, (panel,) = _figure("Items that share their codes, before de-duplication", 1)
+    figure, (panel,) = new_figure("Items that share their codes, before de-duplication", 1)
     labels, numbers = _bin_sizes(groups)
     bars = panel.bar(labels, numbers, color=[GREEN if label == "1" else BLUE for label in labels])
     panel.bar_label(bars, [f"{number:,}" if number else "" for number in numbers], padding=2)
@@ -146,14 +134,14 @@ def reconstruction_cosine(counts: Sequence[int], mean: float) -> Figure:
         counts: Items in each of equal bins from −1 to 1.
         mean: Mean cosine.
     """
-    figure, (panel,) = _figure("Cosine of vector and decoded vector", 1)
+    figure, (panel,) = new_figure("Cosine of vector and decoded vector", 1)
     items, edges = np.asarray(counts), np.linspace(-1, 1, len(counts) + 1)
     full = np.flatnonzero(items)
     low, high = (full[0], full[-1] + 1) if len(full) else (0, len(items))
     panel.stairs(items[low:high], edges[low : high + 1], fill=True, color=BLUE, alpha=0.75)
     panel.axvline(mean, color=RED, linestyle="--", linewidth=1.5, label=f"mean: {mean:.4f}")
     panel.set(xlabel="cosine (1: the direction is kept)", ylabel="items")
-    _thousands(panel)
+    thousands(panel)
     panel.legend(frameon=False, loc="upper left")
     return figure
 
@@ -164,7 +152,7 @@ def prefix_cohesion(cohesion: Mapping[str, float]) -> Figure:
     Args:
         cohesion: Length of the prefix → mean cosine of the pairs that share it; `0` is all pairs.
     """
-    figure, (panel,) = _figure("Items that share a prefix: how alike they are", 1)
+    figure, (panel,) = new_figure("Items that share a prefix: how alike they are", 1)
     lengths = sorted(int(p) for p in cohesion if p != "0")
     means = [cohesion[str(p)] for p in lengths]
     panel.plot(
@@ -201,7 +189,7 @@ def churn(found: Mapping[str, float]) -> Figure:
     title = "No item is in both generations"
     if moved is not None:
         title = f"{kept:,} items are in both generations: {moved:.2%} of them have another ID"
-    figure, panels = _figure(title, 2)
+    figure, panels = new_figure(title, 2)
     for panel, name, label in zip(panels, ("level", "prefix"), ("level", "length"), strict=True):
         _stays(panel, found, name)
         panel.set(
@@ -237,31 +225,6 @@ def _stays(panel: Axes, found: Mapping[str, float], name: str) -> None:
             panel.bar_label(bars, [f"{v:.3g}" for v in of.values()], padding=2, fontsize=7)
 
 
-def _figure(title: str, panels: int) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure with so many panels, at most three a row."""
-    from matplotlib.figure import Figure
-
-    columns = min(3, panels) if panels != 4 else 2
-    rows = math.ceil(panels / columns)
-    figure = Figure(
-        figsize=(WIDTH, HEIGHT if rows == 1 else 2.9 * rows + 0.5), dpi=DOTS, layout="constrained"
-    )
-    figure.suptitle(title, fontsize=13)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for empty in axes[panels:]:
-        empty.set_axis_off()
-    for panel in axes[:panels]:
-        _prepare(panel)
-    return figure, list(axes[:panels])
-
-
-def _prepare(panel: Axes) -> None:
-    panel.set_prop_cycle(color=list(COLOURS))
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.grid(axis="y", color="#DDDDDD", linewidth=0.8)
-    panel.set_axisbelow(True)
-
-
 def _curves(history: History) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Sort the numbers into panels and lines: name → label → (steps, values)."""
     curves: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
@@ -279,10 +242,6 @@ def _maybe_log(panel: Axes, values: np.ndarray) -> None:
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0 and values.max() > LOG_FROM * values.min():
         panel.set_yscale("log")
-
-
-def _thousands(panel: Axes) -> None:
-    panel.yaxis.set_major_formatter("{x:,.0f}")
 
 
 def _bin_sizes(groups: Mapping[str, int]) -> tuple[list[str], list[int]]:
