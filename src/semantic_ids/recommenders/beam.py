@@ -1,0 +1,206 @@
+"""Batched beam search among the valid IDs, with probabilities that are renormalised over children.
+
+A level's probabilities are those of the codes that may follow, so those of all IDs add up to 1, and
+as scores only fall from level to level, a beam as wide as there are IDs finds all of them, exactly.
+The same code runs on CPUs and GPUs.
+
+What is cheap about it, each without a change to what is found:
+
+- a prefix that one code alone can follow is not asked about: its probability is 1;
+- prefixes are asked about in two rounds, the best of each user first: what scores no better than
+  the beam's worst continuation by then cannot have a better one;
+- continuations are flat, one number for each child that is there, never (b, W, K);
+- of equal scores the first in the order of codes is better, by one integer key: a score in the
+  upper half, the edge in the lower. Whole numbers also sort faster than floats.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from semantic_ids.errors import BadInput
+from semantic_ids.recommenders.children import Children
+
+FIRST_SHARE, ROUNDS_FROM = 4, 512
+"""Of the beam, one in so many is asked about in the first round, if there are so many prefixes to
+ask about at all."""
+CPU_CELLS, GPU_CELLS, MOST_USERS = 1 << 23, 1 << 26, 1024
+"""Logits that a step may make, and users searched for at a time."""
+EDGES = 2**32 - 1
+"""The lower half of a key; an edge is taken from it, so that the first of equals is the larger."""
+NOTHING = -(2**63)
+"""The key of no continuation."""
+
+
+class Scores(Protocol):
+    """What a network offers to the search."""
+
+    def states(self, histories: Tensor) -> Any:
+        """Compute what is known of each user, once.
+
+        Args:
+            histories: Shape (b, T), int64: rows of items in order, padded on the right with −1.
+        """
+        ...
+
+    def next_logits(self, states: Any, rows: Tensor, prefixes: Tensor) -> Tensor:
+        """Return the logits of the next code.
+
+        Args:
+            states: What `states` returned.
+            rows: Shape (m,), int64, ascending: which user each prefix is of.
+            prefixes: Shape (m, p), int64: the p codes before, from 0 to L − 1 of them.
+
+        Returns:
+            Shape (m, K_{p+1}).
+        """
+        ...
+
+
+@torch.no_grad()
+def beam_search(
+    model: Scores, children: Children, histories: Tensor, width: int | Tensor
+) -> tuple[Tensor, Tensor]:
+    """Find the IDs of highest probability.
+
+    Args:
+        model: The network.
+        children: The trie of the IDs that may be found.
+        histories: Shape (b, T), int64, padded on the right with −1, on the device of the trie.
+        width: How many prefixes of each user are kept from level to level, W; or one number for
+            each user, shape (b,), W being the largest.
+
+    Returns:
+        IDs, as leaves of the trie (b, W) int64, the most probable first and of equal ones the first
+        in the order of codes; −1 where there are fewer. And their log-probabilities (b, W) float32,
+        −∞ there.
+
+    Raises:
+        BadInput: The width is less than 1.
+    """
+    widths = torch.as_tensor(width, device=children.device).expand(len(histories))
+    if (len(widths) and int(widths.min()) < 1) or (isinstance(width, int) and width < 1):
+        raise BadInput(f"a beam of width {width}", expected="at least 1")
+    most = width if isinstance(width, int) else max(widths.tolist(), default=1)
+    states = model.states(histories)
+    keys = _cut(_first(model, states, children, len(histories)), widths, most)
+    for level in range(1, children.levels):
+        keys = _following(_Step(model, states, children, level, keys, widths, most))
+    missing = keys.new_full((len(keys), most - keys.shape[1]), NOTHING)
+    return _read(torch.cat([keys, missing], dim=1))
+
+
+def users_at_once(children: Children, width: int) -> int:
+    """Return how many users to search for at a time, so that a step fits the memory."""
+    cells = CPU_CELLS if children.device.type == "cpu" else GPU_CELLS
+    return max(1, min(MOST_USERS, cells // (width * max(children.sizes))))
+
+
+def _first(model: Scores, states: Any, children: Children, users: int) -> Tensor:
+    """Return the keys of the first codes: (b, N_1). One node has them all, so this is a table."""
+    codes = children.codes[0]
+    edges = torch.arange(len(codes), device=codes.device).expand(users, -1)
+    if len(codes) == 1 or not users:
+        return _keys(torch.zeros(edges.shape, device=codes.device), edges)
+    logits = model.next_logits(states, edges.new_tensor(range(users)), edges.new_empty((users, 0)))
+    if len(codes) < logits.shape[1]:
+        logits = logits[:, codes]
+    return _keys(logits.float().log_softmax(1), edges)
+
+
+class _Step(NamedTuple):
+    """What it takes to go on from a level."""
+
+    model: Scores
+    states: Any
+    children: Children
+    level: int
+    keys: Tensor
+    widths: Tensor
+    most: int
+
+
+def _following(step: _Step) -> Tensor:
+    """Go on by a code: the keys of the best continuations of all prefixes of a user, (b, W)."""
+    nodes, scores = _read(step.keys)
+    starts = step.children.starts[step.level]
+    first = starts[nodes.clamp_min(0)]
+    count = (starts[nodes.clamp_min(0) + 1] - first) * (nodes >= 0)
+    forced = torch.where(count == 1, _keys(scores, first), NOTHING)
+    several = count > 1
+    asked = int(several.sum())
+    if asked < ROUNDS_FROM:
+        keys = [forced, _ask(step, nodes, scores, first, count, several)] if asked else [forced]
+        return _cut(torch.cat(keys, dim=1), step.widths, step.most)
+    early = several.clone()
+    early[:, -(-nodes.shape[1] // FIRST_SHARE) :] = False
+    found = torch.cat([forced, _ask(step, nodes, scores, first, count, early)], dim=1)
+    found = _cut(found, step.widths, step.most)
+    late = several & ~early & (scores >= _bar(found, step.widths))
+    found = torch.cat([found, _ask(step, nodes, scores, first, count, late)], dim=1)
+    return _cut(found, step.widths, step.most)
+
+
+def _bar(keys: Tensor, widths: Tensor) -> Tensor:
+    """Return the score that continuations must reach: (b, 1), −∞ where the beam is not full."""
+    last = widths[:, None] - 1
+    full = last < keys.shape[1]
+    _, scores = _read(keys.gather(1, last.clamp_max(keys.shape[1] - 1)))
+    return scores.masked_fill(~full, -torch.inf)
+
+
+def _ask(
+    step: _Step, nodes: Tensor, scores: Tensor, first: Tensor, count: Tensor, which: Tensor
+) -> Tensor:
+    """Return the keys of all continuations of chosen prefixes: of each user in a row, (b, most)."""
+    rows, column = which.nonzero(as_tuple=True)
+    nodes, scores = nodes[rows, column], scores[rows, column]
+    first, count = first[rows, column], count[rows, column]
+    prefixes = step.children.prefixes(nodes, step.level)
+    logits = step.model.next_logits(step.states, rows, prefixes).float()
+    owner = torch.repeat_interleave(count)
+    edges = torch.arange(len(owner), device=rows.device) + (first - _before(count))[owner]
+    values = logits[owner, step.children.codes[step.level][edges]]
+    values = _log_softmax(values, owner, count) + scores[owner]
+    users = rows[owner]
+    of_user = rows.new_zeros(len(which)).index_add_(0, rows, count)
+    place = torch.arange(len(owner), device=rows.device) - _before(of_user)[users]
+    keys = rows.new_full((len(which), int(of_user.max())), NOTHING)
+    keys[users, place] = _keys(values, edges)
+    return keys
+
+
+def _log_softmax(values: Tensor, owner: Tensor, count: Tensor) -> Tensor:
+    """Return log-probabilities among the children of each prefix: (E,), (E,), (m,) → (E,)."""
+    if not len(values):
+        return values
+    values = values - torch.segment_reduce(values, "max", lengths=count)[owner]
+    return values - torch.segment_reduce(values.exp(), "sum", lengths=count).log()[owner]
+
+
+def _before(count: Tensor) -> Tensor:
+    return count.cumsum(0) - count
+
+
+def _cut(keys: Tensor, widths: Tensor, most: int) -> Tensor:
+    """Keep the best of each row, the best first: (b, n) → (b, min(n, W))."""
+    best = keys.topk(min(most, keys.shape[1]), dim=1).values
+    column = torch.arange(best.shape[1], device=best.device)
+    return best.masked_fill(column >= widths[:, None], NOTHING)
+
+
+def _keys(scores: Tensor, edges: Tensor) -> Tensor:
+    """Pack scores, float32, and edges into whole numbers that sort as they do."""
+    bits = (scores + 0.0).view(torch.int32).long()  # + 0 makes −0 equal to 0
+    return ((bits ^ ((bits >> 63) & 0x7FFFFFFF)) << 32) | (EDGES - edges)
+
+
+def _read(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the edges and scores of keys, −1 and −∞ for nothing: the inverse of `_keys`."""
+    bits, nothing = keys >> 32, keys == NOTHING
+    scores = (bits ^ ((bits >> 63) & 0x7FFFFFFF)).int().view(torch.float32)
+    edges = EDGES - (keys & EDGES)
+    return edges.masked_fill(nothing, -1), scores.masked_fill(nothing, -torch.inf)

@@ -1,0 +1,57 @@
+"""A small network of random numbers, as the search sees it, and the truth in loops of Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+class Drawn:
+    """Logits from sums of random vectors; equal ones come often where they are rounded."""
+
+    def __init__(self, sizes, items, seed=0, width=16, sharp=2.0, rounded=False):
+        rng = torch.Generator().manual_seed(seed)
+
+        def table(*shape):
+            return torch.randn(shape, generator=rng)
+
+        self.items, self.sharp, self.rounded = table(items + 1, width), sharp, rounded
+        self.codes = [table(k, width) for k in sizes]
+        self.heads = [table(width, k) / width**0.5 for k in sizes]
+        self.asked = 0
+
+    def states(self, histories):
+        return torch.tanh(self.items[histories].sum(1))  # −1 is the last row
+
+    def next_logits(self, states, rows, prefixes):
+        assert (rows.diff() >= 0).all()
+        level = prefixes.shape[1]
+        self.asked += len(rows)
+        x = states[rows] + sum(
+            (self.codes[place][prefixes[:, place]] for place in range(level)), torch.zeros(())
+        )
+        logits = self.sharp * (torch.tanh(x) @ self.heads[level])
+        return logits.round() if self.rounded else logits
+
+
+def log_softmax(logits):
+    top = max(logits)
+    total = np.log(sum(np.exp(x - top) for x in logits))
+    return [x - top - total for x in logits]
+
+
+def all_ids(model, codes, history):
+    """Log-probability of every distinct ID, by one user and one prefix at a time."""
+    states = model.states(torch.as_tensor(history)[None])
+    ids = sorted({tuple(row) for row in codes.tolist()})
+    found = {(): 0.0}
+    for level in range(codes.shape[1]):
+        longer = {}
+        for prefix, score in found.items():
+            following = sorted({i[level] for i in ids if i[:level] == prefix})
+            asked = torch.tensor([prefix], dtype=torch.int64).reshape(1, level)
+            logits = model.next_logits(states, torch.zeros(1, dtype=torch.int64), asked)[0]
+            steps = log_softmax([float(logits[code]) for code in following])
+            longer |= {(*prefix, c): score + s for c, s in zip(following, steps, strict=True)}
+        found = longer
+    return found
