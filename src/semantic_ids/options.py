@@ -215,9 +215,11 @@ def _whole(word: str) -> int:
 
 
 def _list(word: str, kind: Any) -> list[Any]:
-    """Read `[16,16]`, `16,16`, `16x16` and `16X16`; of names `[a,b]`, `a,b` and `a+b`."""
+    """Read `[]`, `[16,16]`, `16,16`, `16x16` and `16X16`; of names `[a,b]`, `a,b` and `a+b`."""
     bracketed = word.startswith("[") and word.endswith("]")
     inside = word[1:-1] if bracketed else word
+    if bracketed and not inside.strip():
+        return []
     if kind is int:
         return [_whole(part) for part in re.split(r"[xX×,]", inside)]
     sign = "," if bracketed or "," in inside else "+"

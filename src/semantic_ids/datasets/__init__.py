@@ -25,6 +25,8 @@ _MODULE_OF = {
     "OnnxGraphsDataset": "onnx_graphs",
     "ParquetSourceDataset": "parquet_source",
     "PublishedDataset": "bundles",
+    "RecommendationsDataset": "recommendations",
+    "RecommenderDataset": "recommender",
     "SplitDataset": "split",
     "TableDataset": "table",
     "TokenizerDataset": "tokenizer",
