@@ -11,7 +11,8 @@ import pytest
 from semantic_ids.artifacts import Provenance
 from semantic_ids.datasets import HistoriesDataset
 from semantic_ids.errors import BadInput
-from semantic_ids.recommenders.histories import Histories, catalogue_of, content_of, leave_one_out
+from semantic_ids.recommenders.histories import Histories, catalogue_of, content_of
+from semantic_ids.recommenders.splits import leave_one_out
 
 
 def some(users: pa.Array) -> Histories:

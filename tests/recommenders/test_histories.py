@@ -7,12 +7,8 @@ from hypothesis import strategies as st
 
 from semantic_ids.artifacts import Provenance
 from semantic_ids.recommenders import histories as module
-from semantic_ids.recommenders.histories import (
-    Histories,
-    catalogue_of,
-    content_of,
-    leave_one_out,
-)
+from semantic_ids.recommenders.histories import Histories, catalogue_of, content_of
+from semantic_ids.recommenders.splits import leave_one_out
 
 ITEMS = 7
 users_of = st.lists(
@@ -84,25 +80,6 @@ def test_items_are_counted_where_they_are_learned_from_alone(drawn, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_USERS", block)
         assert found.training_counts(ITEMS).tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("length", "train", "valid", "test"),
-    [
-        (5, [0, 1, 2], [3], [4]),
-        (3, [0], [1], [2]),
-        (2, [0], [], [1]),
-        (1, [0], [], []),
-        (0, [], [], []),
-    ],
-)
-def test_leave_one_out_takes_the_last_two(length, train, valid, test):
-    starts = np.array([0, length], np.int64)
-    found = Histories(
-        ["u"], np.zeros(length, np.int32), starts, leave_one_out(starts), Provenance("histories")
-    )
-    assert list(range(found.cuts[0, 0])) == train
-    assert found.targets("valid").tolist() == valid and found.targets("test").tolist() == test
 
 
 def test_events_of_two_users_may_not_overlap_and_all_belong_to_one():

@@ -40,13 +40,21 @@ IDS = (
     (pa.types.is_struct, "name one of its fields, such as {parameter}={name}.{field}"),
     (pa.types.is_temporal, "cast it to strings"),
 )
+SEQUENCES = (
+    (pa.types.is_string, "write the items in it as a list: x.split() of each"),
+    (
+        lambda kind: is_list(kind) and pa.types.is_floating(kind.value_type),
+        "cast the items to int64",
+    ),
+)
 """Type → what to do about it; the first that fits."""
 
 
 def advice(kind: pa.DataType, parameter: str, name: str) -> str:
     """Return what to do about a column whose type is not read, or an empty string."""
     of_vectors = parameter.endswith("vector_column")
-    for fits, text in VECTORS if of_vectors else IDS:
+    of_sequences = parameter.endswith("sequence_column")
+    for fits, text in VECTORS if of_vectors else SEQUENCES if of_sequences else IDS:
         if fits(kind):
             field = _field(kind, is_vector if of_vectors else is_id)
             return text.format(parameter=parameter, name=name, field=field)

@@ -64,8 +64,8 @@ def check_footers(source: ParquetSource, options: IngestOptions) -> None:
         some = any((kind := f.kind(wanted.name)) is not None and wanted.fits(kind) for f in known)
         for footer in known:
             if not (some and _is_null_throughout(source, footer, wanted.name)):
-                _check_column(footer, wanted)
-    _check_id_kinds(source, options.id_column)
+                check_column(footer, wanted)
+    check_id_kinds(source, options.id_column)
     _check_dims(source, options)
 
 
@@ -80,21 +80,22 @@ def _is_null_throughout(source: ParquetSource, footer: Footer, name: str) -> boo
     return scalar and source.is_null_throughout(footer, name)
 
 
-def _check_column(footer: Footer, wanted: Wanted) -> None:
+def check_column(footer: Footer, wanted: Wanted) -> None:
+    """Raise `BadInput` where a column is missing, is there twice or is of another type."""
     name, kind = wanted.name, footer.kind(wanted.name)
     count = len(footer.schema.get_all_field_indices(name))
     if kind is None or count > 1:
         found = f"is there {count} times" if count else "is missing"
         near = "" if count else nearest(name, [name for name, _ in leaves(footer.schema)])
         raise BadInput(
-            f"column '{name}' {found}; the columns are {_listed(footer.schema)}{near}",
+            f"column '{name}' {found}; the columns are {listed(footer.schema)}{near}",
             where=footer.file,
             expected=f"the column that {wanted.parameter} names",
-            do=f"name it with {wanted.parameter}={_guess(footer.schema, name, wanted.fits)}",
+            do=f"name it with {wanted.parameter}={guess(footer.schema, name, wanted.fits)}",
         )
     declared = footer.kind(name, declared=True) or kind
     if not wanted.fits(kind) or is_tensor_of_axes(declared):
-        other = _guess(footer.schema, "", wanted.fits)
+        other = guess(footer.schema, "", wanted.fits)
         cast = advice(declared, wanted.parameter, name) or advice(kind, wanted.parameter, name)
         do = cast or f"name another column with {wanted.parameter}={other}"
         if cast and other not in ("NAME", name):
@@ -107,13 +108,14 @@ def _check_column(footer: Footer, wanted: Wanted) -> None:
         )
 
 
-def _listed(schema: pa.Schema) -> str:
+def listed(schema: pa.Schema) -> str:
+    """Name the columns, the first ones of very many."""
     names = [f"'{name}'" for name in schema.names]
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return (", ".join(names[:_LISTED]) or "none") + more
 
 
-def _guess(schema: pa.Schema, name: str, fits: Callable[[pa.DataType], bool]) -> str:
+def guess(schema: pa.Schema, name: str, fits: Callable[[pa.DataType], bool]) -> str:
     """Return the column that was probably meant.
 
     Of the right type, with a near name if there is one; fields of structs come last.
@@ -124,7 +126,8 @@ def _guess(schema: pa.Schema, name: str, fits: Callable[[pa.DataType], bool]) ->
     return (near + fitting + ["NAME"])[0]
 
 
-def _check_id_kinds(source: ParquetSource, column: str) -> None:
+def check_id_kinds(source: ParquetSource, column: str) -> None:
+    """Raise `BadInput` where ids are integers in one file and strings in another."""
     known = [
         (footer.file, kind)
         for footer in source.footers

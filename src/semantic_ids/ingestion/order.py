@@ -90,7 +90,7 @@ def read_ids(source: ParquetSource, column: str) -> ItemIds:
     )
     with Progress("read the item ids", total=source.rows, unit="rows") as progress:
         for start, batch in source.batches([column]):
-            ids, over = _readable(batch.column(0), text, source, start)
+            ids, over = readable(batch.column(0), text, source, start)
             null.append(start + _where(pc.is_null(ids)))
             too_large.append(start + np.flatnonzero(over))
             values.append(
@@ -105,14 +105,14 @@ def read_ids(source: ParquetSource, column: str) -> ItemIds:
 def read_texts(source: ParquetSource, column: str) -> pa.ChunkedArray:
     """Return the ids of all rows that have one as text, large_string, in file order."""
     read = [
-        _readable(ids, is_text(ids.type), source, start)[0].cast(pa.large_string()).drop_null()
+        readable(ids, is_text(ids.type), source, start)[0].cast(pa.large_string()).drop_null()
         for start, ids in ((start, batch.column(0)) for start, batch in source.batches([column]))
     ]
     return pa.chunked_array(read, pa.large_string())
 
 
-def _readable(
-    ids: pa.Array, text: bool, source: ParquetSource, start: int
+def readable(
+    ids: pa.Array, text: bool, source: ParquetSource, start: int, what: str = "an item id"
 ) -> tuple[pa.Array, np.ndarray]:
     """Return ids as large_string or int64, and which integers do not fit: bool, 0 in their place.
 
@@ -128,7 +128,7 @@ def _readable(
     except pa.ArrowInvalid as error:
         file, group, _ = source.place(start)
         raise BadInput(
-            f"an item id is no text: {error}",
+            f"{what} is no text: {error}",
             where=f"{file}, row group {group}",
             expected="ids in UTF-8",
             do="write the column anew as UTF-8 strings or as integers",

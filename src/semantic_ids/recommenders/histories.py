@@ -141,25 +141,6 @@ def content_of(
     )
 
 
-def leave_one_out(starts: np.ndarray) -> np.ndarray:
-    """Cut each history so that its last event is for the test, the one before for validation.
-
-    All before these are learned from (W.-C. Kang and J. McAuley, "Self-Attentive Sequential
-    Recommendation", arXiv 1808.09781). A history of two events has no target of validation that
-    something precedes, and one of one has none at all.
-
-    Args:
-        starts: Shape (u + 1,), int64.
-
-    Returns:
-        Cuts: shape (u, 3), int64.
-    """
-    begin, end = starts[:-1], starts[1:]
-    test_from = np.where(end - begin > 1, end - 1, end)
-    valid_from = np.where(end - begin > 2, end - 2, test_from)
-    return np.column_stack([valid_from, valid_from, test_from])
-
-
 def _ranges(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Return `arange(begin[i], end[i])` of all i, one after the other: (u,) twice → (t,) int64."""
     lengths = end - begin

@@ -1,0 +1,108 @@
+"""A row an event: user, item and time, in any order.
+
+Kept in memory are 16 bytes an event while they are read, and about 40 while they are put in order:
+numbers of users and items, and times. Texts are kept once a user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from semantic_ids.errors import BadInput
+from semantic_ids.ingestion.history_columns import Columns
+from semantic_ids.ingestion.history_ids import Catalogue, Numbering, whole_ids
+from semantic_ids.ingestion.history_source import WHOLE
+from semantic_ids.ingestion.history_times import as_times
+from semantic_ids.ingestion.source import ParquetSource
+from semantic_ids.ingestion.user_events import UserEvents, starts_of
+from semantic_ids.progress import Progress
+
+_Columns = dict[str, list[np.ndarray]]
+
+
+def read_events(
+    parts: Mapping[str, tuple[ParquetSource, Columns]], catalogue: Catalogue, *, drop: bool
+) -> UserEvents:
+    """Read all events and put those of each user in order.
+
+    By time; at one time by the item's hash, which is the order of the catalogue. In files that are
+    split already, what is learned from comes before what is predicted, whatever the times are.
+
+    Args:
+        parts: `WHOLE`, or `train`, `valid` and `test`.
+        catalogue: Where the items are looked up; events of others are left out.
+        drop: Whether to leave out events of the same user, item and time but for one of them.
+
+    Raises:
+        BadInput: A row is not what it should be.
+    """
+    users, read = Numbering(), 0
+    found: _Columns = {"user": [], "item": [], "time": [], "part": []}
+    for number, (source, columns) in enumerate(parts.values()):
+        read += source.rows
+        for batch in _batches(source, columns, users, catalogue):
+            for name, values in zip(("user", "item", "time"), batch, strict=True):
+                found[name].append(values)
+            found["part"].append(np.full(len(batch[0]), number, np.int8))
+    ids, places = users.in_order()
+    user, item, time, part = (_joined(found, name) for name in ("user", "item", "time", "part"))
+    user, unknown = places.astype(np.int32)[user], read - len(user)
+    keys = (item, time, user) if WHOLE in parts else (item, time, part, user)
+    order = np.lexsort(keys)
+    user, item, time, part = (values[order] for values in (user, item, time, part))
+    again = np.zeros(len(order), bool)
+    if drop:
+        again[1:] = (user[1:] == user[:-1]) & (item[1:] == item[:-1]) & (time[1:] == time[:-1])
+        user, item, time, part = (values[~again] for values in (user, item, time, part))
+    starts = starts_of(np.bincount(user, minlength=len(ids)))
+    counts = {
+        "events_read": read,
+        "users_read": len(ids),
+        "events_unknown": unknown,
+        "events_duplicate": int(again.sum()),
+    }
+    cuts = None if WHOLE in parts else _cuts(user, part, starts)
+    return UserEvents(ids, item, starts, time, cuts, counts)
+
+
+def _batches(
+    source: ParquetSource, columns: Columns, users: Numbering, catalogue: Catalogue
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Read one source: numbers of users, rows of known items, times."""
+    names = [columns.user, columns.item or "", columns.time or ""]
+    with Progress("read the events", total=source.rows, unit="events") as progress:
+        for start, batch in source.batches(names):
+            user = users.numbers(whole_ids(batch.column(0), source, start, "user"))
+            item = catalogue.rows(whole_ids(batch.column(1), source, start, "item"))
+            time = _times(batch.column(2), source, start)
+            known = item >= 0
+            yield user.astype(np.int32)[known], item[known], time[known]
+            progress.advance(len(batch))
+
+
+def _times(column: pa.Array, source: ParquetSource, start: int) -> np.ndarray:
+    values, invalid = as_times(column)
+    if invalid.any():
+        row = int(invalid.argmax())
+        raise BadInput(
+            f"the time is {column[row].as_py()!r}",
+            where=str(source.place(start + row)),
+            expected="a timestamp, a finite number, or text in ISO 8601",
+            do="leave such rows out, or mend them",
+        )
+    return values
+
+
+def _joined(found: _Columns, name: str) -> np.ndarray:
+    """Put the arrays of one column together, and let them go."""
+    parts = found.pop(name)
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def _cuts(user: np.ndarray, part: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return where validation and test begin: shape (u, 2), int64."""
+    before = [np.bincount(user[part <= last], minlength=len(starts) - 1) for last in (0, 1)]
+    return starts[:-1, None] + np.column_stack(before)
