@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from semantic_ids.export.options import ExportOptions
 from semantic_ids.forecast.options import AdviceOptions
 from semantic_ids.identifiers.options import IdentifyOptions
+from semantic_ids.ingestion.history_options import HistoryOptions
 from semantic_ids.ingestion.options import IngestOptions
 from semantic_ids.metrics.options import EvaluateOptions
 from semantic_ids.options import Options, from_text, is_group, members, option
@@ -69,6 +70,7 @@ class RunOptions(Options):
     export: ExportOptions = option(ExportOptions, "What other systems read.")
     evaluate: EvaluateOptions = option(EvaluateOptions, "What is measured.")
     publish: PublishOptions = option(PublishOptions, "Generations of the IDs.")
+    history: HistoryOptions = option(HistoryOptions, "User histories, for `recommend`.")
     tracking: TrackingOptions = option(TrackingOptions, "MLflow.")
     logs: LogOptions = option(LogOptions, "Log files.")
 
@@ -188,6 +190,7 @@ IdentifyParameters = model_of(IdentifyOptions)
 ExportParameters = model_of(ExportOptions)
 EvaluateParameters = model_of(EvaluateOptions)
 PublishParameters = model_of(PublishOptions)
+HistoryParameters = model_of(HistoryOptions)
 Parameters = model_of(RunOptions)
 
 
@@ -203,6 +206,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 RUNTIME_PATHS = {
     "embeddings": "Parquet file, folder, glob or URL of the embeddings, in place of the sample.",
     "items": "Parquet file of texts and labels of the same items.",
+    "histories": "Parquet file, folder, glob or URL of user histories, for `recommend`.",
     "data_root": "Folder under which everything that is written goes (02 to 08).",
 }
 """Keys that `--params` takes beside the groups above; their values in conf are in `globals.yml`."""

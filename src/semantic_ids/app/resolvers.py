@@ -23,7 +23,7 @@ def project_root(start: Path | None = None) -> str:
 
 
 def labels_of(items: str, embeddings: str, sample_embeddings: str, sample_items: str) -> str:
-    """Return the labels file of the embeddings.
+    """Return the labels file of the embeddings, or their histories.
 
     The sample's for the sample, and never the sample's for anything else.
     """
@@ -37,5 +37,5 @@ def environment(name: str, otherwise: str) -> str:
     return os.environ.get(name) or otherwise
 
 
-RESOLVERS = {"labels_of": labels_of, "environment": environment}
+RESOLVERS = {"labels_of": labels_of, "histories_of": labels_of, "environment": environment}
 """Those that do not depend on where the configuration lies: see `config_loader`."""

@@ -18,6 +18,7 @@ _MODULE_OF = {
     "FigureDataset": "figure",
     "HfTokenizerDataset": "hf_tokenizer",
     "HistoriesDataset": "histories",
+    "HistorySourceDataset": "history_source",
     "ItemsByIdDataset": "items_by_id",
     "JsonDataset": "json",
     "LabelsDataset": "labels",

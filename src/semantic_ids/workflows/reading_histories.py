@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_OF_NO_ACCOUNT = ("length", "max_unknown")
+"""Options that histories do not depend on."""
+
 
 def check_histories(source: HistorySource, options: HistoryOptions) -> None:
     """Refuse all that can be told without the catalogue: every row is read.
@@ -45,7 +48,7 @@ def read_histories(source: HistorySource, item_ids: pa.Array, options: HistoryOp
     events, cuts, report = _read(source, item_ids, options)
     made_from = {"item_ids": catalogue_of(item_ids.to_pylist()).fingerprint}
     content = content_of(events.users.to_pylist(), events.items, events.starts, cuts)
-    parameters = options.to_dict()
+    parameters = {n: v for n, v in options.to_dict().items() if n not in _OF_NO_ACCOUNT}
     provenance = Provenance("histories", made_from, parameters, content)
     made = Histories(events.users, events.items, events.starts, cuts, provenance, report)
     targets = {f"targets_{part}": len(made.targets(part)) for part in ("train", "valid", "test")}
@@ -58,7 +61,7 @@ def read_histories(source: HistorySource, item_ids: pa.Array, options: HistoryOp
         provenance,
         report | targets | {"targets_test_cold": int(cold.sum())},
     )
-    _say(made)
+    _say(made, options.length)
     return made
 
 
@@ -107,11 +110,11 @@ def _require_targets(starts: np.ndarray, cuts: np.ndarray, source: HistorySource
             )
 
 
-def _say(made: Histories) -> None:
+def _say(made: Histories, length: int) -> None:
     report = made.report
     logger.info(
         "%s users with %s events; to be predicted: %s to learn, %s for validation, %s in the test,"
-        " %s of them of items that nobody had before",
+        " %s of them of items in no history learned from",
         *(
             f"{report[name]:,}"
             for name in (
@@ -124,3 +127,11 @@ def _say(made: Histories) -> None:
             )
         ),
     )
+    longer = int((np.diff(made.starts) > length + 1).sum())
+    if longer:
+        logger.info(
+            "%s users had more than %d items before the last: the last %d are looked at",
+            f"{longer:,}",
+            length,
+            length,
+        )

@@ -16,6 +16,8 @@ from semantic_ids.errors import BadInput, nearest
 TYPES = {
     "item_embeddings": "ParquetSourceDataset",
     "items": "LabelsDataset",
+    "user_histories": "HistorySourceDataset",
+    "histories": "HistoriesDataset",
     "rejected": "TableDataset",
     "embeddings": "EmbeddingsDataset",
     "split": "SplitDataset",
@@ -45,7 +47,7 @@ TYPES = {
 PLACES = ("filepath", "folder", "location")
 """What an entry may call the place of its artifact."""
 
-READ = ("item_embeddings", "items", "published", "earlier")
+READ = ("item_embeddings", "items", "user_histories", "published", "earlier")
 """Entries that are only read: what they lead to may be another entry's."""
 _KEDROS = ("type", "metadata", "validator")
 """What Kedro takes out of an entry, or every type takes."""
@@ -118,7 +120,7 @@ def _check_entry(name: str, entry: Any) -> None:
             name,
             "has credentials",
             "none: artifacts are on this machine"
-            if name not in ("item_embeddings", "items")
+            if name not in ("item_embeddings", "items", "user_histories")
             else "none: the file system of a URL finds its own",
             "leave 'credentials' out, and give those of a URL as its library reads them from the"
             " environment, such as AWS_ACCESS_KEY_ID",
@@ -158,6 +160,7 @@ def _class_of(name: str, kind: str) -> type:
         do = {
             "item_embeddings": "name the file with --params=embeddings=PATH",
             "items": "name the file with --params=items=PATH",
+            "user_histories": "name the file with --params=histories=PATH",
         }
         raise _refusal(
             name,
