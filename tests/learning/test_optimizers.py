@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from tests.grouped import grouped
 
 from semantic_ids.learning import optimizers
+from semantic_ids.learning.plan import Plan
 from semantic_ids.learning.schedules import (
     SCHEDULES,
     constant,
@@ -326,3 +328,14 @@ def test_of_a_single_step_it_is_the_first():
 def test_an_unknown_optimizer_is_refused():
     with pytest.raises(ValueError, match="sgd"):
         optimizers.make_optimizer([], "sgd", 0.1)
+
+
+def test_adamw_takes_its_decays():
+    parts = [optimizers.Part([torch.nn.Parameter(torch.zeros(1))])]
+    made = optimizers.make_optimizer(parts, "adamw", 0.1, (0.8, 0.95))
+    assert made.param_groups[0]["betas"] == (0.8, 0.95)
+
+
+def test_a_warm_up_may_be_counted_in_steps():
+    plan = Plan(epochs=3, batch_rows=8, warmup_epochs=2)
+    assert plan.warmup(50) == 100 and replace(plan, warmup_steps=30).warmup(50) == 30

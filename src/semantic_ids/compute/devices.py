@@ -13,8 +13,12 @@ import torch
 from semantic_ids.errors import BadInput
 
 
-def resolve(device: str) -> torch.device:
+def resolve(device: str, where: str = "tokenizer.device") -> torch.device:
     """Turn `auto`, `cpu` or `cuda` into a device that is there.
+
+    Args:
+        device: The option's value.
+        where: The option's name, for errors.
 
     Raises:
         BadInput: It is none of these, or there is no CUDA device.
@@ -22,13 +26,13 @@ def resolve(device: str) -> torch.device:
     if device == "auto":
         return _own("cuda" if torch.cuda.is_available() else "cpu")
     if device.partition(":")[0] not in ("cpu", "cuda"):
-        raise BadInput(f"{device!r}", where="tokenizer.device", expected="auto, cpu or cuda")
+        raise BadInput(f"{device!r}", where=where, expected="auto, cpu or cuda")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise BadInput(
             "there is no CUDA device that this PyTorch can use",
-            where=f"tokenizer.device={device}",
+            where=f"{where}={device}",
             expected="a CUDA device and a CUDA build of PyTorch",
-            do="take tokenizer.device=auto",
+            do=f"take {where}=auto",
         )
     return _own(device)
 

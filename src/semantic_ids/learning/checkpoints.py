@@ -29,6 +29,8 @@ from semantic_ids.learning import distributed
 
 logger = logging.getLogger(__name__)
 
+GROUP = "tokenizer.checkpoints"
+"""What errors name where nothing else is said."""
 FORMAT = 1
 """Rises when a checkpoint can no longer be resumed from; others are not taken."""
 TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
@@ -68,6 +70,7 @@ class Checkpoints:
         trainings: How many trainings have checkpoints in `folder` at a time.
         resume: `auto` resumes from the latest that can be read, `never` begins anew; or a
             checkpoint, or a folder of them, to resume from.
+        group: Dotted name of these options, for errors.
     """
 
     def __init__(
@@ -79,7 +82,9 @@ class Checkpoints:
         keep: int = 2,
         trainings: int = 8,
         resume: str = "auto",
+        group: str = GROUP,
     ) -> None:
+        self.group = group
         self.made_from = json.loads(json.dumps(made_from, default=str))
         self.folder = Path(folder) / fingerprint(self.made_from)
         self.every, self.keep, self.resume = every, keep, resume
@@ -108,12 +113,12 @@ class Checkpoints:
         if self.resume != "auto":
             place = self.check()
             try:
-                return read_checkpoint(place)
+                return read_checkpoint(place, self.group)
             except UNREADABLE as error:
                 raise self._unreadable(place, error) from error
         for place in reversed(checkpoints_in(self.folder)):
             try:
-                return read_checkpoint(place)
+                return read_checkpoint(place, self.group)
             except UNREADABLE as error:
                 logger.warning(
                     "the checkpoint %s cannot be read (%s): going on from an earlier one",
@@ -180,7 +185,7 @@ class Checkpoints:
         """
         place = self._named()
         try:
-            made_from = read_manifest(place)["made_from"]
+            made_from = read_manifest(place, self.group)["made_from"]
             different = _differences(made_from, self.made_from)
         except BadInput:
             raise
@@ -199,7 +204,7 @@ class Checkpoints:
             return found[-1]
         raise BadInput(
             "there is no checkpoint",
-            where=f"tokenizer.checkpoints.resume={place}",
+            where=f"{self.group}.resume={place}",
             expected=(
                 f"a folder with {MANIFEST}, {STATE} and {TENSORS}, or a folder of such folders"
             ),
@@ -211,29 +216,29 @@ class Checkpoints:
         named = ", ".join(different[:NAMED_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
         return BadInput(
             f"this checkpoint is of another training: {named}",
-            where=f"tokenizer.checkpoints.resume={place}",
+            where=f"{self.group}.resume={place}",
             expected="a checkpoint of the same data and parameters",
             do=(
                 "give the same data, environment and parameters as then, or begin anew with"
-                " tokenizer.checkpoints.resume=never"
+                f" {self.group}.resume=never"
             ),
         )
 
     def _unreadable(self, place: Path, error: Exception) -> BadInput:
         return BadInput(
             f"this checkpoint cannot be read: {error}",
-            where=f"tokenizer.checkpoints.resume={place}",
+            where=f"{self.group}.resume={place}",
             do="take an earlier one, or auto",
         )
 
 
-def read_checkpoint(place: Path) -> Checkpoint:
+def read_checkpoint(place: Path, group: str = GROUP) -> Checkpoint:
     """Read a checkpoint from its folder.
 
     Raises:
         BadInput: It is of another format. For what is damaged or gone, one of `UNREADABLE`.
     """
-    manifest = read_manifest(place)
+    manifest = read_manifest(place, group)
     return Checkpoint(
         manifest["epoch"],
         load_file(place / TENSORS),
@@ -241,7 +246,7 @@ def read_checkpoint(place: Path) -> Checkpoint:
     )
 
 
-def read_manifest(place: Path) -> dict[str, Any]:
+def read_manifest(place: Path, group: str = GROUP) -> dict[str, Any]:
     """Read what a checkpoint says of itself.
 
     Raises:
@@ -253,10 +258,10 @@ def read_manifest(place: Path) -> dict[str, Any]:
     if found != FORMAT:
         raise BadInput(
             f"a checkpoint of format {found or 0}",
-            where=f"tokenizer.checkpoints.resume={place}",
+            where=f"{group}.resume={place}",
             expected=f"format {FORMAT}",
             do=(
-                "begin anew with tokenizer.checkpoints.resume=never, or go on with the version of"
+                f"begin anew with {group}.resume=never, or go on with the version of"
                 " semantic-ids that wrote it"
             ),
         )

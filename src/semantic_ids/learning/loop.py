@@ -20,16 +20,16 @@ from semantic_ids.learning.batches import batch_sizes, own_share, shuffled
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.learning.optimizers import make_optimizer, set_rates
 from semantic_ids.learning.plan import Plan
-from semantic_ids.learning.precision import autocast
 from semantic_ids.learning.selection import Selection
-from semantic_ids.learning.task import Outcome, Task, split
+from semantic_ids.learning.steps import in_turn, side_by_side
+from semantic_ids.learning.task import Outcome, Task
 from semantic_ids.progress import Progress, report_step
 
 logger = logging.getLogger(__name__)
 
-ORDER, DRAWS = 0, 1
+ORDER, DRAWS, PARTS = 0, 1, 2
 """What a seed of an epoch is for: the order of the items, the same in all processes, and all that
-each process draws."""
+each process draws; and that of a step, for what its parts draw."""
 
 
 class Loop:
@@ -71,7 +71,9 @@ class Loop:
                 checkpoint to resume from is of another training.
         """
         began, plan = time.perf_counter(), self.plan
-        self.optimizer = make_optimizer(self.task.parts(), plan.optimizer, plan.learning_rate)
+        self.optimizer = make_optimizer(
+            self.task.parts(), plan.optimizer, plan.learning_rate, plan.betas
+        )
         first, seconds = self._resume()
         began -= seconds
         with Progress("train", plan.epochs, "epochs", lines=False) as progress:
@@ -149,7 +151,7 @@ class Loop:
         for number, (size, (positions, batch)) in enumerate(
             zip(sizes.tolist(), task.data.batches(windows), strict=True)
         ):
-            step, warmup = (epoch - 1) * len(sizes) + number, plan.warmup_epochs * len(sizes)
+            step, warmup = (epoch - 1) * len(sizes) + number, plan.warmup(len(sizes))
             rate = set_rates(self.optimizer, plan.schedule, plan.learning_rate, step, warmup, total)
             sums += self._step(model, positions, batch, size, (step, total))
         distributed.all_reduce(sums)
@@ -177,23 +179,24 @@ class Loop:
         Return the sums of the task's losses.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        sums, parts = None, self.plan.accumulate
-        scale = distributed.world_size() / size  # processes take the mean of their gradients
-        for at, part in zip(np.array_split(positions, parts), split(batch, parts), strict=True):
-            with autocast(self.plan.precision, self.device):
-                loss, found = self.task.step(model, at, part, progress)
-            (loss * scale).backward()
-            sums = found if sums is None else sums + found
+        if self._side_by_side:
+            seed = self._seed(progress[0], PARTS, distributed.rank())
+            sums = side_by_side(self.task, self.plan, positions, batch, size, progress, seed)
+        else:
+            sums = in_turn(self.task, self.plan, model, positions, batch, size, progress)
         if self.plan.max_grad_norm is not None:
             learnt = [p for group in self.optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(learnt, self.plan.max_grad_norm)
         self.optimizer.step()
-        assert sums is not None
         return sums
+
+    @property
+    def _side_by_side(self) -> bool:
+        return self.plan.part_rows is not None and self.device.type == "cpu"
 
     def _model(self) -> nn.Module:
         """Return what to call: with several processes, what takes the mean of their gradients."""
-        if distributed.world_size() == 1:
+        if distributed.world_size() == 1 or self._side_by_side:
             return self.task.module
         return nn.parallel.DistributedDataParallel(
             self.task.module,

@@ -30,8 +30,19 @@ class Part:
     weight_decay: float = 0.0
 
 
-def make_optimizer(parts: Sequence[Part], name: str, learning_rate: float) -> torch.optim.Optimizer:
+def make_optimizer(
+    parts: Sequence[Part],
+    name: str,
+    learning_rate: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+) -> torch.optim.Optimizer:
     """Return the optimizer `adamw` or `adagrad` of some parts, one group for each that learns.
+
+    Args:
+        parts: Parts of a network.
+        name: The optimizer.
+        learning_rate: Highest learning rate.
+        betas: Decay of AdamW's averages of gradients and of their squares, a step.
 
     Raises:
         ValueError: The name is not known.
@@ -48,7 +59,7 @@ def make_optimizer(parts: Sequence[Part], name: str, learning_rate: float) -> to
     fused = all(
         parameter.device.type in ("cpu", "cuda") for part in parts for parameter in part.parameters
     )
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=fused)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=fused)
 
 
 def set_rates(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor, nn
@@ -20,7 +20,8 @@ from semantic_ids.compute.streaming import send_numbers
 from semantic_ids.learning.optimizers import Part
 
 Batch = Any
-"""A tensor, or a tuple of tensors, whose first dimension is that of the items."""
+"""A tensor, a tuple of tensors, whose first dimension is that of the items, or what is
+`Divisible`."""
 
 
 class Batches(Protocol):
@@ -56,11 +57,27 @@ class Held:
                 yield batch, found if len(found) > 1 else found[0]
 
 
+@runtime_checkable
+class Divisible(Protocol):
+    """A batch that says itself how it is cut into parts: evenly by what each costs, for one."""
+
+    def split(self, positions: np.ndarray, parts: int) -> Sequence[tuple[np.ndarray, Batch]]:
+        """Cut into at most so many parts, with the positions of the items of each."""
+        ...
+
+
 def split(batch: Batch, parts: int) -> Sequence[Batch]:
     """Cut a batch into so many parts, as even as can be; some may be empty."""
     if isinstance(batch, tuple):
         return list(zip(*(tensor.tensor_split(parts) for tensor in batch), strict=True))
     return batch.tensor_split(parts)
+
+
+def parts_of(positions: np.ndarray, batch: Batch, parts: int) -> Sequence[tuple[np.ndarray, Batch]]:
+    """Cut a batch into so many parts, each with the positions of its items."""
+    if isinstance(batch, Divisible):
+        return batch.split(positions, parts)
+    return list(zip(np.array_split(positions, parts), split(batch, parts), strict=True))
 
 
 @dataclass

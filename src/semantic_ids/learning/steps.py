@@ -1,0 +1,126 @@
+"""The gradients of a batch.
+
+On a CPU threads that share every product wait for each other at each, and a batch of short
+sequences is thousands of small products. So a batch may be cut into parts there, each of which is
+one thread's from its input to its gradients, which are then added in the order of the parts. The
+parts are the same with any number of threads, and so is each bit of the sum. What is drawn at
+random within a part follows from a seed of its own (`layers.drawing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from semantic_ids.compute.threads import each_part
+from semantic_ids.learning import distributed
+from semantic_ids.learning.layers import drawing
+from semantic_ids.learning.plan import Plan
+from semantic_ids.learning.precision import autocast
+from semantic_ids.learning.task import Batch, Task, parts_of
+
+
+def in_turn(
+    task: Task,
+    plan: Plan,
+    model: nn.Module,
+    positions: np.ndarray,
+    batch: Batch,
+    size: int,
+    progress: tuple[int, int],
+) -> Tensor:
+    """Add up the gradients of `plan.accumulate` parts of a batch, one after the other.
+
+    Args:
+        task: What is trained.
+        plan: How.
+        model: What to call: the task's module, wrapped where several processes train.
+        positions: The items of this process's share of the batch, (m,).
+        batch: Their data.
+        size: Items of the batch, over all processes.
+        progress: Number of the step, and of all steps.
+
+    Returns:
+        The sums of the task's losses.
+    """
+    device = next(task.module.parameters()).device
+    scale = distributed.world_size() / size  # processes take the mean of their gradients
+    sums = None
+    for at, part in parts_of(positions, batch, plan.accumulate):
+        with autocast(plan.precision, device):
+            loss, found = task.step(model, at, part, progress)
+        (loss * scale).backward()
+        sums = found if sums is None else sums + found
+    assert sums is not None
+    return sums
+
+
+def side_by_side(
+    task: Task,
+    plan: Plan,
+    positions: np.ndarray,
+    batch: Batch,
+    size: int,
+    progress: tuple[int, int],
+    seed: int,
+) -> Tensor:
+    """Compute the gradients of the parts of a batch side by side, on a CPU.
+
+    Args:
+        task: What is trained. Its `step` is called by several threads at a time.
+        plan: How, with `part_rows`.
+        positions: The items of this process's share of the batch, (m,).
+        batch: Their data.
+        size: Items of the batch, over all processes.
+        progress: Number of the step, and of all steps.
+        seed: Seed of what is drawn in the parts.
+
+    Returns:
+        The sums of the task's losses.
+    """
+    assert plan.part_rows is not None
+    device = torch.device("cpu")
+    learnt = [parameter for parameter in task.module.parameters() if parameter.requires_grad]
+    most = max(1, -(-len(positions) // plan.part_rows))
+    parts = [part for part in parts_of(positions, batch, most) if len(part[0])]
+    found: dict[int, tuple[Sequence[Tensor | None], Tensor]] = {}
+    numbers = count()
+    sums = torch.zeros(len(task.losses), dtype=torch.float64)
+
+    def work(one: slice) -> None:
+        with torch.enable_grad(), drawing(seed, one.start):
+            with autocast(plan.precision, device):
+                at, part = parts[one.start]
+                loss, losses = task.step(task.module, at, part, progress)
+            gradients = torch.autograd.grad(loss / size, learnt, allow_unused=True)
+        found[one.start] = gradients, losses
+
+    def add(_: int) -> None:
+        gradients, losses = found.pop(next(numbers))
+        sums.add_(losses)
+        for parameter, gradient in zip(learnt, gradients, strict=True):
+            if gradient is not None:
+                before = parameter.grad
+                parameter.grad = gradient if before is None else before + gradient
+
+    each_part(work, [slice(number, number + 1) for number in range(len(parts))], add)
+    _sum_over_processes(learnt)
+    return sums
+
+
+def _sum_over_processes(parameters: Sequence[nn.Parameter]) -> None:
+    """Add up the gradients of all processes; one that has none takes part with zeros."""
+    if distributed.world_size() == 1:
+        return
+    flat = torch.cat(
+        [(torch.zeros_like(p) if p.grad is None else p.grad).flatten().float() for p in parameters]
+    )
+    distributed.all_reduce(flat)
+    for parameter, gradient in zip(
+        parameters, flat.split([p.numel() for p in parameters]), strict=True
+    ):
+        parameter.grad = gradient.view_as(parameter)
