@@ -95,7 +95,7 @@ def test_a_step_that_fails_stops_the_training():
 
 def test_a_batch_may_say_how_it_is_cut():
     class Own:
-        def split(self, positions, parts):
+        def in_parts(self, positions, parts):
             return [(positions[:1], "first"), (positions[1:], "others")]
 
     found = parts_of(np.arange(4), Own(), 3)

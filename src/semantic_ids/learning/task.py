@@ -61,7 +61,7 @@ class Held:
 class Divisible(Protocol):
     """A batch that says itself how it is cut into parts: evenly by what each costs, for one."""
 
-    def split(self, positions: np.ndarray, parts: int) -> Sequence[tuple[np.ndarray, Batch]]:
+    def in_parts(self, positions: np.ndarray, parts: int) -> Sequence[tuple[np.ndarray, Batch]]:
         """Cut into at most so many parts, with the positions of the items of each."""
         ...
 
@@ -76,7 +76,7 @@ def split(batch: Batch, parts: int) -> Sequence[Batch]:
 def parts_of(positions: np.ndarray, batch: Batch, parts: int) -> Sequence[tuple[np.ndarray, Batch]]:
     """Cut a batch into so many parts, each with the positions of its items."""
     if isinstance(batch, Divisible):
-        return batch.split(positions, parts)
+        return batch.in_parts(positions, parts)
     return list(zip(np.array_split(positions, parts), split(batch, parts), strict=True))
 
 

@@ -1,0 +1,139 @@
+"""The item-level network against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from semantic_ids.recommenders.beam import beam_search
+from semantic_ids.recommenders.children import Children
+from semantic_ids.recommenders.item_level import ItemLevel
+from semantic_ids.recommenders.options import ItemLevelOptions, TrainingOptions
+from tests.recommenders.catalogues import catalogues
+from tests.recommenders.cyclic import unique_codes
+
+SMALL = ItemLevelOptions(dim=16, layers=2, heads=2, feed_forward=24, head_hidden=20)
+LENGTH = 6
+
+
+def network(codes, sizes, options=SMALL, seed=0):
+    torch.manual_seed(seed)
+    return ItemLevel(codes, sizes, options, LENGTH).eval()
+
+
+def some_histories(items, users=5, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = np.full((users, LENGTH), -1)
+    for row in rows:
+        count = rng.integers(1, LENGTH + 1)
+        row[:count] = rng.integers(0, items, count)
+    return torch.from_numpy(rows)
+
+
+def item_log_probabilities(model, children, history):
+    """Of every distinct ID: by asking for each of its codes after those before, one by one."""
+    found, (ids, codes) = [], (children.leaves, children.prefixes)
+    states = model.states(history[None])
+    for leaf in range(ids):
+        code = codes(torch.tensor([leaf]), children.levels)
+        total, node = 0.0, torch.tensor([0])
+        for level in range(children.levels):
+            logits = model.next_logits(states, torch.tensor([0]), code[:, :level])[0]
+            may, edges, valid = children.of(node, level)
+            among = may[0][valid[0]]
+            total += logits[among].log_softmax(0)[among == code[0, level]].item()
+            node = edges[0][valid[0]][among == code[0, level]]
+        found.append(total)
+    return np.array(found)
+
+
+@settings(deadline=None, max_examples=25)
+@given(catalogues(most=12), st.integers(0, 9))
+def test_probabilities_of_all_ids_add_up_and_are_those_of_the_search(catalogue, seed):
+    codes, sizes = catalogue
+    model, children = network(codes, sizes, seed=seed), Children(codes, sizes)
+    histories = some_histories(len(codes), users=2, seed=seed)
+    leaves, logs = beam_search(model, children, histories, children.leaves)
+    for row, history in enumerate(histories):
+        expected = item_log_probabilities(model, children, history)
+        assert np.exp(expected).sum() == pytest.approx(1, abs=1e-4)
+        np.testing.assert_allclose(logs[row].numpy(), expected[leaves[row]], atol=1e-4)
+
+
+@settings(deadline=None, max_examples=25)
+@given(catalogues(most=12), st.integers(0, 9))
+def test_the_loss_is_minus_the_log_probability_of_the_item(catalogue, seed):
+    codes, sizes = catalogue
+    model, children = network(codes, sizes, seed=seed), Children(codes, sizes)
+    histories = some_histories(len(codes), users=3, seed=seed)
+    targets = torch.full_like(histories, -1)
+    targets[:, :-1] = histories[:, 1:]
+    found = model(histories, targets, children, TrainingOptions()).sum().item()
+    expected = 0.0
+    for history, target in zip(histories, targets, strict=True):
+        for place in range(int((target >= 0).sum())):
+            before = torch.full((LENGTH,), -1)
+            before[: place + 1] = history[: place + 1]
+            leaf = children.item_nodes[target[place], -1]
+            expected -= item_log_probabilities(model, children, before)[leaf]
+    assert found == pytest.approx(expected, abs=1e-3, rel=1e-4)
+
+
+def test_nothing_depends_on_what_comes_later_or_on_padding():
+    codes = unique_codes(20, (4, 3, 2))
+    model, children = network(codes, (4, 3, 2)), Children(codes, (4, 3, 2))
+    full = torch.arange(LENGTH)[None].clone()
+    h = model.hidden(full)
+    other = full.clone()
+    other[0, 4:] = 11
+    assert torch.equal(model.hidden(other)[0, :4], h[0, :4])
+    short = full.clone()
+    short[0, 3:] = -1
+    assert torch.equal(model.states(short)[0][0], h[0, 2].expand_as(model.states(short)[0][0]))
+    cut, _ = model.states(short[:, :3])
+    torch.testing.assert_close(cut[0], h[0, 2])
+    assert beam_search(model, children, torch.full((1, LENGTH), -1), 3)[0].shape == (1, 3)
+
+
+def test_one_by_one_is_as_all_together_bit_for_bit():
+    sizes = (8, 6, 5)
+    codes = unique_codes(120, sizes)
+    model, children = network(codes, sizes), Children(codes, sizes)
+    histories = some_histories(120, users=40)
+    leaves, logs = beam_search(model, children, histories, 10)
+    for row in range(0, 40, 7):
+        one = beam_search(model, children, histories[row : row + 1], 10)
+        assert torch.equal(one[0][0], leaves[row]) and torch.equal(one[1][0], logs[row])
+
+
+def test_codes_left_out_are_whole_codes_and_only_while_training():
+    sizes = (4, 3)
+    codes = unique_codes(12, sizes)
+    options = ItemLevelOptions.of({**SMALL.to_dict(), "dropout": 0.0, "code_dropout": 0.5})
+    model = network(codes, sizes, options)
+    items = torch.arange(12)[None, :LENGTH]
+    assert torch.equal(model.hidden(items), model.hidden(items))
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    model.norm, model.places.weight.data = torch.nn.Identity(), 0 * model.places.weight.data
+    model.train()
+    for _ in range(40):
+        model.hidden(items)
+    first, second = (model.embedding(model.tokens(items))[0, :, level].detach() for level in (0, 1))
+    states = torch.cat(seen)
+    kinds = [0 * first, 2 * first, 2 * second, 2 * first + 2 * second]
+    matches = torch.stack([torch.isclose(states, kind, atol=1e-6).all(2) for kind in kinds])
+    assert (matches.sum(0) == 1).all() and (matches.sum((1, 2)) > 20).all()
+
+
+def test_all_parameters_learn():
+    sizes = (4, 3, 3)
+    codes = unique_codes(30, sizes)
+    model, children = network(codes, sizes).train(), Children(codes, sizes)
+    items = some_histories(30, users=20)
+    targets = torch.where(items >= 0, items.flip(0).clamp_min(0), -1)
+    model(items, targets, children, TrainingOptions(label_smoothing=0.1)).sum().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []

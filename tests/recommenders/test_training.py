@@ -1,0 +1,205 @@
+"""Training from top to bottom, on histories whose next item is known, or cannot be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from semantic_ids.errors import BadInput
+from semantic_ids.learning.checkpoints import Checkpoints
+from semantic_ids.learning.loop import Loop
+from semantic_ids.recommenders.beam import beam_search
+from semantic_ids.recommenders.children import Children
+from semantic_ids.recommenders.options import RecommenderOptions
+from semantic_ids.recommenders.ranking import places
+from semantic_ids.recommenders.training import build_network, train_network
+from tests.recommenders.cyclic import arbitrary, cyclic, histories_of, unique_codes
+
+ITEMS, SIZES, LENGTH = 40, (5, 4, 3), 10
+CODES = unique_codes(ITEMS, SIZES)
+SMALL = {
+    "item_level": {
+        "item_level": {
+            "dim": 32,
+            "layers": 1,
+            "heads": 2,
+            "feed_forward": 48,
+            "head_hidden": 32,
+            "dropout": 0.1,
+        }
+    },
+}
+LEARNS = {
+    "epochs": 8,
+    "batch_windows": 32,
+    "learning_rate": 0.01,
+    "warmup_steps": 5,
+    "evaluate_every": 2,
+}
+KINDS = list(SMALL)
+
+
+def options(kind="item_level", **training) -> RecommenderOptions:
+    values = {"kind": kind, "device": "cpu", "training": LEARNS | training}
+    return RecommenderOptions.of(values | SMALL[kind])
+
+
+def train(histories, kind="item_level", checkpoints=None, codes=CODES, **training):
+    return train_network(
+        histories, codes, SIZES, options(kind, **training), LENGTH, checkpoints=checkpoints
+    )
+
+
+def recall(model, histories, k, codes=CODES):
+    """Recall of the items held out for the test."""
+    at, children = histories.targets("test"), Children(codes, SIZES)
+    before = torch.from_numpy(histories.before(at, LENGTH))
+    leaves, _ = beam_search(model, children, before, 10)
+    aims = children.item_nodes[histories.items[at], -1].numpy()
+    found = places(leaves.numpy(), aims, children.leaf_sizes.numpy()[leaves.numpy()])
+    return found.expected([k])["recall"].mean()
+
+
+def weights(trained) -> bytes:
+    return b"".join(t.numpy().tobytes() for t in trained.model.state_dict().values())
+
+
+def timeless(history):
+    return [
+        {name: value for name, value in row.items() if name not in ("seconds", "items_per_second")}
+        for row in history
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cycle_is_learned(kind):
+    histories = cyclic(ITEMS, 150)
+    trained = train(histories, kind)
+    assert recall(trained.model, histories, 1) > 0.9
+    assert trained.report["validation_recall_at_10"] > 0.95
+    assert not trained.model.training
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_nothing_can_be_known_nothing_is(kind):
+    """Ten of 40 items, drawn by anybody, hold the one in 25 % of the cases: no leak."""
+    histories = arbitrary(ITEMS, 800)
+    trained = train(histories, kind, epochs=3, evaluate_every=3)
+    spread = (0.25 * 0.75 / 800) ** 0.5
+    assert recall(trained.model, histories, 10) == pytest.approx(0.25, abs=4 * spread)
+
+
+def test_the_report_says_what_was_trained():
+    histories = cyclic(ITEMS, 60)
+    trained = train(histories, epochs=4)
+    report, rows = trained.report, trained.history
+    assert report["targets"] == len(histories.targets("train"))
+    assert report["parameters"] == sum(p.numel() for p in trained.model.parameters())
+    assert report["epochs"] == len(rows) == 4 and report["best_epoch"] in (2, 4)
+    evaluated = [row.step for row in rows if "validation_ndcg_at_10" in row]
+    assert evaluated == [2, 4]
+    best = max(rows[1]["validation_ndcg_at_10"], rows[3]["validation_ndcg_at_10"])
+    assert report["validation_ndcg_at_10"] == best
+    for row in rows:
+        levels = [row[f"loss.{level}"] for level in (1, 2, 3)]
+        assert row["loss"] == pytest.approx(sum(levels))
+
+
+def test_the_first_loss_is_that_of_knowing_nothing():
+    """Close to log of the number of items, before anything is learned."""
+    rows = train(arbitrary(ITEMS, 200), epochs=1, learning_rate=1e-6, warmup_steps=0).history
+    assert rows[0]["loss"] == pytest.approx(np.log(ITEMS), rel=0.15)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("steps", [7, 23])
+def test_killed_anywhere_it_goes_on_to_the_same_bits(kind, steps, tmp_path, monkeypatch):
+    histories, step, done = cyclic(ITEMS, 60), Loop._step, []
+
+    def stopping(*arguments):
+        done.append(1)
+        if len(done) > steps:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    def kept():
+        return Checkpoints(tmp_path, {"x": 1}, every=1)
+
+    whole = train(histories, kind, epochs=6)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Loop, "_step", stopping)
+        train(histories, kind, kept(), epochs=6)
+    assert list(tmp_path.rglob("manifest.json"))
+    again = train(histories, kind, kept(), epochs=6)
+    assert weights(again) == weights(whole)
+    assert timeless(again.history) == timeless(whole.history)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_bit_depends_on_the_number_of_threads(kind):
+    histories, found = cyclic(ITEMS, 300), []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(train(histories, kind, epochs=2, batch_windows=96))
+    finally:
+        torch.set_num_threads(before)
+    assert weights(found[0]) == weights(found[1])
+    assert timeless(found[0].history) == timeless(found[1].history)
+
+
+def test_the_seed_decides_and_nothing_outside():
+    histories = cyclic(ITEMS, 60)
+    torch.manual_seed(1)
+    one = train(histories, epochs=2)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    other = train(histories, epochs=2)
+    assert weights(one) == weights(other) and torch.equal(torch.get_rng_state(), state)
+    changed = RecommenderOptions.of({**options(epochs=2).to_dict(), "seed": 43})
+    assert weights(train_network(histories, CODES, SIZES, changed, LENGTH)) != weights(one)
+
+
+def test_it_stops_where_nothing_gets_better():
+    report = train(arbitrary(ITEMS, 60), epochs=40, patience=4, learning_rate=0.05).report
+    assert report["epochs"] < 40 and report["epochs"] - report["best_epoch"] == 4
+
+
+def test_without_targets_of_validation_the_last_epoch_is_kept():
+    full = cyclic(ITEMS, 60)
+    cuts = np.column_stack([full.cuts[:, 0], full.cuts[:, 2], full.cuts[:, 2]])
+    trained = train(histories_of(full.items, full.starts, cuts), epochs=3)
+    assert trained.report["best_epoch"] == 3
+    assert not any(name.startswith("validation") for name in trained.report)
+
+
+def test_a_network_takes_the_weights_of_another():
+    trained = train(cyclic(ITEMS, 40), epochs=1)
+    again = build_network(options(), CODES, SIZES, LENGTH)
+    again.load_state_dict(trained.model.state_dict())
+    histories = torch.arange(LENGTH)[None]
+    children = Children(CODES, SIZES)
+    for one, other in zip(
+        beam_search(again.eval(), children, histories, 5),
+        beam_search(trained.model, children, histories, 5),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
+def test_items_that_share_an_id_are_learned_too():
+    codes = CODES.copy()
+    codes[1::2] = codes[::2]
+    histories = cyclic(ITEMS, 150)
+    trained = train(histories, codes=codes)
+    assert recall(trained.model, histories, 2, codes) > 0.9
+
+
+def test_where_nobody_has_two_events_there_is_nothing_to_learn_from():
+    histories = histories_of([1, 2, 3] * 4, np.arange(0, 13, 3))
+    with pytest.raises(BadInput, match="no user has two events to learn from"):
+        train(histories)
+    with pytest.raises(BadInput, match=r"recommender\.device"):
+        train_network(cyclic(ITEMS, 5), CODES, SIZES, RecommenderOptions(device="gpu"), LENGTH)
