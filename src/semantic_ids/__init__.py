@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from semantic_ids.publishing.trie import Trie
     from semantic_ids.publishing.vocabulary import Vocabulary
     from semantic_ids.runtime.session import Encoder, load_encoder
+    from semantic_ids.workflows.asking import Recommender, load_recommender
     from semantic_ids.workflows.estimators import RQVAE, RQKMeans, load_tokenizer
     from semantic_ids.workflows.ids import SemanticIds, evaluate, unique_ids
     from semantic_ids.workflows.inputs import Items, read_items
@@ -33,11 +34,13 @@ __all__ = [
     "Encoder",
     "Items",
     "RQKMeans",
+    "Recommender",
     "SemanticIds",
     "Trie",
     "Vocabulary",
     "evaluate",
     "load_encoder",
+    "load_recommender",
     "load_tokenizer",
     "read_items",
     "unique_ids",
@@ -49,11 +52,13 @@ _HOMES = {
     "Items": "workflows.inputs",
     "RQKMeans": "workflows.estimators",
     "RQVAE": "workflows.estimators",
+    "Recommender": "workflows.asking",
     "SemanticIds": "workflows.ids",
     "Trie": "publishing.trie",
     "Vocabulary": "publishing.vocabulary",
     "evaluate": "workflows.ids",
     "load_encoder": "runtime.session",
+    "load_recommender": "workflows.asking",
     "load_tokenizer": "workflows.estimators",
     "read_items": "workflows.inputs",
     "unique_ids": "workflows.ids",

@@ -24,6 +24,10 @@ COMMANDS = {
         "semantic_ids.app.searching:search",
         "The nearest items of queries (needs the extra 'faiss' or 'gpu').",
     ),
+    "recommend": (
+        "semantic_ids.app.recommending:recommend",
+        "Items that may come next, by a trained recommender (needs the extra 'pipeline').",
+    ),
     "bundle": ("semantic_ids.app.bundles:bundle", "Published generations: verify, list, diff."),
     "info": ("semantic_ids.app.serving:info", "What a tokenizer is, in JSON."),
     "run": (

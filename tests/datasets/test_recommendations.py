@@ -18,14 +18,14 @@ ROWS = np.array([[2, 0], [1, -1], [-1, -1], [0, 2]])
 SCORES = np.where(ROWS < 0, -np.inf, -np.arange(8).reshape(4, 2) / 4).astype(np.float32)
 
 
-def parts(size=3):
+def parts(users, size=3):
     for start in range(0, len(ROWS), size):
-        at = slice(start, min(start + size, len(ROWS)))
-        yield at, ROWS[at], SCORES[at]
+        at = slice(start, start + size)
+        yield users[at], ROWS[at], SCORES[at]
 
 
 def made(users, item_ids, parts=parts):
-    return Recommendations(users, item_ids, 2, parts, MADE)
+    return Recommendations(users[:0], item_ids, 2, lambda: parts(users), MADE)
 
 
 @pytest.mark.parametrize(
@@ -33,19 +33,16 @@ def made(users, item_ids, parts=parts):
     [
         (pa.array([7, 5, 3, 1]), pa.array(["a", "b", "c"])),
         (pa.array(["p", "q", "r", "s"], pa.large_string()), pa.array([10, 11, 12])),
-        (["p", "q", "r", "s"], np.array([10, 11, 12])),
+        (np.array([7, 5, 3, 1]), np.array([10, 11, 12])),
     ],
     ids=["int-text", "text-int", "python"],
 )
 def test_each_user_has_a_row_and_ids_are_as_they_came_in(tmp_path, users, items, monkeypatch):
-    monkeypatch.setattr("semantic_ids.datasets.recommendations.USERS_A_GROUP", 3)
+    monkeypatch.setattr("semantic_ids.workflows.recommendation_file.USERS_A_GROUP", 3)
     dataset = RecommendationsDataset(filepath=str(tmp_path / "recommendations.parquet"))
     dataset.save(made(users, items))
-    table, names = (
-        dataset.load(),
-        list(items) if isinstance(items, np.ndarray) else items.to_pylist(),
-    )
-    assert table["user"].to_pylist() == (users if isinstance(users, list) else users.to_pylist())
+    table, names = dataset.load(), items.tolist()
+    assert table["user"].to_pylist() == users.tolist()
     assert table["item_ids"].to_pylist() == [
         [None if row < 0 else names[row] for row in rows] for rows in ROWS
     ]
@@ -61,13 +58,13 @@ def test_each_user_has_a_row_and_ids_are_as_they_came_in(tmp_path, users, items,
 
 def test_nobody_is_an_empty_table(tmp_path):
     dataset = RecommendationsDataset(filepath=str(tmp_path / "recommendations.parquet"))
-    dataset.save(made(pa.array([], pa.string()), pa.array([1]), lambda: iter(())))
+    dataset.save(made(pa.array([], pa.string()), pa.array([1]), lambda _: iter(())))
     assert dataset.load().num_rows == 0
 
 
 def test_a_writer_that_fails_leaves_what_was_there(tmp_path):
-    def fails():
-        yield next(parts())
+    def fails(users):
+        yield next(parts(users))
         raise RuntimeError("the power is out")
 
     dataset = RecommendationsDataset(filepath=str(tmp_path / "recommendations.parquet"))

@@ -10,7 +10,7 @@ from kedro_datasets._typing import JSONPreview
 from semantic_ids.datasets.artifact import ArtifactDataset
 
 if TYPE_CHECKING:
-    from semantic_ids.recommenders.recommender import Recommender
+    from semantic_ids.workflows.asking import Recommender
 
 
 class RecommenderDataset(ArtifactDataset["Recommender", "Recommender"]):
@@ -22,9 +22,9 @@ class RecommenderDataset(ArtifactDataset["Recommender", "Recommender"]):
 
     def load(self) -> Recommender:
         """Read the recommender and its provenance; the content must be the one it names."""
-        from semantic_ids.recommenders.recommender import Recommender
+        from semantic_ids.workflows.asking import load_recommender
 
-        return Recommender.load(self.found(), "cpu")
+        return load_recommender(self.found(), "cpu")
 
     def save(self, data: Recommender) -> None:
         """Write a new generation of the folder and swap it in."""

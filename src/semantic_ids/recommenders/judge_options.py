@@ -9,7 +9,7 @@ from typing import ClassVar
 from semantic_ids.errors import BadInput, nearest
 from semantic_ids.options import Options, option
 
-BASELINES = ("popularity", "cooccurrence", "sasrec")
+BASELINES = ("popularity", "next", "cooccurrence", "neighbours", "sasrec")
 CONTROLS = ("shuffled", "random")
 
 
@@ -32,8 +32,9 @@ class JudgeOptions(Options):
     )
     baselines: tuple[str, ...] = option(
         BASELINES,
-        "Recommenders that know no IDs, on the same split: popularity, cooccurrence (what follows"
-        " the last items), sasrec (trained too); [] for none.",
+        "Recommenders that know no IDs, on the same split: popularity; next (what followed the last"
+        " item); cooccurrence (what followed the last items); neighbours (the items nearest to the"
+        " last ones in the embeddings); sasrec (trained, as long as the recommender); [] for none.",
     )
     controls: tuple[str, ...] = option(
         CONTROLS,
@@ -41,9 +42,7 @@ class JudgeOptions(Options):
         " to other items), random (drawn evenly, unique); [] for none. Each takes as long as the"
         " training.",
     )
-    resamples: int = option(
-        1000, "Draws of users for the 95 % intervals; 0 gives no intervals.", ge=0
-    )
+    resamples: int = option(1000, "Draws of users for the 95 % intervals.", ge=2)
     slices: tuple[int, ...] = option(
         (5, 30),
         "Bounds of the slices, in events trained on of the target: by default none (cold), up to 5"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from semantic_ids.artifacts import Provenance
 
-Lists = tuple[slice, np.ndarray, np.ndarray]
-"""Numbers of users; rows of their items (b, k) int64, −1 where there are fewer; log-probabilities
-(b, k) float32."""
+Lists = tuple[Any, np.ndarray, np.ndarray]
+"""Ids of users (b,), an array of numpy or pyarrow; rows of their items (b, k) int64, −1 where there
+are fewer; log-probabilities (b, k) float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +20,14 @@ class Recommendations:
     """A list of items for each user.
 
     Attributes:
-        users: u ids.
-        item_ids: n ids, by row of the catalogue: an array (of numpy or pyarrow) with `take`.
+        nobody: An empty array of the type that ids of users have.
+        item_ids: n ids, by row of the catalogue: an array of numpy or pyarrow.
         k: How long the lists are.
         parts: Begins to recommend, and returns the lists of some users at a time, in their order.
         provenance: What they are made from.
     """
 
-    users: Sequence[Any]
+    nobody: Any
     item_ids: Any
     k: int
     parts: Callable[[], Iterator[Lists]]
