@@ -61,6 +61,12 @@ def recall(model, histories, k, codes=CODES):
     return found.expected([k])["recall"].mean()
 
 
+def recall_of_items(model, histories, k):
+    at = histories.targets("test")
+    items, _ = model.rank(torch.from_numpy(histories.before(at, LENGTH)), 10)
+    return places(items.numpy(), histories.items[at]).expected([k])["recall"].mean()
+
+
 def weights(trained) -> bytes:
     return b"".join(t.numpy().tobytes() for t in trained.model.state_dict().values())
 

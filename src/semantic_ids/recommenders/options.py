@@ -41,6 +41,34 @@ class ItemLevelOptions(Options):
 
 
 @dataclass(frozen=True)
+class SASRecOptions(Options):
+    """SASRec (W.-C. Kang, J. McAuley, arXiv:1808.09781), the baseline over items, without codes.
+
+    What is not said here is that of `recommender.training`.
+    """
+
+    group: ClassVar[str] = "recommender.sasrec"
+
+    dim: int = option(64, "Width of the network; a multiple of heads.", ge=1)
+    layers: int = option(2, "Causal blocks over the items of a history.", ge=1)
+    heads: int = option(2, "Attention heads of each block.", ge=1)
+    feed_forward: int = option(128, "Width of the feed-forward layers.", ge=1)
+    dropout: float = option(
+        0.5,
+        "Share that is left out at random while training, everywhere in the network.",
+        ge=0,
+        lt=1,
+    )
+    epochs: int = option(40, "Passes over the training windows, at most.", ge=1)
+    learning_rate: float = option(0.002, "Highest learning rate.", gt=0)
+    weight_decay: float = option(0.05, "Weight decay of AdamW.", ge=0)
+
+    def check(self) -> None:
+        """Raise `BadInput` where the width cannot be shared out among the heads."""
+        refuse_uneven(self.group, self.dim, self.heads)
+
+
+@dataclass(frozen=True)
 class TrainingOptions(Options):
     """How the recommender learns, and which epoch is kept."""
 
@@ -135,6 +163,7 @@ class RecommenderOptions(Options):
     seed: int = option(42, "Seed of everything random.", ge=0)
     device: str = option("auto", "Where it learns: auto, cpu or cuda.")
     item_level: ItemLevelOptions = option(ItemLevelOptions, "Used when kind is item_level.")
+    sasrec: SASRecOptions = option(SASRecOptions, "The baseline over items.")
     training: TrainingOptions = option(TrainingOptions, "How it learns.")
     decoding: DecodingOptions = option(DecodingOptions, "How it is asked.")
     checkpoints: RecommenderCheckpointOptions = option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,15 @@ from semantic_ids.recommenders.children import Children
 from semantic_ids.recommenders.histories import Histories
 from semantic_ids.recommenders.item_level import ItemLevel
 from semantic_ids.recommenders.options import RecommenderOptions
+from semantic_ids.recommenders.sasrec import SASRec
 from semantic_ids.recommenders.task import RecommenderTask
-from semantic_ids.recommenders.validation import Validation, find_ids, users_of
+from semantic_ids.recommenders.validation import (
+    PART_USERS,
+    Validation,
+    find_ids,
+    find_items,
+    users_of,
+)
 from semantic_ids.recommenders.windows import Windows, windows_of
 
 
@@ -86,12 +93,45 @@ def train_network(
 
     def make() -> tuple[nn.Module, Validation]:
         network = build_network(options, codes, sizes, length).to(device)
-        find = find_ids(network, children, beam)
-        users = users_of(device, children, beam)
+        find, users = find_ids(network, children, beam), users_of(device, children, beam)
         most = options.training.evaluate_targets
         return network, Validation(histories, most, length, device, find, users)
 
     return _train(make, windows, children, options, device, checkpoints)
+
+
+def train_sasrec(
+    histories: Histories,
+    items: int,
+    options: RecommenderOptions,
+    length: int,
+    checkpoints: Checkpoints | None = None,
+) -> Trained:
+    """Train SASRec, whose model is a `ranking.Ranker`: see `train_network`.
+
+    Args:
+        histories: Who had which items.
+        items: Number of items n.
+        options: `sasrec` says how it is built; `training` how it learns where `sasrec` does not.
+        length: Most items of a history.
+        checkpoints: Where the state is kept, if it is.
+    """
+    device, own = resolve(options.device, "recommender.device"), options.sasrec
+    training = replace(
+        options.training,
+        epochs=own.epochs,
+        learning_rate=own.learning_rate,
+        weight_decay=own.weight_decay,
+    )
+    windows = windows_of(histories, length, training.window_step, device)
+
+    def make() -> tuple[nn.Module, Validation]:
+        network = SASRec(items, own, length).to(device)
+        most = training.evaluate_targets
+        return network, Validation(histories, most, length, device, find_items(network), PART_USERS)
+
+    options = replace(options, training=training)
+    return _train(make, windows, None, options, device, checkpoints)
 
 
 def _train(
