@@ -340,6 +340,21 @@ def test_events_may_be_split_already_too(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    "name", ["train-00000-of-00001.parquet", "train/part-0.parquet", "train.PARQUET", "train.pq"]
+)
+def test_files_of_a_part_have_many_names(tmp_path, name):
+    split_files(tmp_path, PARTS)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "train.parquet").rename(tmp_path / name)
+    (tmp_path / "valid.parquet").rename(tmp_path / "validation.parquet")
+    if name.endswith("PARQUET"):
+        with pytest.raises(BadInput, match="valid and test, but no train"):
+            cuts_of(HistorySource(str(tmp_path)))
+    else:
+        assert cuts_of(HistorySource(str(tmp_path))) == EXPECTED
+
+
 # ---- who is left out -----------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """A row an event: user, item and time, in any order.
 
-Kept in memory are 16 bytes an event while they are read, and about 40 while they are put in order:
-numbers of users and items, and times. Texts are kept once a user.
+Kept in memory are 17 bytes an event while they are read, and up to 40 while they are put in order:
+numbers of users and items, and times. The ids of users are kept once.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from semantic_ids.ingestion.history_times import as_times
 from semantic_ids.ingestion.source import ParquetSource
 from semantic_ids.ingestion.user_events import UserEvents, starts_of
 from semantic_ids.progress import Progress
-
-_Columns = dict[str, list[np.ndarray]]
 
 
 def read_events(
@@ -40,7 +38,7 @@ def read_events(
         BadInput: A row is not what it should be.
     """
     users, read = Numbering(), 0
-    found: _Columns = {"user": [], "item": [], "time": [], "part": []}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("user", "item", "time", "part")}
     for number, (source, columns) in enumerate(parts.values()):
         read += source.rows
         for batch in _batches(source, columns, users, catalogue):
@@ -48,24 +46,39 @@ def read_events(
                 found[name].append(values)
             found["part"].append(np.full(len(batch[0]), number, np.int8))
     ids, places = users.in_order()
-    user, item, time, part = (_joined(found, name) for name in ("user", "item", "time", "part"))
-    user, unknown = places.astype(np.int32)[user], read - len(user)
-    keys = (item, time, user) if WHOLE in parts else (item, time, part, user)
-    order = np.lexsort(keys)
-    user, item, time, part = (values[order] for values in (user, item, time, part))
-    again = np.zeros(len(order), bool)
-    if drop:
-        again[1:] = (user[1:] == user[:-1]) & (item[1:] == item[:-1]) & (time[1:] == time[:-1])
-        user, item, time, part = (values[~again] for values in (user, item, time, part))
-    starts = starts_of(np.bincount(user, minlength=len(ids)))
+    events = {name: _joined(found, name) for name in tuple(found)}
+    events["user"] = places.astype(np.int32)[events["user"]]
+    known = len(events["user"])
+    _put_in_order(events, drop=drop)
+    starts = starts_of(np.bincount(events["user"], minlength=len(ids)))
     counts = {
         "events_read": read,
         "users_read": len(ids),
-        "events_unknown": unknown,
-        "events_duplicate": int(again.sum()),
+        "events_unknown": read - known,
+        "events_duplicate": known - len(events["user"]),
     }
-    cuts = None if WHOLE in parts else _cuts(user, part, starts)
-    return UserEvents(ids, item, starts, time, cuts, counts)
+    cuts = None if WHOLE in parts else _cuts(events["user"], events["part"], starts)
+    return UserEvents(ids, events["item"], starts, events["time"], cuts, counts)
+
+
+def _put_in_order(events: dict[str, np.ndarray], *, drop: bool) -> None:
+    """Sort events by user, part, time and item, and drop what is there twice.
+
+    One column after the other, so that no more than one of them is there twice.
+    """
+    order = np.lexsort([events[name] for name in ("item", "time", "part", "user")])
+    for name in events:
+        events[name] = events[name][order]
+    del order
+    if not drop or not len(events["user"]):
+        return
+    new = np.zeros(len(events["user"]), bool)
+    new[0] = True
+    for name in events:
+        new[1:] |= events[name][1:] != events[name][:-1]
+    if not new.all():
+        for name in events:
+            events[name] = events[name][new]
 
 
 def _batches(
@@ -96,7 +109,7 @@ def _times(column: pa.Array, source: ParquetSource, start: int) -> np.ndarray:
     return values
 
 
-def _joined(found: _Columns, name: str) -> np.ndarray:
+def _joined(found: dict[str, list[np.ndarray]], name: str) -> np.ndarray:
     """Put the arrays of one column together, and let them go."""
     parts = found.pop(name)
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)

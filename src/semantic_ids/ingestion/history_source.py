@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from semantic_ids.errors import BadInput
-from semantic_ids.ingestion.locations import ENDINGS
+from semantic_ids.ingestion.locations import ENDINGS, is_parquet
 from semantic_ids.ingestion.source import ParquetSource
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class HistorySource:
 
     Attributes:
         location: A file, a folder, a glob or an fsspec URL. A folder that has files (or folders of
-            files) called `train`, `valid` and `test` is split already.
+            files) called `train`, `valid` and `test`, as in `PARTS`, is split already.
     """
 
     location: str
@@ -91,9 +91,20 @@ class HistorySource:
             names = {str(p).rstrip("/").rsplit("/", 1)[-1] for p in system.ls(path, detail=False)}
         except Exception:  # file systems behind URLs raise whatever they like: the source says it
             return {}
-        wanted = {
-            part: [f"{name}{end}" for name in called for end in (*ENDINGS, "")]
-            for part, called in PARTS.items()
-        }
-        found = {part: [n for n in some if n in names] for part, some in wanted.items()}
-        return {part: there[0] for part, there in found.items() if there}
+        found = {part: _called(names, called) for part, called in PARTS.items()}
+        return {part: name for part, name in found.items() if name}
+
+
+def _called(names: set[str], called: tuple[str, ...]) -> str:
+    """Return the file, the folder or the glob of one part among the names in a folder, or nothing.
+
+    `train.parquet`, `train/`, or `train-00000-of-00002.parquet` and those beside it, as Hugging
+    Face's datasets are written.
+    """
+    for name in called:
+        for entry in (*(f"{name}{end}" for end in ENDINGS), name):
+            if entry in names:
+                return entry
+        if any(entry.startswith(f"{name}-") and is_parquet(entry) for entry in names):
+            return f"{name}-*"
+    return ""
