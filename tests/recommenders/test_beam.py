@@ -163,7 +163,7 @@ def test_no_users_and_no_width():
 
 def test_fewer_users_at_once_where_a_step_is_wide():
     narrow, wide = Children(np.array([[0]]), (1,)), Children(np.array([[0]]), (2**20,))
-    assert users_at_once(narrow, 50) == beam.MOST_USERS
+    assert users_at_once(narrow, 50) == beam.CPU_USERS
     assert users_at_once(wide, 2) == 4 and users_at_once(wide, 10**6) == 1
 
 

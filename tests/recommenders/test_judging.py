@@ -142,3 +142,21 @@ def test_nobody_to_judge_with():
     counts = histories.training_counts(ITEMS)
     judged = judge_items(Popularity(counts), histories, "valid", items=ITEMS, length=3, ks=KS)
     assert summary(judged, counts)["targets"] == 0
+
+
+def test_one_thread_and_four_say_the_same(monkeypatch):
+    monkeypatch.setattr(judging, "users_at_once", lambda children, width: 9)
+    histories, model = histories_of(some_users(80, ITEMS)), Drawn(SIZES, ITEMS)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 4):
+            torch.set_num_threads(threads)
+            found.append(
+                judge_ids(model, Children(CODES, SIZES), histories, "test", length=6, ks=KS, beam=5)
+            )
+    finally:
+        torch.set_num_threads(before)
+    for name in ("before", "among", "rank"):
+        one, four = (getattr(judged.places, name) for judged in found)
+        np.testing.assert_array_equal(one, four)
+    np.testing.assert_array_equal(found[0].recommended.counts, found[1].recommended.counts)

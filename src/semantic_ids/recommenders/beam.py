@@ -27,8 +27,10 @@ from semantic_ids.recommenders.children import Children
 FIRST_SHARE, ROUNDS_FROM = 4, 512
 """Of the beam, one in so many is asked about in the first round, if there are so many prefixes to
 ask about at all."""
-CPU_CELLS, GPU_CELLS, MOST_USERS = 1 << 23, 1 << 26, 1024
-"""Logits that a step may make, and users searched for at a time."""
+CPU_CELLS, GPU_CELLS = 1 << 23, 1 << 26
+CPU_USERS, GPU_USERS = 256, 1024
+"""Logits that a step may make, and users searched for at a time: on a CPU few, so that there are
+pieces for all threads. 64 to 512 are equally fast."""
 EDGES = 2**32 - 1
 """The lower half of a key; an edge is taken from it, so that the first of equals is the larger."""
 NOTHING = -(2**63)
@@ -95,8 +97,9 @@ def beam_search(
 
 def users_at_once(children: Children, width: int) -> int:
     """Return how many users to search for at a time, so that a step fits the memory."""
-    cells = CPU_CELLS if children.device.type == "cpu" else GPU_CELLS
-    return max(1, min(MOST_USERS, cells // (width * max(children.sizes))))
+    on_cpu = children.device.type == "cpu"
+    cells, most = (CPU_CELLS, CPU_USERS) if on_cpu else (GPU_CELLS, GPU_USERS)
+    return max(1, min(most, cells // (width * max(children.sizes))))
 
 
 def _first(model: Scores, states: Any, children: Children, users: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Every target of a split, ranked and counted: what `ranking` says of one list, for all of them.
 
-Users stream in batches; what is kept of each target is where it stood in its list, 12 bytes, and
-which it is. Nothing is sampled: all users, the full catalogue.
+Users stream in batches, on a CPU each on one thread. Of each target is kept which it is and where
+it stood in its list. Nothing is sampled: all users, the full catalogue.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semantic_ids.compute.devices import full_precision
+from semantic_ids.compute.threads import each_part
 from semantic_ids.progress import Progress
 from semantic_ids.recommenders.beam import Scores, beam_search, users_at_once
 from semantic_ids.recommenders.children import Children
@@ -24,7 +26,7 @@ from semantic_ids.recommenders.ranking import Places, Ranker, places
 from semantic_ids.recommenders.seen import Seen, drop_ids, drop_items
 from semantic_ids.recommenders.slices import Recommended
 
-SCORES, MOST_USERS, LEAST_USERS = 1 << 24, 1024, 16
+SCORES, MOST_USERS, LEAST_USERS = 1 << 24, 256, 16
 """Scores of items that may be held at a time, and users that are ranked for together."""
 
 
@@ -120,7 +122,8 @@ def judge_ids(
         lists, _ = item_lists(ids, probabilities, items, max(short, default=1), without)
         return _Lists(ids, of, sought, lists)
 
-    stream = _Stream(histories, part, length, users_at_once(children, beam), exclude_seen)
+    users = users_at_once(children, beam)
+    stream = _Stream(histories, part, length, users, exclude_seen, children.device)
     return _judge(find, stream, n, short, children.leaves < int(starts[-1]))
 
 
@@ -151,7 +154,6 @@ def judge_items(
         ranker.eval()
     most = max(ks, default=1)
 
-    @torch.no_grad()
     def find(past: Tensor, targets: np.ndarray, seen: Seen | None) -> _Lists:
         spare = 0 if seen is None else int(seen.counts.max(initial=0))
         ranked = ranker.rank(past.to(device), most + spare)[0].cpu().numpy()
@@ -162,7 +164,7 @@ def judge_items(
         return _Lists(ranked, None, sought, ranked)
 
     users = max(LEAST_USERS, min(MOST_USERS, SCORES // max(1, items)))
-    stream = _Stream(histories, part, length, users, exclude_seen)
+    stream = _Stream(histories, part, length, users, exclude_seen, torch.device(device))
     return _judge(find, stream, items, tuple(ks), collide=False)
 
 
@@ -174,6 +176,7 @@ class _Stream(NamedTuple):
     length: int
     users: int
     exclude_seen: bool
+    device: torch.device
 
     def batches(self, positions: np.ndarray) -> Iterator[np.ndarray]:
         """Yield numbers of targets: where seen items are left out, such of about as many of them
@@ -191,22 +194,29 @@ def _judge(find: Find, stream: _Stream, items: int, ks: tuple[int, ...], collide
     histories = stream.histories
     positions = histories.targets(stream.part)
     targets = np.asarray(histories.items[positions]).astype(np.int64)
-    recommended, done, parts, seconds = Recommended(items, ks), [], [], 0.0
+    recommended, parts = Recommended(items, ks), list[Places]()
+    batches, found = list(stream.batches(positions)), dict[int, _Lists]()
+
+    def work(number: int) -> None:
+        batch = positions[batches[number]]
+        past = torch.from_numpy(histories.before(batch, stream.length))
+        seen = Seen.before(histories, batch) if stream.exclude_seen else None
+        found[number] = find(past, targets[batches[number]], seen)
+
+    def done(number: int) -> None:
+        lists = found.pop(number)
+        parts.append(places(lists.ranked, lists.sought, lists.sizes))
+        recommended.add(lists.items)
+        progress.advance(len(batches[number]))
+
     with Progress(f"recommend: {stream.part}", total=len(positions)) as progress:
-        for batch in stream.batches(positions):
-            past = torch.from_numpy(histories.before(positions[batch], stream.length))
-            seen = Seen.before(histories, positions[batch]) if stream.exclude_seen else None
-            begun = time.perf_counter()
-            lists = find(past, targets[batch], seen)
-            seconds += time.perf_counter() - begun
-            parts.append(places(lists.ranked, lists.sought, lists.sizes))
-            recommended.add(lists.items)
-            done.append(batch)
-            progress.advance(len(batch))
-    order = np.argsort(np.concatenate([np.zeros(0, np.int64), *done]))
-    found = Places.joined(parts)
+        begun = time.perf_counter()
+        _each(work, done, len(batches), stream.device)
+        seconds = time.perf_counter() - begun
+    order = np.argsort(np.concatenate([np.zeros(0, np.int64), *batches]))
+    joined = Places.joined(parts)
     return Judged(
-        Places(found.before[order], found.among[order], found.rank[order]),
+        Places(joined.before[order], joined.among[order], joined.rank[order]),
         positions,
         histories.user_of(positions),
         targets,
@@ -215,6 +225,21 @@ def _judge(find: Find, stream: _Stream, items: int, ks: tuple[int, ...], collide
         seconds,
         collide,
     )
+
+
+def _each(
+    work: Callable[[int], None], done: Callable[[int], None], count: int, device: torch.device
+) -> None:
+    """Do numbered work: on a CPU in threads, each piece on one of them; end it in order."""
+    if device.type == "cpu":
+        ended = iter(range(count))
+        parts = [slice(number, number + 1) for number in range(count)]
+        each_part(lambda part: work(part.start), parts, lambda rows: done(next(ended)))
+        return
+    with full_precision(device), torch.no_grad():
+        for number in range(count):
+            work(number)
+            done(number)
 
 
 def _within(ks: Sequence[int], beam: int) -> tuple[int, ...]:
