@@ -55,7 +55,7 @@ def test_the_ranking_is_that_of_all_scores(cells, monkeypatch):
     torch.manual_seed(0)
     model = SASRec(57, SASRecOptions(), LENGTH).eval()
     histories = torch.randint(0, 57, (9, LENGTH))
-    histories[3, 4:] = -1
+    histories[3, 2:] = -1
     items, scores = model.rank(histories, 12)
     for row, history in enumerate(histories):
         known = history[history >= 0]
@@ -75,8 +75,8 @@ def test_where_there_are_fewer_items_than_asked_for():
 def test_the_loss_is_minus_the_log_probability_of_the_item():
     torch.manual_seed(0)
     model = SASRec(20, SASRecOptions(), LENGTH).eval()
-    inputs, targets = torch.randint(0, 20, (2, 3, 6))
-    targets[0, :4] = -1
+    inputs, targets = torch.randint(0, 20, (2, 3, LENGTH))
+    targets[0, :3] = -1
     expected = 0.0
     for row, column in (targets >= 0).nonzero().tolist():
         h = model.hidden(inputs[row : row + 1, : column + 1])[0, -1]

@@ -16,7 +16,7 @@ from semantic_ids.recommenders.ranking import places
 from semantic_ids.recommenders.training import build_network, train_network
 from tests.recommenders.cyclic import arbitrary, cyclic, histories_of, unique_codes
 
-ITEMS, SIZES, LENGTH = 40, (5, 4, 3), 10
+ITEMS, SIZES, LENGTH = 40, (5, 4, 3), 5
 CODES = unique_codes(ITEMS, SIZES)
 SMALL = {
     "item_level": {
@@ -29,6 +29,16 @@ SMALL = {
             "dropout": 0.1,
         }
     },
+    "tiger": {
+        "tiger": {
+            "dim": 32,
+            "layers": 1,
+            "heads": 2,
+            "head_dim": 16,
+            "feed_forward": 48,
+            "dropout": 0.0,
+        }
+    },
 }
 LEARNS = {
     "epochs": 8,
@@ -38,6 +48,8 @@ LEARNS = {
     "evaluate_every": 2,
 }
 KINDS = list(SMALL)
+FEW_STEPS = {"item_level": 32, "tiger": 200}
+"""Windows a batch with which an epoch of 60 users has five steps or so."""
 
 
 def options(kind="item_level", **training) -> RecommenderOptions:
@@ -81,7 +93,7 @@ def timeless(history):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cycle_is_learned(kind):
     histories = cyclic(ITEMS, 150)
-    trained = train(histories, kind)
+    trained = train(histories, kind, epochs=6)
     assert recall(trained.model, histories, 1) > 0.9
     assert trained.report["validation_recall_at_10"] > 0.95
     assert not trained.model.training
@@ -91,7 +103,7 @@ def test_a_cycle_is_learned(kind):
 def test_where_nothing_can_be_known_nothing_is(kind):
     """Ten of 40 items, drawn by anybody, hold the one in 25 % of the cases: no leak."""
     histories = arbitrary(ITEMS, 800)
-    trained = train(histories, kind, epochs=3, evaluate_every=3)
+    trained = train(histories, kind, epochs=1, batch_windows=128)
     spread = (0.25 * 0.75 / 800) ** 0.5
     assert recall(trained.model, histories, 10) == pytest.approx(0.25, abs=4 * spread)
 
@@ -132,24 +144,25 @@ def test_killed_anywhere_it_goes_on_to_the_same_bits(kind, steps, tmp_path, monk
     def kept():
         return Checkpoints(tmp_path, {"x": 1}, every=1)
 
-    whole = train(histories, kind, epochs=6)
+    told = {"epochs": 6, "batch_windows": FEW_STEPS[kind]}
+    whole = train(histories, kind, **told)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Loop, "_step", stopping)
-        train(histories, kind, kept(), epochs=6)
+        train(histories, kind, kept(), **told)
     assert list(tmp_path.rglob("manifest.json"))
-    again = train(histories, kind, kept(), epochs=6)
+    again = train(histories, kind, kept(), **told)
     assert weights(again) == weights(whole)
     assert timeless(again.history) == timeless(whole.history)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_bit_depends_on_the_number_of_threads(kind):
-    histories, found = cyclic(ITEMS, 300), []
+    histories, found = cyclic(ITEMS, 60), []
     before = torch.get_num_threads()
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            found.append(train(histories, kind, epochs=2, batch_windows=96))
+            found.append(train(histories, kind, epochs=2, batch_windows=3 * FEW_STEPS[kind]))
     finally:
         torch.set_num_threads(before)
     assert weights(found[0]) == weights(found[1])

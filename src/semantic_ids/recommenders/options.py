@@ -41,6 +41,25 @@ class ItemLevelOptions(Options):
 
 
 @dataclass(frozen=True)
+class TigerOptions(Options):
+    """An encoder-decoder over tokens, of the sizes of TIGER (arXiv:2305.05065)."""
+
+    group: ClassVar[str] = "recommender.tiger"
+
+    dim: int = option(128, "Width of the network.", ge=1)
+    layers: int = option(4, "Blocks of the encoder, and of the decoder.", ge=1)
+    heads: int = option(6, "Attention heads of each block.", ge=1)
+    head_dim: int = option(64, "Width of a head.", ge=1)
+    feed_forward: int = option(1024, "Width of the feed-forward layers.", ge=1)
+    dropout: float = option(
+        0.1,
+        "Share that is left out at random while training, everywhere in the network.",
+        ge=0,
+        lt=1,
+    )
+
+
+@dataclass(frozen=True)
 class SASRecOptions(Options):
     """SASRec (W.-C. Kang, J. McAuley, arXiv:1808.09781), the baseline over items, without codes.
 
@@ -156,13 +175,15 @@ class RecommenderOptions(Options):
 
     group: ClassVar[str] = "recommender"
 
-    kind: Literal["item_level"] = option(
+    kind: Literal["item_level", "tiger"] = option(
         "item_level",
-        "item_level: reads items, names the next one code by code with a light head a level.",
+        "item_level: reads items, names the next one code by code with a light head a level."
+        " tiger: an encoder-decoder over tokens.",
     )
     seed: int = option(42, "Seed of everything random.", ge=0)
     device: str = option("auto", "Where it learns: auto, cpu or cuda.")
     item_level: ItemLevelOptions = option(ItemLevelOptions, "Used when kind is item_level.")
+    tiger: TigerOptions = option(TigerOptions, "Used when kind is tiger.")
     sasrec: SASRecOptions = option(SASRecOptions, "The baseline over items.")
     training: TrainingOptions = option(TrainingOptions, "How it learns.")
     decoding: DecodingOptions = option(DecodingOptions, "How it is asked.")

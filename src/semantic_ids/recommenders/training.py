@@ -22,6 +22,7 @@ from semantic_ids.recommenders.item_level import ItemLevel
 from semantic_ids.recommenders.options import RecommenderOptions
 from semantic_ids.recommenders.sasrec import SASRec
 from semantic_ids.recommenders.task import RecommenderTask
+from semantic_ids.recommenders.tiger import Tiger
 from semantic_ids.recommenders.validation import (
     PART_USERS,
     Validation,
@@ -29,7 +30,7 @@ from semantic_ids.recommenders.validation import (
     find_items,
     users_of,
 )
-from semantic_ids.recommenders.windows import Windows, windows_of
+from semantic_ids.recommenders.windows import Windows, single_targets, windows_of
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Trained:
 
 def build_network(
     options: RecommenderOptions, codes: np.ndarray, sizes: Sequence[int], length: int
-) -> ItemLevel:
+) -> ItemLevel | Tiger:
     """Return the network of the options on the CPU, with the weights that it starts from.
 
     Args:
@@ -59,6 +60,8 @@ def build_network(
         sizes: How many codes each level has.
         length: Most items of a history.
     """
+    if options.kind == "tiger":
+        return Tiger(codes, sizes, options.tiger, length)
     return ItemLevel(codes, sizes, options.item_level, length)
 
 
@@ -88,7 +91,11 @@ def train_network(
     """
     device = resolve(options.device, "recommender.device")
     children = Children(codes, sizes, device)
-    windows = windows_of(histories, length, options.training.window_step, device)
+    windows = (
+        single_targets(histories, length, device)
+        if options.kind == "tiger"
+        else windows_of(histories, length, options.training.window_step, device)
+    )
     beam = options.training.evaluate_beam
 
     def make() -> tuple[nn.Module, Validation]:
