@@ -161,7 +161,7 @@ def parameter_names(values: dict[str, Any], prefix: str = "") -> set[str]:
 def test_parameter_table_covers_every_parameter():
     script = table_script()
     rows = re.findall(
-        r"^\| `([a-z_.]+)` \| `(.*)` \| (.+) \| (.+) \|$", script.markdown(), flags=re.MULTILINE
+        r"^\| `([a-z0-9_.]+)` \| `(.*)` \| (.+) \| (.+) \|$", script.markdown(), flags=re.MULTILINE
     )
     assert {name for name, *_ in rows} == parameter_names(script.base_values())
     assert all(meaning.strip() for *_, meaning in rows)

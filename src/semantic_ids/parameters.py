@@ -23,6 +23,7 @@ from semantic_ids.ingestion.options import IngestOptions
 from semantic_ids.metrics.options import EvaluateOptions
 from semantic_ids.options import Options, from_text, is_group, members, option
 from semantic_ids.publishing.options import PublishOptions
+from semantic_ids.recommenders.options import RecommenderOptions
 from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 from semantic_ids.workflows.options import SampleOptions, TokenizerOptions
@@ -70,6 +71,7 @@ class RunOptions(Options):
     export: ExportOptions = option(ExportOptions, "What other systems read.")
     evaluate: EvaluateOptions = option(EvaluateOptions, "What is measured.")
     publish: PublishOptions = option(PublishOptions, "Generations of the IDs.")
+    recommender: RecommenderOptions = option(RecommenderOptions, "What the IDs are judged by.")
     history: HistoryOptions = option(HistoryOptions, "User histories, for `recommend`.")
     tracking: TrackingOptions = option(TrackingOptions, "MLflow.")
     logs: LogOptions = option(LogOptions, "Log files.")
