@@ -203,7 +203,7 @@ def test_times_of_many_types_put_events_in_order(tmp_path, times):
 @pytest.mark.parametrize(
     ("times", "said"),
     [
-        (pa.array([1, None, 2]), "the time is None"),
+        (pa.array([1, None, 2]), "the time is null"),
         (pa.array([1.0, 2.0, float("nan")]), "the time is nan"),
         (pa.array([1.0, float("inf"), 2.0]), "the time is inf"),
         (pa.array(["2014-06-01", "yesterday", "2014-06-02"]), "the time is 'yesterday'"),
@@ -395,11 +395,11 @@ def test_without_a_catalogue_every_item_is_known(tmp_path):
         ({"name": [1], "sequence": lists([[1]])}, r"no column looks like that of the user; the "
          r"columns are 'name', 'sequence'.*history.user_column=name"),
         ({"user": [1], "events": lists([[1]])}, r"sequences, and none.*sequence_column=events"),
-        ({"user": [1], "item": [1]}, "no column looks like that of the time"),
+        ({"user": [1], "item": [1]}, "no column looks like that of the time.*time_column=NAME"),
         ({"user": [1], "timestamp": [1]}, "no column looks like that of the item"),
         ({"user": [1], "item": [None], "timestamp": [1]}, "'item' is of type null"),
         ({"user": [1, 1], "item": [1, None], "timestamp": [1, 2]}, "row 1: the item is null"),
-        ({"user": [1], "item": [1], "timestamp": [True]}, "'timestamp' is of type bool"),
+        ({"user": [1], "item": [1], "time": [True], "on": [5]}, "of type bool.*time_column=on"),
         ({"user": [1], "User": [2], "sequence": lists([[1]])}, "'user' and 'User' may both"),
         ({"user": pa.array([], pa.int64()), "sequence": lists([])}, "there are no rows"),
     ],

@@ -42,6 +42,12 @@ class Wanted(NamedTuple):
     parameter: str
     fits: Callable[[pa.DataType], bool]
     expected: str
+    taken: tuple[str, ...] = ()
+    """Columns that are something else: no advice names them."""
+
+    def instead(self, schema: pa.Schema, name: str = "") -> str:
+        """Return the column that was probably meant."""
+        return guess(schema, name, self.fits, self.taken)
 
 
 def check_footers(source: ParquetSource, options: IngestOptions) -> None:
@@ -91,11 +97,11 @@ def check_column(footer: Footer, wanted: Wanted) -> None:
             f"column '{name}' {found}; the columns are {listed(footer.schema)}{near}",
             where=footer.file,
             expected=f"the column that {wanted.parameter} names",
-            do=f"name it with {wanted.parameter}={guess(footer.schema, name, wanted.fits)}",
+            do=f"name it with {wanted.parameter}={wanted.instead(footer.schema, name)}",
         )
     declared = footer.kind(name, declared=True) or kind
     if not wanted.fits(kind) or is_tensor_of_axes(declared):
-        other = guess(footer.schema, "", wanted.fits)
+        other = wanted.instead(footer.schema)
         cast = advice(declared, wanted.parameter, name) or advice(kind, wanted.parameter, name)
         do = cast or f"name another column with {wanted.parameter}={other}"
         if cast and other not in ("NAME", name):
@@ -115,12 +121,17 @@ def listed(schema: pa.Schema) -> str:
     return (", ".join(names[:_LISTED]) or "none") + more
 
 
-def guess(schema: pa.Schema, name: str, fits: Callable[[pa.DataType], bool]) -> str:
+def guess(
+    schema: pa.Schema,
+    name: str,
+    fits: Callable[[pa.DataType], bool],
+    taken: tuple[str, ...] = (),
+) -> str:
     """Return the column that was probably meant.
 
     Of the right type, with a near name if there is one; fields of structs come last.
     """
-    fitting = [found for found, kind in leaves(schema) if fits(kind)]
+    fitting = [found for found, kind in leaves(schema) if fits(kind) and found not in taken]
     fitting.sort(key=lambda found: found not in schema.names)
     near = [candidate for candidate in fitting if name and nearest(name, [candidate])]
     return (near + fitting + ["NAME"])[0]

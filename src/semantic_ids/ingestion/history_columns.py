@@ -132,9 +132,11 @@ def columns_of(source: ParquetSource, options: HistoryOptions) -> Columns:
     user = _named(USER, options.user_column, first) or _missing([USER], first)
     found = _of_sequences(user, first, options) or _of_events(user, first, options)
     wanted = [(USER, found.user), (SEQUENCE, found.sequence), (TARGET, found.target)]
-    for role, name in (*wanted, (ITEM, found.item), (TIME, found.time)):
+    wanted += [(ITEM, found.item), (TIME, found.time)]
+    for role, name in wanted:
         if name is not None:
-            _check(role, name, source, known)
+            others = tuple(other for _, other in wanted if other not in (None, name))
+            _check(Wanted(name, role.option, role.fits, role.expected, others), source, known)
     return found
 
 
@@ -153,7 +155,7 @@ def _of_events(user: str, footer: Footer, options: HistoryOptions) -> Columns:
     item = _named(ITEM, options.item_column, footer)
     time = _named(TIME, options.time_column, footer)
     if item is None and time is None:
-        _missing([SEQUENCE, ITEM, TIME], footer)
+        _missing([SEQUENCE, ITEM, TIME], footer, user)
     if options.target_column not in (AUTO, NO_COLUMN):
         raise BadInput(
             "a column of targets is named, but there is a row an event here",
@@ -161,7 +163,8 @@ def _of_events(user: str, footer: Footer, options: HistoryOptions) -> Columns:
             expected="targets beside sequences",
             do="leave history.target_column out",
         )
-    item, time = item or _missing([ITEM], footer), time or _missing([TIME], footer)
+    item = item or _missing([ITEM], footer, user, time or "")
+    time = time or _missing([TIME], footer, user, item)
     return Columns(user, item=item, time=time)
 
 
@@ -172,7 +175,7 @@ def _named(role: Role, given: str, footer: Footer) -> str | None:
     return role.among(footer) if given == AUTO else given
 
 
-def _missing(roles: list[Role], footer: Footer) -> str:
+def _missing(roles: list[Role], footer: Footer, *taken: str) -> str:
     """Refuse a file in which no column is called as one of its kind usually is."""
     role = roles[0]
     found = "no column looks like that of the " + (
@@ -182,19 +185,18 @@ def _missing(roles: list[Role], footer: Footer) -> str:
         f"{found}; the columns are {listed(footer.schema)}",
         where=footer.file,
         expected="columns user and sequence, or user, item and timestamp, or the like",
-        do=f"name it with {role.option}={guess(footer.schema, '', role.fits)}",
+        do=f"name it with {role.option}={guess(footer.schema, '', role.fits, taken)}",
     )
 
 
-def _check(role: Role, name: str, source: ParquetSource, footers: Iterable[Footer]) -> None:
-    wanted = Wanted(name, role.option, role.fits, role.expected)
-    times: dict[str, Footer] = {}
+def _check(wanted: Wanted, source: ParquetSource, footers: Iterable[Footer]) -> None:
+    name, times = wanted.name, dict[str, Footer]()
     for footer in footers:
         check_column(footer, wanted)
-        if role is TIME:
-            kind = footer.kind(name)
-            times.setdefault(kind_of_times(kind) if kind is not None else "", footer)
-    if role in (USER, ITEM):
+        kind = footer.kind(name)
+        if wanted.fits is TIME.fits and kind is not None:
+            times.setdefault(kind_of_times(kind), footer)
+    if wanted.fits is USER.fits:
         check_id_kinds(source, name)
     if len(times) > 1:
         (_, one), (_, other) = times.items()

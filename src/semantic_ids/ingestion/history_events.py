@@ -100,8 +100,9 @@ def _times(column: pa.Array, source: ParquetSource, start: int) -> np.ndarray:
     values, invalid = as_times(column)
     if invalid.any():
         row = int(invalid.argmax())
+        found = column[row].as_py()
         raise BadInput(
-            f"the time is {column[row].as_py()!r}",
+            f"the time is {'null' if found is None else repr(found)}",
             where=str(source.place(start + row)),
             expected="a timestamp, a finite number, or text in ISO 8601",
             do="leave such rows out, or mend them",
