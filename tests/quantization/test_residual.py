@@ -174,3 +174,17 @@ def test_tables_are_made_once_and_only_for_who_searches(monkeypatch):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: q.encode(z, 2), range(8)))
     assert len(made) == 3 and all(torch.equal(codes, found[0]) for codes in found)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_rough_codes_are_nearly_as_good_as_the_nearest(fast, monkeypatch):
+    monkeypatch.setattr(residual, "cpu_has_bfloat16", lambda: fast)
+    q = quantizer((32, 32), 16)
+    q.prices = [torch.full((32,), 1e3).index_fill(0, torch.tensor([3]), 0.0) for _ in range(2)]
+    z = torch.randn(500, 16, generator=torch.Generator().manual_seed(3))
+    plain = ResidualQuantizer(q.codebooks).encode(z)
+    rough = q.encode_roughly(z)
+    assert torch.equal(rough, plain) is not fast  # bfloat16 rounds some to another code
+    assert (rough == plain).all(1).float().mean() > 0.8
+    assert q.errors(z, rough).mean() < 1.01 * q.errors(z, plain).mean()
+    torch.testing.assert_close(q.encode_roughly(z[:7]), rough[:7])

@@ -13,6 +13,8 @@ from semantic_ids.hashing import vector_hash
 from semantic_ids.identifiers import TokenizerCosts, deduplicate, unique_codes
 from semantic_ids.quantization.costs import TensorCosts
 from semantic_ids.quantization.residual import ResidualQuantizer, sums
+from semantic_ids.tokenizers import prefix_groups
+from semantic_ids.tokenizers.options import RQKMeansOptions
 from semantic_ids.tokenizers.prefix_groups import LastLevelCosts, draw_groups
 from tests.conftest import clustered
 from tests.tokenizers.conftest import fitted
@@ -34,7 +36,7 @@ def test_groups_are_drawn_whole_and_hold_no_more_items_than_codes():
     counts = np.bincount(prefixes, minlength=36)
     assert (counts > 16).any()  # some are overfull
     for most in (0, 20, 60, 300):
-        rows = draw_groups(codes, SIZES, most)
+        rows = draw_groups(codes[:, :-1], SIZES, most)
         assert len(rows) <= most and (np.diff(rows) > 0).all()
         drawn = np.bincount(prefixes[rows], minlength=36)
         assert ((drawn == 0) | (drawn == counts)).all() and drawn.max(initial=0) <= 16
@@ -44,11 +46,9 @@ def test_groups_are_drawn_whole_and_hold_no_more_items_than_codes():
 def test_the_draw_follows_from_the_prefixes_alone():
     codes = some_codes(300)
     order = np.random.default_rng(1).permutation(len(codes))
-    drawn, again = draw_groups(codes, SIZES, 60), draw_groups(codes[order], SIZES, 60)
+    drawn = draw_groups(codes[:, :-1], SIZES, 60)
+    again = draw_groups(codes[order, :-1], SIZES, 60)
     np.testing.assert_array_equal(np.sort(order[again]), drawn)
-    others = codes.copy()
-    others[:, -1] = 15 - others[:, -1]
-    np.testing.assert_array_equal(draw_groups(others, SIZES, 60), drawn)
 
 
 def test_costs_are_those_of_the_whole_codes():
@@ -67,6 +67,26 @@ def test_costs_are_those_of_the_whole_codes():
         lambda costs: costs.likeness(rows),
     ):
         np.testing.assert_allclose(ask(found), ask(whole), rtol=1e-4, atol=1e-5)
+
+
+def test_nearest_codes_that_are_not_looked_for_change_nothing(monkeypatch):
+    generator = torch.Generator().manual_seed(2)
+    codes = some_codes(700, seed=2)
+    prefixes = codes[draw_groups(codes[:, :-1], SIZES, 300), :-1]
+    rest = torch.randn(len(prefixes), 5, generator=generator)
+    codebook = torch.randn(16, 5, generator=generator)
+    hashes, found = vector_hash(rest.numpy()), {}
+    for crowded in (0.2, 2, 1000):  # none but who is alone, some, all are looked for
+        monkeypatch.setattr(prefix_groups, "CROWDED", crowded)
+        made = prefix_groups.refine_last_level(
+            rest, prefixes, codebook, SIZES, assign, hashes, RQKMeansOptions(unique_rounds=3)
+        )
+        found[crowded] = list(made)
+    assert len(found[0.2]) == len(found[2]) == len(found[1000]) > 1
+    for one, other, last in zip(*found.values(), strict=True):
+        assert one.error == other.error == last.error
+        assert torch.equal(one.codebooks[0], other.codebooks[0])
+        assert torch.equal(one.codebooks[0], last.codebooks[0])
 
 
 # ---- the fit -------------------------------------------------------------------------------------
@@ -123,7 +143,10 @@ def test_only_rows_fitted_on_are_in_the_groups(crowded):
     assert np.isin(seen[0], hashes[rows]).all() and not np.isin(seen[0], hashes[::5]).any()
     # every group is whole: as many items as have its prefix, by the codebooks before the rounds
     plain = fitted("rq_kmeans", crowded, sizes=LEVELS, options=PARTLY, rows=rows)
-    prefixes = keys(plain.encode(crowded[rows])[:, :-1], LEVELS)
+    codes = np.empty((len(crowded), 2), dtype=np.int32)
+    rough = ResidualQuantizer(plain.quantizer.codebooks[:-1]).encode_roughly
+    plain._each(lambda x, _: [rough(plain._latent(x))], crowded, codes)
+    prefixes = keys(codes[rows], LEVELS)
     drawn = np.isin(hashes[rows], seen[0])
     assert not np.isin(prefixes[drawn], prefixes[~drawn]).any()
 

@@ -62,6 +62,16 @@ def has_bfloat16(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
+BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
+"""Processors that have one of them multiply bfloat16 at least twice as fast as float32."""
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 faster than float32."""
+    found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(found.get(name) for name in BFLOAT16_INSTRUCTIONS)
+
+
 class _Precision:
     """The switch of the whole process for the precision of float32 products on GPUs.
 

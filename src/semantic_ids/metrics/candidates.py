@@ -25,8 +25,6 @@ BFLOAT16_STEP = 2.0**-8
 share of it."""
 FLOAT32_SUM_BOUND = 2.0**-12
 """How far a float32 sum of products of unit rows may be from the exact one, at worst."""
-BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
-"""Processors that have one of them multiply bfloat16 at least twice as fast as float32."""
 SUM_BOUND = 2.0**-18
 """How far a float32 sum of a few terms may be from the exact one, as a share of the sum of their
 sizes."""
@@ -80,8 +78,10 @@ class Directions:
         """Scale queries to unit length."""
         import torch
 
+        from semantic_ids.compute.devices import cpu_has_bfloat16
+
         unit = torch.from_numpy(_unit(queries))
-        return cls(unit, unit.bfloat16() if _multiplies_bfloat16() else None)
+        return cls(unit, unit.bfloat16() if cpu_has_bfloat16() else None)
 
     @cached_property
     def lost(self) -> float:
@@ -252,11 +252,3 @@ def _lost(x: Tensor, rounded: Tensor) -> Tensor:
     import torch
 
     return torch.linalg.vector_norm(x - rounded, dim=1)
-
-
-def _multiplies_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 faster than float32."""
-    import torch
-
-    found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(found.get(name) for name in BFLOAT16_INSTRUCTIONS)

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
+from semantic_ids.compute.devices import cpu_has_bfloat16
 from semantic_ids.compute.threads import LEAST_ROWS, pad_rows
 from semantic_ids.compute.topk import first_argmin, top_k
 
@@ -103,6 +104,20 @@ class ResidualQuantizer:
         """
         return self.search(z, 1, beam, priced=True)[0][:, 0]
 
+    def encode_roughly(self, z: Tensor) -> Tensor:
+        """Choose about the nearest code a level, without prices: (m, d) → (m, L) int64.
+
+        What statistics over many vectors are taken from. A processor that multiplies bfloat16
+        faster than float32 does, which takes half as long as `encode` and chooses other codes for
+        one vector in twenty.
+        """
+        fast = z.device.type == "cpu" and cpu_has_bfloat16()
+        table = self._rounded_products if fast else None
+        return self._in_blocks(z, self.norms, z.new_zeros(len(z)), 1, 1, make=table)[0][:, 0]
+
+    def _rounded_products(self, z: Tensor) -> Tensor:
+        return (z.bfloat16() @ self.stacked.bfloat16()).float().add_(self.norms)
+
     def encode_at_once(self, z: Tensor, beam: int = 1) -> Tensor:
         """Do what `encode` does for all rows at once, as a graph of operations that can be
         exported: (m, d) → (m, L).
@@ -170,16 +185,19 @@ class ResidualQuantizer:
         width: int,
         distinct: bool = False,
         excluded: Tensor | None = None,
+        make: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Search for few rows at a time, whose scores fit the cache.
 
-        With no rows, for one block of none.
+        With no rows, for one block of none. `make` returns ‖c‖² − 2 z·c of all codes, where not
+        by a product in float32: (m, d) → (m, ΣK).
         """
         rows = self._block_rows(z.device, width)
         found = []
         for some, starts in zip(*(x.split(self._table_rows(z)) for x in (z, norms)), strict=True):
             rest = some if len(some) == len(z) else pad_rows(some)  # a last part may have few rows
-            table = torch.addmm(offsets, rest, self.stacked)[: len(some)]
+            made = make(rest) if make else torch.addmm(offsets, rest, self.stacked)
+            table = made[: len(some)]
             found += [
                 self._search(block.split(self.sizes, 1), first, t, width, distinct, excluded)
                 for block, first in zip(table.split(rows), starts.split(rows), strict=True)

@@ -164,6 +164,9 @@ class RQKMeans(ResidualTokenizer):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw whole prefix groups; return the numbers of their rows, (m,), and their prefixes,
         (m, L − 1) int32.
+
+        The prefixes are rough ones: groups by them are as full, and leave over as much, as those by
+        the codes that `encode` chooses, which would take three times as long.
         """
         if self.is_balanced:  # prices are settled for codebooks as they are
             logger.info(
@@ -172,16 +175,18 @@ class RQKMeans(ResidualTokenizer):
                 math.ceil(len(rows) / max(self.codebook_sizes)),
             )
             return rows[:0], np.empty((0, len(self.codebook_sizes) - 1), dtype=np.int32)
-        codes = np.empty((len(vectors), len(self.codebook_sizes)), dtype=np.int32)
-        self._each(lambda x, _: [quantizer.encode(self._latent(x), self.beam_size)], vectors, codes)
-        codes = codes[rows]
-        drawn = draw_groups(codes, self.codebook_sizes, most)
+        prefixes = np.empty((len(vectors), len(self.codebook_sizes) - 1), dtype=np.int32)
+        if others := quantizer.codebooks[:-1]:
+            rough = ResidualQuantizer(others).encode_roughly
+            self._each(lambda x, _: [rough(self._latent(x))], vectors, prefixes)
+        prefixes = prefixes[rows]
+        drawn = draw_groups(prefixes, self.codebook_sizes, most)
         logger.info(
             "unique IDs: the last codebook is refined on whole groups of a prefix, %s of %s items",
             f"{len(drawn):,}",
             f"{len(rows):,}",
         )
-        return rows[drawn], codes[drawn, :-1]
+        return rows[drawn], prefixes[drawn]
 
     def _refined(
         self, sample: Tensor, variance: float, kept: int, unique: Unique | None
