@@ -7,8 +7,8 @@ The same code runs on CPUs and GPUs.
 What is cheap about it, each without a change to what is found:
 
 - a prefix that one code alone can follow is not asked about: its probability is 1;
-- prefixes are asked about in two rounds, the best of each user first: what scores no better than
-  the beam's worst continuation by then cannot have a better one;
+- prefixes are asked about in two rounds, the best of each user first: what scores worse than all
+  continuations that fill the beam by then cannot have a better one, and no worse ones are sorted;
 - continuations are flat, one number for each child that is there, never (b, W, K);
 - of equal scores the first in the order of codes is better, by one integer key: a score in the
   upper half, the edge in the lower. Whole numbers also sort faster than floats.
@@ -132,19 +132,20 @@ def _following(step: _Step) -> Tensor:
     starts = step.children.starts[step.level]
     first = starts[nodes.clamp_min(0)]
     count = (starts[nodes.clamp_min(0) + 1] - first) * (nodes >= 0)
-    forced = torch.where(count == 1, _keys(scores, first), NOTHING)
     several = count > 1
-    asked = int(several.sum())
-    if asked < ROUNDS_FROM:
-        keys = [forced, _ask(step, nodes, scores, first, count, several)] if asked else [forced]
-        return _cut(torch.cat(keys, dim=1), step.widths, step.most)
-    early = several.clone()
-    early[:, -(-nodes.shape[1] // FIRST_SHARE) :] = False
-    found = torch.cat([forced, _ask(step, nodes, scores, first, count, early)], dim=1)
-    found = _cut(found, step.widths, step.most)
-    late = several & ~early & (scores >= _bar(found, step.widths))
-    found = torch.cat([found, _ask(step, nodes, scores, first, count, late)], dim=1)
-    return _cut(found, step.widths, step.most)
+    found = _cut(torch.where(count == 1, _keys(scores, first), NOTHING), step.widths, step.most)
+    rounds = [several]
+    if int(several.sum()) >= ROUNDS_FROM:
+        late = torch.arange(nodes.shape[1], device=nodes.device) >= nodes.shape[1] // FIRST_SHARE
+        rounds = [several & ~late, several & late]
+    for asked in rounds:
+        bar = _bar(found, step.widths)
+        rows, column = (asked & (scores >= bar)).nonzero(as_tuple=True)
+        if len(rows):
+            of = (each[rows, column] for each in (nodes, scores, first, count))
+            more = _ask(step, bar[:, 0], rows, *of)
+            found = _cut(torch.cat([found, more], dim=1), step.widths, step.most)
+    return found
 
 
 def _bar(keys: Tensor, widths: Tensor) -> Tensor:
@@ -156,30 +157,45 @@ def _bar(keys: Tensor, widths: Tensor) -> Tensor:
 
 
 def _ask(
-    step: _Step, nodes: Tensor, scores: Tensor, first: Tensor, count: Tensor, which: Tensor
+    step: _Step,
+    bar: Tensor,
+    rows: Tensor,
+    nodes: Tensor,
+    scores: Tensor,
+    first: Tensor,
+    count: Tensor,
 ) -> Tensor:
-    """Return the keys of all continuations of chosen prefixes: of each user in a row, (b, most)."""
-    rows, column = which.nonzero(as_tuple=True)
-    nodes, scores = nodes[rows, column], scores[rows, column]
-    first, count = first[rows, column], count[rows, column]
+    """Return the keys of the continuations of prefixes that reach the bar.
+
+    Args:
+        step: Where the search is.
+        bar: Shape (b,).
+        rows: Shape (m,), ascending: whose each prefix is.
+        nodes: Shape (m,): the nodes of the prefixes.
+        scores: Shape (m,): their log-probabilities.
+        first: Shape (m,): their first edges.
+        count: Shape (m,): how many edges they have.
+
+    Returns:
+        Those of each user in a row: (b, most).
+    """
     prefixes = step.children.prefixes(nodes, step.level)
     logits = step.model.next_logits(step.states, rows, prefixes).float()
     owner = torch.repeat_interleave(count)
     edges = torch.arange(len(owner), device=rows.device) + (first - _before(count))[owner]
     values = logits[owner, step.children.codes[step.level][edges]]
     values = _log_softmax(values, owner, count) + scores[owner]
-    users = rows[owner]
-    of_user = rows.new_zeros(len(which)).index_add_(0, rows, count)
-    place = torch.arange(len(owner), device=rows.device) - _before(of_user)[users]
-    keys = rows.new_full((len(which), int(of_user.max())), NOTHING)
-    keys[users, place] = _keys(values, edges)
-    return keys
+    good = (values >= (bar[rows])[owner]).nonzero()[:, 0]
+    users, keys = rows[owner[good]], _keys(values[good], edges[good])
+    of_user = torch.bincount(users, minlength=len(bar))
+    place = torch.arange(len(users), device=rows.device) - _before(of_user)[users]
+    found = rows.new_full((len(bar), int(of_user.max())), NOTHING)
+    found[users, place] = keys
+    return found
 
 
 def _log_softmax(values: Tensor, owner: Tensor, count: Tensor) -> Tensor:
     """Return log-probabilities among the children of each prefix: (E,), (E,), (m,) → (E,)."""
-    if not len(values):
-        return values
     values = values - torch.segment_reduce(values, "max", lengths=count)[owner]
     return values - torch.segment_reduce(values.exp(), "sum", lengths=count).log()[owner]
 
