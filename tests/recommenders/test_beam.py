@@ -32,10 +32,11 @@ def ids_of(children, leaves):
 
 
 @settings(max_examples=80, deadline=None)
-@given(catalogues(), st.integers(0, 9), st.booleans())
-def test_a_beam_of_all_ids_finds_all_of_them_exactly(catalogue, seed, rounds):
+@given(catalogues(), st.integers(0, 9), st.booleans(), st.booleans())
+def test_a_beam_of_all_ids_finds_all_of_them_exactly(catalogue, seed, rounds, seen):
     codes, sizes = catalogue
-    children, model = Children(codes, sizes), Drawn(sizes, len(codes), seed)
+    bias = torch.tensor([0.7, 0.0, -1.2, 2.0])[: len(sizes)] if seen else None
+    children, model = Children(codes, sizes), Drawn(sizes, len(codes), seed, seen_bias=bias)
     histories = histories_of(len(codes), seed=seed)
     width = children.leaves + seed % 3  # more than there are, too
     with pytest.MonkeyPatch.context() as patch:
@@ -125,6 +126,18 @@ def test_one_width_for_each_user():
         torch.testing.assert_close(leaves[row, :width], alone[0][0], rtol=0, atol=0)
         torch.testing.assert_close(scores[row, :width], alone[1][0], rtol=0, atol=NEAR)
         assert (leaves[row, width:] == -1).all() and scores[row, width:].isneginf().all()
+
+
+def test_what_was_seen_counts_for_its_prefixes_even_where_it_is_not_allowed():
+    codes, allowed = drawn(60, (4, 5, 6), seed=7), np.arange(60) % 3 > 0
+    model = Drawn((4, 5, 6), 60, seen_bias=torch.tensor([0.5, 1.0, -3.0]))
+    children, histories = Children(codes, (4, 5, 6), allowed=allowed), histories_of(60)
+    leaves, scores = beam_search(model, children, histories, children.leaves)
+    for row, history in enumerate(histories):
+        truth = all_ids(model, codes, history, allowed)
+        found = dict(zip(ids_of(children, leaves[row]), scores[row].tolist(), strict=True))
+        assert found.keys() == truth.keys()
+        assert max(abs(found[i] - truth[i]) for i in truth) < NEAR
 
 
 def test_a_catalogue_of_one_item_asks_nothing():

@@ -57,6 +57,11 @@ def test_it_knows_what_a_dict_knows(catalogue, data):
         assert children.leaves == len(leaves) == len({tuple(row) for row in codes[rows].tolist()})
         assert (children.sizes, children.levels) == (sizes, len(sizes))
         assert (children.item_nodes[np.setdiff1d(np.arange(len(codes)), rows)] == -1).all()
+        known = {tuple(row[:length]) for row in codes[rows].tolist() for length in range(1, 9)}
+        for item, row in enumerate(codes.tolist()):
+            there = [tuple(row[: length + 1]) in known for length in range(len(row))]
+            assert (children.prefix_nodes[item] >= 0).tolist() == there
+        np.testing.assert_array_equal(children.prefix_nodes[rows], children.item_nodes[rows])
         for length in range(1, len(sizes) + 1):
             reached = children.prefixes(children.item_nodes[rows, length - 1], length)
             np.testing.assert_array_equal(reached, codes[rows, :length])

@@ -38,7 +38,11 @@ NOTHING = -(2**63)
 
 
 class Scores(Protocol):
-    """What a network offers to the search."""
+    """What a network offers to the search.
+
+    It may also have an attribute `seen_bias`, a tensor (L,): what is added, once, to the logit of
+    each code under which an item of the user's own history lies.
+    """
 
     def states(self, histories: Tensor) -> Any:
         """Compute what is known of each user, once.
@@ -88,9 +92,10 @@ def beam_search(
         raise BadInput(f"a beam of width {width}", expected="at least 1")
     most = width if isinstance(width, int) else max(widths.tolist(), default=1)
     states = model.states(histories)
-    keys = _cut(_first(model, states, children, len(histories)), widths, most)
+    step = _Step(model, states, children, histories, widths, most)
+    keys = _cut(_first(step), widths, most)
     for level in range(1, children.levels):
-        keys = _following(_Step(model, states, children, level, keys, widths, most))
+        keys = _following(step, level, keys)
     missing = keys.new_full((len(keys), most - keys.shape[1]), NOTHING)
     return _read(torch.cat([keys, missing], dim=1))
 
@@ -102,34 +107,52 @@ def users_at_once(children: Children, width: int) -> int:
     return max(1, min(most, cells // (width * max(children.sizes))))
 
 
-def _first(model: Scores, states: Any, children: Children, users: int) -> Tensor:
-    """Return the keys of the first codes: (b, N_1). One node has them all, so this is a table."""
-    codes = children.codes[0]
-    edges = torch.arange(len(codes), device=codes.device).expand(users, -1)
-    if len(codes) == 1 or not users:
-        return _keys(torch.zeros(edges.shape, device=codes.device), edges)
-    logits = model.next_logits(states, edges.new_tensor(range(users)), edges.new_empty((users, 0)))
-    if len(codes) < logits.shape[1]:
-        logits = logits[:, codes]
-    return _keys(logits.float().log_softmax(1), edges)
-
-
 class _Step(NamedTuple):
     """What it takes to go on from a level."""
 
     model: Scores
     states: Any
     children: Children
-    level: int
-    keys: Tensor
+    histories: Tensor
     widths: Tensor
     most: int
 
+    def seen(self, level: int) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return the edges of a level under which items of the histories lie, each once.
 
-def _following(step: _Step) -> Tensor:
+        Users (s,), edges (s,), and what is added to their logits, (); None for nothing.
+        """
+        bias = getattr(self.model, "seen_bias", None)
+        if bias is None:
+            return None
+        there = self.histories >= 0
+        edges = self.children.prefix_nodes[self.histories.clamp_min(0), level]
+        rows = torch.arange(len(edges), device=edges.device)[:, None].expand_as(edges)
+        there &= edges >= 0
+        size = len(self.children.codes[level])
+        keys = (rows * size + edges)[there].unique()
+        return keys // size, keys % size, bias[level].float()
+
+
+def _first(step: _Step) -> Tensor:
+    """Return the keys of the first codes: (b, N_1). One node has them all, so this is a table."""
+    codes, users = step.children.codes[0], len(step.histories)
+    edges = torch.arange(len(codes), device=codes.device).expand(users, -1)
+    if len(codes) == 1 or not users:
+        return _keys(torch.zeros(edges.shape, device=codes.device), edges)
+    rows = torch.arange(users, device=codes.device)
+    logits = step.model.next_logits(step.states, rows, edges.new_empty((users, 0))).float()
+    if len(codes) < logits.shape[1]:
+        logits = logits[:, codes]
+    if seen := step.seen(0):
+        logits = logits.index_put(seen[:2], seen[2], accumulate=True)
+    return _keys(logits.log_softmax(1), edges)
+
+
+def _following(step: _Step, level: int, keys: Tensor) -> Tensor:
     """Go on by a code: the keys of the best continuations of all prefixes of a user, (b, W)."""
-    nodes, scores = _read(step.keys)
-    starts = step.children.starts[step.level]
+    nodes, scores = _read(keys)
+    starts = step.children.starts[level]
     first = starts[nodes.clamp_min(0)]
     count = (starts[nodes.clamp_min(0) + 1] - first) * (nodes >= 0)
     several = count > 1
@@ -143,7 +166,7 @@ def _following(step: _Step) -> Tensor:
         rows, column = (asked & (scores >= bar)).nonzero(as_tuple=True)
         if len(rows):
             of = (each[rows, column] for each in (nodes, scores, first, count))
-            more = _ask(step, bar[:, 0], rows, *of)
+            more = _ask(step, level, bar[:, 0], rows, *of)
             found = _cut(torch.cat([found, more], dim=1), step.widths, step.most)
     return found
 
@@ -158,6 +181,7 @@ def _bar(keys: Tensor, widths: Tensor) -> Tensor:
 
 def _ask(
     step: _Step,
+    level: int,
     bar: Tensor,
     rows: Tensor,
     nodes: Tensor,
@@ -168,7 +192,8 @@ def _ask(
     """Return the keys of the continuations of prefixes that reach the bar.
 
     Args:
-        step: Where the search is.
+        step: What is searched with.
+        level: To go on by.
         bar: Shape (b,).
         rows: Shape (m,), ascending: whose each prefix is.
         nodes: Shape (m,): the nodes of the prefixes.
@@ -179,11 +204,13 @@ def _ask(
     Returns:
         Those of each user in a row: (b, most).
     """
-    prefixes = step.children.prefixes(nodes, step.level)
+    prefixes = step.children.prefixes(nodes, level)
     logits = step.model.next_logits(step.states, rows, prefixes).float()
     owner = torch.repeat_interleave(count)
     edges = torch.arange(len(owner), device=rows.device) + (first - _before(count))[owner]
-    values = logits[owner, step.children.codes[step.level][edges]]
+    values = logits[owner, step.children.codes[level][edges]]
+    if seen := step.seen(level):
+        values[_places(seen, step.children.parents[level], rows, nodes, first, count)] += seen[2]
     values = _log_softmax(values, owner, count) + scores[owner]
     good = (values >= (bar[rows])[owner]).nonzero()[:, 0]
     users, keys = rows[owner[good]], _keys(values[good], edges[good])
@@ -192,6 +219,24 @@ def _ask(
     found = rows.new_full((len(bar), int(of_user.max())), NOTHING)
     found[users, place] = keys
     return found
+
+
+def _places(
+    seen: tuple[Tensor, Tensor, Tensor],
+    parents: Tensor,
+    rows: Tensor,
+    nodes: Tensor,
+    first: Tensor,
+    count: Tensor,
+) -> Tensor:
+    """Return where seen edges stand among the continuations, those that do: (s',) of (E,)."""
+    users, edges = seen[:2]
+    asked, order = (rows * len(parents) + nodes).sort()
+    wanted = users * len(parents) + parents[edges]
+    place = torch.searchsorted(asked, wanted).clamp_max(len(asked) - 1)
+    found = asked[place] == wanted
+    owner = order[place[found]]
+    return _before(count)[owner] + edges[found] - first[owner]
 
 
 def _log_softmax(values: Tensor, owner: Tensor, count: Tensor) -> Tensor:

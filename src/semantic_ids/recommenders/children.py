@@ -46,6 +46,7 @@ class Children:
         parents: By level, shape (N_{l+1},) int64: the node that each edge comes from.
         item_nodes: Shape (n, L) int64: the node of each item's prefix of length 1 … L; −1 where the
             item is not allowed. The last column is the leaf.
+        prefix_nodes: The same of all items, allowed or not; −1 where no allowed ID begins so.
         leaf_starts: Shape (leaves + 1,) int64: ID m is that of the items
             leaf_items[leaf_starts[m]] … leaf_items[leaf_starts[m + 1] − 1].
         leaf_items: Shape (n',) int64: rows of the allowed items, by ID, ascending within one.
@@ -83,10 +84,12 @@ class Children:
         self.starts = tuple(self._send(starts) for starts in trie.starts)
         self.codes = tuple(self._send(table) for table in trie.codes)
         self.parents = tuple(self._send(np.repeat(np.arange(len(w)), w)) for w in widths)
-        nodes = _nodes(trie, codes, rows)
+        reached = _nodes(trie, codes)
+        nodes = reached if allowed is None else np.where(allowed[:, None], reached, -1)
         order = np.argsort(nodes[rows, -1], kind="stable")
         counts = np.bincount(nodes[rows, -1], minlength=len(trie))
         self.item_nodes = self._send(nodes)
+        self.prefix_nodes = self.item_nodes if allowed is None else self._send(reached)
         self.leaf_starts = self._send(np.concatenate([[0], np.cumsum(counts)]))
         self.leaf_items = self._send(rows[order])
 
@@ -154,12 +157,11 @@ def _allowed_rows(items: int, allowed: np.ndarray | None) -> np.ndarray:
     return np.flatnonzero(allowed)
 
 
-def _nodes(trie: Trie, codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the nodes of each item's prefixes: (n, L) int64, −1 but for the given rows."""
-    found = np.full(codes.shape, -1, dtype=np.int64)
-    for part in chunks(len(rows), ROWS):
+def _nodes(trie: Trie, codes: np.ndarray) -> np.ndarray:
+    """Return the nodes of each item's prefixes: (n, L) int64, −1 where no ID begins so."""
+    found = np.empty(codes.shape, dtype=np.int64)
+    for part in chunks(len(codes), ROWS):
         nodes = np.zeros(part.stop - part.start, dtype=np.int64)
         for level in range(trie.levels):
-            nodes = trie.step(nodes, codes[rows[part], level], level)
-            found[rows[part], level] = nodes
+            nodes = found[part, level] = trie.step(nodes, codes[part, level], level)
     return found
