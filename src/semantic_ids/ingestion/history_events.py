@@ -38,16 +38,17 @@ def read_events(
         BadInput: A row is not what it should be.
     """
     users, read = Numbering(), 0
-    found: dict[str, list[np.ndarray]] = {name: [] for name in ("user", "item", "time", "part")}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("item", "time", "part")}
     for number, (source, columns) in enumerate(parts.values()):
         read += source.rows
-        for batch in _batches(source, columns, users, catalogue):
-            for name, values in zip(("user", "item", "time"), batch, strict=True):
-                found[name].append(values)
-            found["part"].append(np.full(len(batch[0]), number, np.int8))
+        for item, time in _batches(source, columns, users, catalogue):
+            found["item"].append(item)
+            found["time"].append(time)
+            found["part"].append(np.full(len(item), number, np.int8))
     ids, places = users.in_order()
-    events = {name: _joined(found, name) for name in tuple(found)}
-    events["user"] = places.astype(np.int32)[events["user"]]
+    events = {"user": places.astype(np.int32)[users.take()]}
+    events |= {name: _joined(found, name) for name in tuple(found)}
+    _keep(events, events["item"] >= 0)
     known = len(events["user"])
     _put_in_order(events, drop=drop)
     starts = starts_of(np.bincount(events["user"], minlength=len(ids)))
@@ -76,23 +77,26 @@ def _put_in_order(events: dict[str, np.ndarray], *, drop: bool) -> None:
     new[0] = True
     for name in events:
         new[1:] |= events[name][1:] != events[name][:-1]
-    if not new.all():
+    _keep(events, new)
+
+
+def _keep(events: dict[str, np.ndarray], kept: np.ndarray) -> None:
+    """Keep some of the events: (m,) bool."""
+    if not kept.all():
         for name in events:
-            events[name] = events[name][new]
+            events[name] = events[name][kept]
 
 
 def _batches(
     source: ParquetSource, columns: Columns, users: Numbering, catalogue: Catalogue
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Read one source: numbers of users, rows of known items, times."""
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Read one source: rows of items, and times; the users are added to those known."""
     names = [columns.user, columns.item or "", columns.time or ""]
     with Progress("read the events", total=source.rows, unit="events") as progress:
         for start, batch in source.batches(names):
-            user = users.numbers(whole_ids(batch.column(0), source, start, "user"))
+            users.add(whole_ids(batch.column(0), source, start, "user"))
             item = catalogue.rows(whole_ids(batch.column(1), source, start, "item"))
-            time = _times(batch.column(2), source, start)
-            known = item >= 0
-            yield user.astype(np.int32)[known], item[known], time[known]
+            yield item, _times(batch.column(2), source, start)
             progress.advance(len(batch))
 
 

@@ -11,41 +11,57 @@ import pyarrow.compute as pc
 from semantic_ids.errors import BadInput
 from semantic_ids.hashing import item_hash, order_of_items
 from semantic_ids.ingestion.columns import is_text
-from semantic_ids.ingestion.order import LARGEST_ID, readable
+from semantic_ids.ingestion.order import LARGEST_ID, STRING_BYTES, readable
 from semantic_ids.ingestion.source import ParquetSource
 
 UNKNOWN = -1
+_TOGETHER = 1 << 20
+"""Ids that are looked up together, at least."""
 _SHOWN = 3
 
 
 class Numbering:
-    """Numbers ids in the order in which they are met; an integer and its text are one id."""
+    """Numbers ids in the order in which they are met; an integer and its text are one id.
+
+    Ids that are added wait until there are about as many as are known already, and are then looked
+    up together: each is looked up twice at most, on average.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[int | str, int] = {}
-        self._text = False
+        self._ids = pa.array([], pa.int64())
+        self._waiting: list[pa.Array] = []
+        self._found: list[np.ndarray] = []
 
     def __len__(self) -> int:
-        return len(self._known)
+        self._look_up()
+        return len(self._ids)
 
-    def numbers(self, ids: pa.Array) -> np.ndarray:
-        """Return the numbers of ids, int64 or text: shape (b,), int64."""
-        self._agree(text=not pa.types.is_integer(ids.type))
-        known, distinct = self._known, ids.dictionary_encode()
-        values = distinct.dictionary.to_pylist()
-        named = map(str, values) if self._text else values
-        found = np.array([known.setdefault(i, len(known)) for i in named], dtype=np.int64)
-        return found[distinct.indices.to_numpy()]
+    def add(self, ids: pa.Array) -> None:
+        """Add ids, int64 or text, none of them null."""
+        self._waiting.append(ids)
+        if sum(map(len, self._waiting)) >= max(_TOGETHER, len(self._ids)):
+            self._look_up()
 
-    def _agree(self, *, text: bool) -> None:
-        """Go on with text from the first text on."""
-        if text and not self._text:
-            self._known = {str(i): number for i, number in self._known.items()}
-            self._text = True
+    def take(self) -> np.ndarray:
+        """Return the numbers of all ids that were added since they were last taken: (b,) int32."""
+        self._look_up()
+        found, self._found = self._found, []
+        return np.concatenate(found) if found else np.zeros(0, np.int32)
+
+    def _look_up(self) -> None:
+        """Number what is waiting; all ids are text from the first text on."""
+        if not self._waiting:
+            return
+        arrays = [self._ids, *self._waiting]
+        whole = all(pa.types.is_integer(ids.type) for ids in arrays if len(ids))
+        kind = pa.int64() if whole else pa.large_string()
+        encoded = pa.concat_arrays([ids.cast(kind) for ids in arrays]).dictionary_encode()
+        self._found.append(encoded.indices.to_numpy()[len(self._ids) :].astype(np.int32))
+        self._ids, self._waiting = encoded.dictionary, []
 
     def name(self, number: int) -> int | str:
         """Return the id that has a number."""
-        return next(i for i, known in self._known.items() if known == number)
+        return self._ids[number].as_py()
 
     def in_order(self) -> tuple[pa.Array, np.ndarray]:
         """Return the ids in the order of their hash, and the place there of each number.
@@ -53,12 +69,17 @@ class Numbering:
         Returns:
             u ids, int64 or text; shape (u,), int64.
         """
-        values = list(self._known)
-        order = order_of_items(item_hash(values), lambda rows: [str(values[r]) for r in rows])
-        places = np.empty(len(values), np.int64)
-        places[order] = np.arange(len(values))
-        kind = pa.string() if self._text else pa.int64()
-        return pa.array([values[row] for row in order.tolist()], kind), places
+        self._look_up()
+        ids = self._ids
+        order = order_of_items(
+            item_hash(ids.to_pylist()),
+            lambda rows: [str(i) for i in ids.take(pa.array(rows)).to_pylist()],
+        )
+        places = np.empty(len(ids), np.int64)
+        places[order] = np.arange(len(ids))
+        ordered = ids.take(pa.array(order))
+        fits = pa.types.is_integer(ids.type) or ordered.nbytes >= STRING_BYTES
+        return ordered if fits else ordered.cast(pa.string()), places
 
 
 class Catalogue:
@@ -70,7 +91,7 @@ class Catalogue:
     """
 
     def __init__(self, item_ids: pa.Array | None) -> None:
-        self._any = Numbering() if item_ids is None else None
+        self._any: dict[str, int] | None = {} if item_ids is None else None
         ids = pa.array([], pa.int64()) if item_ids is None else item_ids
         self._text = not pa.types.is_integer(ids.type)
         self._of_text: dict[str, int] | None = None
@@ -80,10 +101,12 @@ class Catalogue:
 
     def rows(self, ids: pa.Array) -> np.ndarray:
         """Return the row of each id, `UNKNOWN` where it has none: shape (b,), int32."""
-        if self._any is not None:
-            return self._any.numbers(ids).astype(np.int32)
         encoded = ids.dictionary_encode()
-        distinct = encoded.dictionary
+        distinct, numbers = encoded.dictionary, self._any
+        if numbers is not None:
+            names = map(str, distinct.to_pylist())
+            found = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int32)
+            return found[encoded.indices.to_numpy()]
         integers = pa.types.is_integer(ids.type) and not self._text
         found = self._by_number(distinct.to_numpy()) if integers else self._by_text(distinct)
         if (found == UNKNOWN).any():
@@ -135,9 +158,9 @@ def whole_ids(column: pa.Array, source: ParquetSource, start: int, what: str) ->
     ids, over = readable(column, is_text(column.type), source, start, f"an id of the {what}s")
     nulls = ids.is_null().to_numpy(zero_copy_only=False)
     for mask, found, expected in (
-        (nulls, f"the {what} is null", f"the id of a {what} in every row"),
+        (nulls, f"the {what} is null", "an id in every row"),
         (over, f"the id of the {what} is larger than 2**63 - 1", f"integers up to {LARGEST_ID}"),
-        (_empty(ids), f"the {what} is empty text", f"the id of a {what} in every row"),
+        (_empty(ids), f"the {what} is empty text", "an id in every row"),
     ):
         if mask.any():
             row = start + int(mask.argmax())

@@ -27,7 +27,7 @@ class Sequences(NamedTuple):
     """Sequences of some users, in the order of the file.
 
     Attributes:
-        users: Shape (r,), int64: numbers of the users, each once.
+        users: Shape (r,), int32: numbers of the users, each once.
         lengths: Shape (r,), int64, at least 1.
         items: Shape (Σ lengths,), int32: rows of the catalogue, −1 where the item is not there.
     """
@@ -95,49 +95,38 @@ def _read(
 ) -> Sequences:
     """Read one source."""
     names = [columns.user, columns.sequence or "", *([columns.target] if columns.target else [])]
-    numbers, lengths, items, targets = [], [], [], []
-    seen = np.zeros(0, bool)
+    lengths, items, targets = [], [], []
     with Progress("read the sequences", total=source.rows, unit="users") as progress:
         for start, batch in source.batches(names):
-            found = users.numbers(whole_ids(batch.column(0), source, start, "user"))
-            seen = _once(found, seen, len(users), users, source, start)
+            users.add(whole_ids(batch.column(0), source, start, "user"))
             sizes, values = _values(batch.column(1), source, start)
-            numbers.append(found)
             lengths.append(sizes)
             items.append(catalogue.rows(values))
             if columns.target:
                 targets.append(_targets(batch.column(2), values, sizes, catalogue, source, start))
             progress.advance(len(batch))
-    made = Sequences(*(np.concatenate(part) for part in (numbers, lengths, items)))
+    numbers = _once(users, source)
+    made = Sequences(numbers, np.concatenate(lengths), np.concatenate(items))
     if not targets:
         return made
     together = _Targets(*(np.concatenate(part) for part in zip(*targets, strict=True)))
     return _with_targets(made, together, source, columns.target or "")
 
 
-def _once(
-    found: np.ndarray,
-    seen: np.ndarray,
-    count: int,
-    users: Numbering,
-    source: ParquetSource,
-    start: int,
-) -> np.ndarray:
-    """Mark users as seen, and refuse one that was: (r,), and (before,) → (count,) bool."""
-    seen = np.concatenate([seen, np.zeros(count - len(seen), bool)])
-    first = np.zeros(len(found), bool)
-    first[np.unique(found, return_index=True)[1]] = True
-    again = seen[found] | ~first
+def _once(users: Numbering, source: ParquetSource) -> np.ndarray:
+    """Return the numbers of the users of all rows, and refuse one that is there again."""
+    found = users.take()
+    again = np.ones(len(found), bool)
+    again[np.unique(found, return_index=True)[1]] = False
     if again.any():
         row = int(again.argmax())
         raise BadInput(
             f"user {users.name(int(found[row]))} is there twice",
-            where=str(source.place(start + row)),
+            where=str(source.place(row)),
             expected="one row a user, with all items in order",
             do="put the rows of each user together, or give rows of user, item and timestamp",
         )
-    seen[found] = True
-    return seen
+    return found
 
 
 def _values(column: pa.Array, source: ParquetSource, start: int) -> tuple[np.ndarray, pa.Array]:

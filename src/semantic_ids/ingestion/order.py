@@ -16,7 +16,7 @@ from semantic_ids.ingestion.source import ParquetSource
 from semantic_ids.progress import Progress
 
 LARGEST_ID = 2**63 - 1
-_STRING_BYTES = 2**31 - 1
+STRING_BYTES = 2**31 - 1
 """A string array holds this many bytes; longer ones become large_string."""
 
 
@@ -54,7 +54,7 @@ class ItemIds:
         if isinstance(self.values, np.ndarray):
             return pa.array(self.values[rows])
         taken = self.values.take(pa.array(rows))
-        return taken.cast(pa.string()) if taken.nbytes < _STRING_BYTES else taken
+        return taken.cast(pa.string()) if taken.nbytes < STRING_BYTES else taken
 
     def in_order(self, rows: np.ndarray) -> np.ndarray:
         """Sort row numbers by item hash.
