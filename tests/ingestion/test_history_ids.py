@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semantic_ids.hashing import item_hash
@@ -20,6 +20,7 @@ def array(values: list[int], *, text: bool) -> pa.Array:
     return pa.array([str(i) for i in values] if text else values, kind)
 
 
+@settings(deadline=None)
 @given(batches, st.sampled_from([1, 4, 1 << 20]))
 def test_ids_are_numbered_as_they_come_whatever_their_type(drawn, together):
     """And however many are looked up together; some are taken before others are added."""
@@ -45,6 +46,7 @@ def test_ids_are_numbered_as_they_come_whatever_their_type(drawn, together):
     assert ids.type == (pa.string() if text else pa.int64()) or not known
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 20)), st.booleans(), st.booleans())
 def test_items_are_found_by_their_ids(values, text, catalogue_text):
     items = [7, 3, 15, 0, 11]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semantic_ids.artifacts import Provenance
@@ -37,6 +37,7 @@ def made(drawn: list) -> Histories:
     )
 
 
+@settings(deadline=None)
 @given(users_of)
 def test_targets_are_what_a_loop_over_users_finds(drawn):
     found = made(drawn)
@@ -55,6 +56,7 @@ def test_targets_are_what_a_loop_over_users_finds(drawn):
         assert found.targets(part).dtype == np.int64
 
 
+@settings(deadline=None)
 @given(users_of, st.integers(1, 12))
 def test_what_was_before_an_event_is_what_its_own_user_had(drawn, length):
     found = made(drawn)
@@ -70,6 +72,7 @@ def test_what_was_before_an_event_is_what_its_own_user_had(drawn, length):
     assert together.shape == (position, length) and together.dtype == np.int64
 
 
+@settings(deadline=None)
 @given(users_of, st.sampled_from([1, 2, 1 << 16]))
 def test_items_are_counted_where_they_are_learned_from_alone(drawn, block):
     found = made(drawn)

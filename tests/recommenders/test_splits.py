@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semantic_ids.artifacts import Provenance
@@ -38,6 +38,7 @@ def test_leave_one_out_takes_the_last_two(length, train, valid, test):
     assert found.targets("valid").tolist() == valid and found.targets("test").tolist() == test
 
 
+@settings(deadline=None)
 @given(timed, st.integers(0, 21), st.integers(0, 21))
 def test_a_split_by_time_is_the_same_instant_for_all(drawn, first, second):
     valid_from, test_from = sorted((first, second))
@@ -53,6 +54,7 @@ def test_a_split_by_time_is_the_same_instant_for_all(drawn, first, second):
         assert found.targets(part).tolist() == positions
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 30), min_size=1, max_size=60),
     st.floats(0.05, 0.45),
