@@ -18,6 +18,7 @@ from tests.grouped import within
 
 CONF = Path(__file__).parents[1] / "conf"
 ENVIRONMENTS = (
+    "compare_ids",
     "faiss",
     "faiss_gpu",
     "lc_rec",

@@ -23,6 +23,8 @@ from semantic_ids.ingestion.options import IngestOptions
 from semantic_ids.metrics.options import EvaluateOptions
 from semantic_ids.options import Options, from_text, is_group, members, option
 from semantic_ids.publishing.options import PublishOptions
+from semantic_ids.recommenders.compare_options import CompareOptions
+from semantic_ids.recommenders.judge_options import JudgeOptions
 from semantic_ids.recommenders.options import RecommenderOptions
 from semantic_ids.tokenizers.options import PreprocessOptions, RQKMeansOptions
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
@@ -72,6 +74,8 @@ class RunOptions(Options):
     evaluate: EvaluateOptions = option(EvaluateOptions, "What is measured.")
     publish: PublishOptions = option(PublishOptions, "Generations of the IDs.")
     recommender: RecommenderOptions = option(RecommenderOptions, "What the IDs are judged by.")
+    judge: JudgeOptions = option(JudgeOptions, "How it is judged.")
+    compare: CompareOptions = option(CompareOptions, "Several sets of IDs.")
     history: HistoryOptions = option(HistoryOptions, "User histories, for `recommend`.")
     tracking: TrackingOptions = option(TrackingOptions, "MLflow.")
     logs: LogOptions = option(LogOptions, "Log files.")
@@ -193,6 +197,9 @@ ExportParameters = model_of(ExportOptions)
 EvaluateParameters = model_of(EvaluateOptions)
 PublishParameters = model_of(PublishOptions)
 HistoryParameters = model_of(HistoryOptions)
+RecommenderParameters = model_of(RecommenderOptions)
+JudgeParameters = model_of(JudgeOptions)
+CompareParameters = model_of(CompareOptions)
 Parameters = model_of(RunOptions)
 
 

@@ -8,7 +8,7 @@ from kedro.pipeline import Pipeline
 
 STAGES = ("check", "ingest", "sample", "train", "identify", "export", "evaluate")
 
-BUILT = (*STAGES, "publish")
+BUILT = (*STAGES, "publish", "recommend", "compare_ids")
 """Folders of `pipelines`."""
 
 PIPELINES = {
@@ -16,6 +16,8 @@ PIPELINES = {
     "tokenize": STAGES,
     "__default__": STAGES,
     "publish": ("ingest", "sample", "export", "publish"),
+    "recommend": ("recommend",),
+    "compare_ids": ("ingest", "sample", "compare_ids"),
 }
 
 

@@ -37,7 +37,7 @@ class JudgeOptions(Options):
         " last ones in the embeddings); sasrec (trained, as long as the recommender); [] for none.",
     )
     controls: tuple[str, ...] = option(
-        CONTROLS,
+        ("shuffled",),
         "The same recommender, trained again on IDs without meaning: shuffled (the same IDs, dealt"
         " to other items), random (drawn evenly, unique); [] for none. Each takes as long as the"
         " training.",

@@ -147,9 +147,9 @@ def without_meaning(name: str, ids: Codes, seed: int) -> Codes:
         ids: The IDs that they are made like.
         seed: Equal seeds give equal IDs.
     """
-    from semantic_ids.recommenders.controls import drawn, shuffled
+    from semantic_ids.recommenders.controls import control_ids
 
-    codes = shuffled(ids.codes, seed) if name == "shuffled" else drawn(ids.codes, ids.sizes, seed)
+    codes = control_ids(name, ids.codes, ids.sizes, seed)
     made = Provenance("semantic_ids", ids.provenance.inputs, {"name": name}, fingerprint(codes))
     return replace(ids, codes=codes, provenance=made)
 

@@ -33,7 +33,9 @@ def test_a_tokenizer_is_loaded_where_it_is_read(stages, wanted, loaded) -> None:
 
 
 def test_every_input_that_may_be_left_out_is_one_of_its_node() -> None:
-    inputs = {node.name: node.inputs for node in register_pipelines()["tokenize"].nodes}
+    pipelines = register_pipelines()
+    nodes = [*pipelines["tokenize"].nodes, *pipelines["recommend"].nodes]
+    inputs = {node.name: node.inputs for node in nodes}
     assert all(dataset in inputs[name] for dataset, nodes in UNREAD.items() for name in nodes)
 
 

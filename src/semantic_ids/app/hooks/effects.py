@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 from semantic_ids.errors import BadInput
 from semantic_ids.options import flat
 from semantic_ids.parameters import Parameters, RunOptions, flatten
+from semantic_ids.recommenders.compare_options import CompareOptions
+from semantic_ids.recommenders.judge_options import JudgeOptions
+from semantic_ids.recommenders.options import RecommenderOptions
 from semantic_ids.tokenizers.rq_vae.options import RQVAEOptions
 
 logger = logging.getLogger(__name__)
@@ -104,6 +107,8 @@ def refuse_without_effect(parameters: Parameters) -> None:
             )
     if parameters.tokenizer.kind == "rq_vae":
         RQVAEOptions.of(parameters.tokenizer.options)
+    for options in (RecommenderOptions, JudgeOptions, CompareOptions):
+        options.of(getattr(parameters, options.group).model_dump())
 
 
 def warn_unused(parameters: Parameters, runtime: Mapping[str, Any]) -> None:

@@ -39,6 +39,12 @@ TYPES = {
     "training_results": "JsonDataset",
     "metrics": "JsonDataset",
     "churn": "JsonDataset",
+    "recommender": "RecommenderDataset",
+    "recommendations": "RecommendationsDataset",
+    "recommend_training": "TableDataset",
+    "recommend_metrics": "JsonDataset",
+    "compared_ids": "JsonDataset",
+    "compared_ids_table": "TableDataset",
     "evaluation": "JsonDataset",
     "figure_{name}": "FigureDataset",
 }

@@ -34,6 +34,8 @@ HEADLINES = (
     "ids.added_distortion",
     "neighbours.recall_at_10",
     "hierarchy.cohesion",  # one line for each prefix length
+    "recommend.recall_at_10",  # and the ends of its interval
+    "recommend.ndcg_at_10",
 )
 """Metrics of the short table: a name, or the first part of several names."""
 
@@ -53,8 +55,8 @@ class SummaryHooks:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: object) -> None:
         """Keep the metrics."""
-        if dataset_name == "metrics" and isinstance(data, Mapping):
-            self._metrics = data
+        if dataset_name in ("metrics", "recommend_metrics") and isinstance(data, Mapping):
+            self._metrics = {**self._metrics, **data}
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self, catalog: DataCatalog) -> None:

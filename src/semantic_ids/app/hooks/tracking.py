@@ -45,8 +45,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MEASURED = ("metrics", "churn")
+MEASURED = ("metrics", "churn", "recommend_metrics")
 """Datasets whose numbers are metrics of the run."""
+HISTORIES = {"training_history": "training", "recommend_training": "recommend.training"}
+"""Datasets that are histories of trainings → what their numbers are called."""
 ARTIFACTS = (
     "metrics",
     "churn",
@@ -56,10 +58,14 @@ ARTIFACTS = (
     "tokenizer",
     "vocabulary",
     "hf_tokenizer",
+    "recommender",
+    "recommend_metrics",
+    "recommend_training",
+    "compared_ids",
 )
 """Datasets whose files are copied to MLflow, beside the figures: small ones. Vectors, weights and
 codes stay where they are."""
-FOLDERS = ("tokenizer", "hf_tokenizer")
+FOLDERS = ("tokenizer", "hf_tokenizer", "recommender")
 """Those of them that are folders."""
 
 
@@ -118,8 +124,8 @@ class TrackingHooks:
             self._attempt(
                 lambda run: run.log_metrics([(name, value, 0) for name, value in numbers(data)])
             )
-        elif dataset_name == "training_history" and "training" not in self._recorded:
-            self._attempt(lambda run: run.log_metrics(list(history(data))))
+        elif (what := HISTORIES.get(dataset_name, "")) and what not in self._recorded:
+            self._attempt(lambda run: run.log_metrics(list(history(data, what))))
         if dataset_name in ARTIFACTS or dataset_name.startswith("figure_"):
             self._attempt(
                 lambda run: run.log_files(
@@ -296,11 +302,11 @@ def numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield name, float(value)
 
 
-def history(table: pa.Table) -> Iterator[tuple[str, float, int]]:
+def history(table: pa.Table, what: str = "training") -> Iterator[tuple[str, float, int]]:
     """Yield (name, value, step) of every number of a training history: `training.relative_mse`."""
     for record in History(table.to_pylist()):
         for name, value in numbers(record.numbers):
-            yield f"training.{name}", value, record.step
+            yield f"{what}.{name}", value, record.step
 
 
 def _folder_of(dataset_name: str) -> str | None:

@@ -11,11 +11,17 @@ if TYPE_CHECKING:
 
     from semantic_ids.parameters import Parameters
 
+
+def _asks_neighbours(run: Any) -> bool:
+    return "neighbours" in run.judge.baselines
+
+
 UNREAD: dict[str, dict[str, Callable[[Any], bool]]] = {
     "tokenizer": {
         "export_faiss": lambda run: run.export.faiss,
         "export_onnx": lambda run: run.export.onnx,
     },
+    "embeddings": {"fit_recommender": _asks_neighbours, "judge": _asks_neighbours},
 }
 """Dataset → nodes that it is an input of, and whether they read it with the parameters of a run."""
 

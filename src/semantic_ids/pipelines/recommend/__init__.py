@@ -1,1 +1,5 @@
 """Pipeline `recommend`."""
+
+from semantic_ids.pipelines.recommend.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]
