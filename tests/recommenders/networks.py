@@ -34,6 +34,15 @@ class Drawn:
         return logits.round() if self.rounded else logits
 
 
+def moved(model, device):
+    model.items = model.items.to(device)
+    model.codes = [table.to(device) for table in model.codes]
+    model.heads = [table.to(device) for table in model.heads]
+    if model.seen_bias is not None:
+        model.seen_bias = model.seen_bias.to(device)
+    return model
+
+
 def log_softmax(logits):
     top = max(logits)
     total = np.log(sum(np.exp(x - top) for x in logits))

@@ -15,7 +15,8 @@ from semantic_ids.recommenders import beam
 from semantic_ids.recommenders.beam import beam_search, users_at_once
 from semantic_ids.recommenders.children import Children
 from tests.recommenders.catalogues import catalogues, drawn
-from tests.recommenders.networks import Drawn, all_ids
+from tests.recommenders.networks import Drawn, all_ids, moved
+from tests.tokenizers.pretend import GPU, pretend_gpu
 
 NEAR = 2e-5
 
@@ -180,15 +181,29 @@ def test_fewer_users_at_once_where_a_step_is_wide():
     assert users_at_once(wide, 2) == 4 and users_at_once(wide, 10**6) == 1
 
 
+@pytest.mark.parametrize("width", [5, 900])
+def test_on_a_pretended_gpu_everything_is_there_and_the_same(width, monkeypatch):
+    codes, bias = drawn(900, (8, 12, 20), seed=3), torch.tensor([0.5, 0.0, -1.0])
+    model, histories = Drawn((8, 12, 20), 900, 3, seen_bias=bias), histories_of(900, users=20)
+    allowed = np.arange(900) % 4 > 0
+    here = beam_search(model, Children(codes, (8, 12, 20), allowed=allowed), histories, width)
+    with pretend_gpu(monkeypatch):
+        children = Children(codes, (8, 12, 20), GPU, allowed)
+        there = beam_search(moved(model, GPU), children, histories.to(GPU), width)
+        assert users_at_once(children, 50) == beam.GPU_USERS
+    for mine, theirs in zip(here, there, strict=True):
+        assert theirs.device == GPU
+        torch.testing.assert_close(theirs.values, mine, rtol=0, atol=NEAR)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_finds_the_same():
     codes = drawn(900, (8, 12, 20), seed=3)
-    model, histories = Drawn((8, 12, 20), 900, 3), histories_of(900, users=40)
+    bias = torch.tensor([0.5, 0.0, -1.0])
+    model, histories = Drawn((8, 12, 20), 900, 3, seen_bias=bias), histories_of(900, users=40)
     here = beam_search(model, Children(codes, (8, 12, 20)), histories, 50)
-    model.items = model.items.cuda()
-    model.codes = [table.cuda() for table in model.codes]
-    model.heads = [table.cuda() for table in model.heads]
+    moved(model, "cuda")
     there = beam_search(model, Children(codes, (8, 12, 20), "cuda"), histories.cuda(), 50)
     torch.testing.assert_close(there[1].cpu(), here[1], rtol=0, atol=1e-3)
     assert (there[0].cpu() == here[0]).float().mean() > 0.99

@@ -15,8 +15,9 @@ from semantic_ids.recommenders.judging import judge_ids, judge_items
 from semantic_ids.recommenders.ranking import MEASURES
 from semantic_ids.recommenders.summary import compared, summary
 from tests.recommenders.catalogues import drawn
-from tests.recommenders.networks import Drawn, all_ids
+from tests.recommenders.networks import Drawn, all_ids, moved
 from tests.recommenders.users import histories_of, some_users
+from tests.tokenizers.pretend import GPU, pretend_gpu
 
 ITEMS, SIZES, KS = 15, (3, 3), (1, 2, 5)
 CODES = drawn(ITEMS, SIZES, seed=4)  # 15 items, at most 9 IDs
@@ -160,3 +161,15 @@ def test_one_thread_and_four_say_the_same(monkeypatch):
         one, four = (getattr(judged.places, name) for judged in found)
         np.testing.assert_array_equal(one, four)
     np.testing.assert_array_equal(found[0].recommended.counts, found[1].recommended.counts)
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+def test_on_a_pretended_gpu_the_same(exclude, monkeypatch):
+    histories, model = histories_of(some_users(40, ITEMS)), Drawn(SIZES, ITEMS)
+    how = {"length": 6, "ks": KS, "beam": 5, "exclude_seen": exclude}
+    here = judge_ids(model, Children(CODES, SIZES), histories, "test", **how)
+    with pretend_gpu(monkeypatch):
+        children = Children(CODES, SIZES, GPU)
+        there = judge_ids(moved(model, GPU), children, histories, "test", **how)
+    np.testing.assert_array_equal(there.places.before, here.places.before)
+    np.testing.assert_array_equal(there.recommended.counts, here.recommended.counts)

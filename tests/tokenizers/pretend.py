@@ -33,7 +33,8 @@ NOT_REPRODUCIBLE = {
     "histc",
     "cumsum",
 }
-"""See `torch.use_deterministic_algorithms`; and so is what accumulates with `index_put_`."""
+"""See `torch.use_deterministic_algorithms`; and so is what accumulates with `index_put_`. Sums of
+whole numbers are the same in any order."""
 
 
 class OnGPU(Tensor):
@@ -102,7 +103,7 @@ def run(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     ):
         raise RuntimeError(f"{func}: tensors on the GPU and on the CPU")
     if on_gpu and (
-        func.overloadpacket.__name__ in NOT_REPRODUCIBLE
+        (func.overloadpacket.__name__ in NOT_REPRODUCIBLE and inputs[0].is_floating_point())
         or ("index_put" in func.name() and list(args[3:4]) == [True])
     ):
         raise RuntimeError(f"{func}: differs from run to run on a GPU")

@@ -87,10 +87,14 @@ def beam_search(
     Raises:
         BadInput: The width is less than 1.
     """
-    widths = torch.as_tensor(width, device=children.device).expand(len(histories))
-    if (len(widths) and int(widths.min()) < 1) or (isinstance(width, int) and width < 1):
-        raise BadInput(f"a beam of width {width}", expected="at least 1")
-    most = width if isinstance(width, int) else max(widths.tolist(), default=1)
+    given = [width] if isinstance(width, int) else width.tolist()
+    if min(given, default=1) < 1:
+        raise BadInput(f"a beam of width {min(given)}", expected="at least 1")
+    most, device = max(given, default=1), children.device
+    if isinstance(width, int):
+        widths = torch.full((len(histories),), width, device=device)
+    else:
+        widths = width.to(device)
     states = model.states(histories)
     step = _Step(model, states, children, histories, widths, most)
     keys = _cut(_first(step), widths, most)
@@ -145,7 +149,8 @@ def _first(step: _Step) -> Tensor:
     if len(codes) < logits.shape[1]:
         logits = logits[:, codes]
     if seen := step.seen(0):
-        logits = logits.index_put(seen[:2], seen[2], accumulate=True)
+        logits = logits.clone()
+        logits[seen[:2]] += seen[2]
     return _keys(logits.log_softmax(1), edges)
 
 
