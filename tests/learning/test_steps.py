@@ -10,11 +10,12 @@ import torch
 from tests.learning.regression import Regression, weights
 from torch import nn
 
-from semantic_ids.learning.layers import Dropout, drawing, keep_mask
+from semantic_ids.learning.layers import Dropout, drawing, keep_mask, uniform
 from semantic_ids.learning.loop import Loop
+from semantic_ids.learning.optimizers import Part
 from semantic_ids.learning.plan import Plan
 from semantic_ids.learning.steps import in_turn, side_by_side
-from semantic_ids.learning.task import parts_of
+from semantic_ids.learning.task import Outcome, parts_of
 
 CPU = torch.device("cpu")
 PLAN = Plan(epochs=3, batch_rows=32, learning_rate=0.05, precision="float32", part_rows=5)
@@ -150,3 +151,52 @@ def test_its_gradient_is_the_mask():
         y = Dropout(0.5)(x)
     y.sum().backward()
     assert torch.equal(x.grad, y.detach())
+
+
+def test_numbers_are_drawn_evenly_from_the_seed():
+    def drawn(*seed):
+        with drawing(*seed):
+            return uniform((301, 99), CPU)
+
+    found = drawn(4)
+    assert torch.equal(found, drawn(4)) and not torch.equal(found, drawn(5))
+    assert found.min() >= 0 and found.max() < 1 and found.shape == (301, 99)
+    counts = torch.histc(found, 10, 0, 1)
+    assert (counts - found.numel() / 10).abs().max() < 5 * (found.numel() * 0.09) ** 0.5
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    assert torch.equal(uniform((3,), CPU), expected)
+
+
+class Looked(Regression):
+    """A table of which a batch reads a few rows, with gradients of these alone."""
+
+    def __init__(self, *, sparse):
+        super().__init__(dropout=False)
+        table = nn.Embedding(500, 5, sparse=sparse)
+        torch.manual_seed(1)
+        nn.init.normal_(table.weight)
+        self.module = nn.ModuleList([self.module, table])
+
+    def parts(self):
+        return [Part([*self.module.parameters()])]
+
+    def step(self, model, positions, batch, progress):
+        x, y = batch
+        own = model[1](torch.from_numpy(positions))
+        error = ((model[0](x + own)[:, 0] - y) ** 2).sum()
+        return error, error.detach().double()[None]
+
+    def validate(self, epoch):
+        return Outcome({"validation_error": 0.0}, 0.0)
+
+
+@pytest.mark.parametrize("rows", [5, None])
+def test_gradients_of_a_few_rows_are_those_of_the_table(rows):
+    plan = replace(PLAN, part_rows=rows, max_grad_norm=1.0)
+    few, whole = (run(2, plan, Looked(sparse=sparse)) for sparse in (True, False))
+    for one, other in zip(
+        few.task.module.parameters(), whole.task.module.parameters(), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from semantic_ids.recommenders.beam import beam_search
 from semantic_ids.recommenders.children import Children
+from semantic_ids.recommenders.heads import codes_seen
 from semantic_ids.recommenders.item_level import ItemLevel
 from semantic_ids.recommenders.options import ItemLevelOptions, TrainingOptions
 from tests.recommenders.catalogues import catalogues
@@ -21,7 +22,10 @@ LENGTH = 6
 
 def network(codes, sizes, options=SMALL, seed=0):
     torch.manual_seed(seed)
-    return ItemLevel(codes, sizes, options, LENGTH).eval()
+    model = ItemLevel(codes, sizes, options, LENGTH).eval()
+    if model.seen_bias is not None:
+        torch.nn.init.normal_(model.seen_bias)
+    return model
 
 
 def some_histories(items, users=5, seed=0):
@@ -36,12 +40,16 @@ def some_histories(items, users=5, seed=0):
 def item_log_probabilities(model, children, history):
     """Of every distinct ID: by asking for each of its codes after those before, one by one."""
     found, (ids, codes) = [], (children.leaves, children.prefixes)
+    own, bias = model.tokens.codes(history[history >= 0]), getattr(model, "seen_bias", None)
     states = model.states(history[None])
     for leaf in range(ids):
         code = codes(torch.tensor([leaf]), children.levels)
         total, node = 0.0, torch.tensor([0])
         for level in range(children.levels):
-            logits = model.next_logits(states, torch.tensor([0]), code[:, :level])[0]
+            logits = model.next_logits(states, torch.tensor([0]), code[:, :level])[0].detach()
+            for last in {tuple(c[: level + 1]) for c in own.tolist() if bias is not None}:
+                if list(last[:level]) == code[0, :level].tolist():
+                    logits[last[level]] += bias[level].item()
             may, edges, valid = children.of(node, level)
             among = may[0][valid[0]]
             total += logits[among].log_softmax(0)[among == code[0, level]].item()
@@ -92,9 +100,8 @@ def test_nothing_depends_on_what_comes_later_or_on_padding():
     assert torch.equal(model.hidden(other)[0, :4], h[0, :4])
     short = full.clone()
     short[0, 3:] = -1
-    assert torch.equal(model.states(short)[0][0], h[0, 2].expand_as(model.states(short)[0][0]))
-    cut, _ = model.states(short[:, :3])
-    torch.testing.assert_close(cut[0], h[0, 2])
+    assert torch.equal(model.states(short)[0][0], h[0, 2])
+    torch.testing.assert_close(model.states(short[:, :3])[0][0], h[0, 2])
     assert beam_search(model, children, torch.full((1, LENGTH), -1), 3)[0].shape == (1, 3)
 
 
@@ -112,7 +119,8 @@ def test_one_by_one_is_as_all_together_bit_for_bit():
 def test_codes_left_out_are_whole_codes_and_only_while_training():
     sizes = (4, 3)
     codes = unique_codes(12, sizes)
-    options = ItemLevelOptions.of({**SMALL.to_dict(), "dropout": 0.0, "code_dropout": 0.5})
+    told = {"dropout": 0.0, "code_dropout": 0.5, "item_embeddings": False}
+    options = ItemLevelOptions.of(SMALL.to_dict() | told)
     model = network(codes, sizes, options)
     items = torch.arange(12)[None, :LENGTH]
     assert torch.equal(model.hidden(items), model.hidden(items))
@@ -129,11 +137,58 @@ def test_codes_left_out_are_whole_codes_and_only_while_training():
     assert (matches.sum(0) == 1).all() and (matches.sum((1, 2)) > 20).all()
 
 
+def test_codes_that_lead_to_an_item_of_the_history_are_those_of_a_loop():
+    rng = np.random.default_rng(0)
+    codes = torch.from_numpy(rng.integers(0, 3, (7, 5, 3)))
+    there = torch.from_numpy(rng.random((7, 5)) < 0.7)
+    for level in range(3):
+        prefixes = torch.from_numpy(rng.integers(0, 3, (7, level)))
+        found = codes_seen(codes, there, prefixes, 4)
+        for row in range(7):
+            expected = {
+                id_[level].item()
+                for id_, counts in zip(codes[row], there[row], strict=True)
+                if counts and id_[:level].tolist() == prefixes[row].tolist()
+            }
+            assert found[row].nonzero()[:, 0].tolist() == sorted(expected)
+            assert set(found[row].tolist()) <= {0.0, 1.0}
+
+
+def test_items_of_which_nothing_is_learned_are_read_by_their_codes():
+    sizes = (4, 3)
+    codes = unique_codes(12, sizes)
+    model = network(codes, sizes)
+    plain = ItemLevelOptions.of(SMALL.to_dict() | {"item_embeddings": False})
+    other = network(codes, sizes, plain)
+    weights = {n: t for n, t in model.state_dict().items() if not n.startswith("items.")}
+    other.load_state_dict(weights)
+    read = torch.tensor([[3, 5, 7, -1, -1, -1]])
+    assert not torch.allclose(model.hidden(read)[:, :3], other.hidden(read)[:, :3])
+    model.forget(np.array([3, 5, 7]))
+    assert torch.equal(model.hidden(read)[:, :3], other.hidden(read)[:, :3])
+    assert model.items.weight[0].any() and not model.items.weight[5].any()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_own_embeddings_are_left_out_whole_and_only_while_training(share):
+    told = {"dropout": 0.0, "item_dropout": share}
+    codes = unique_codes(12, (4, 3))
+    model = network(codes, (4, 3), ItemLevelOptions.of(SMALL.to_dict() | told)).train()
+    items = torch.arange(12).repeat(50, 1)
+    with torch.no_grad():
+        own = model._own(items)
+        left_out = (own == 0).all(2)
+        kept = (own / model.items.weight)[~left_out]
+    assert left_out.float().mean().item() == pytest.approx(share, abs=0.1)
+    torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - share)))
+    assert torch.equal(model.eval()._own(items[:1])[0], model.items.weight)
+
+
 def test_all_parameters_learn():
     sizes = (4, 3, 3)
     codes = unique_codes(30, sizes)
     model, children = network(codes, sizes).train(), Children(codes, sizes)
-    items = some_histories(30, users=20)
+    items = some_histories(30, users=30)
     targets = torch.where(items >= 0, items.flip(0).clamp_min(0), -1)
     model(items, targets, children, TrainingOptions(label_smoothing=0.1)).sum().backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []

@@ -222,3 +222,44 @@ def test_where_nobody_has_two_events_there_is_nothing_to_learn_from():
         train(histories)
     with pytest.raises(BadInput, match=r"recommender\.device"):
         train_network(cyclic(ITEMS, 5), CODES, SIZES, RecommenderOptions(device="gpu"), LENGTH)
+
+
+def test_items_of_no_history_have_no_embedding_of_their_own():
+    histories = cyclic(ITEMS - 5, 60)
+    counts = histories.training_counts(ITEMS)
+    assert (counts[-5:] == 0).all()
+    model = train(histories, epochs=2).model
+    assert ((model.items.weight == 0).all(1).numpy() == (counts == 0)).all()
+
+
+def test_targets_ahead_change_what_is_learned():
+    """After i comes i + 1; with targets ahead it is less likely, and the items after it more."""
+    full, chances = cyclic(ITEMS, 150), []
+    cuts = np.column_stack([full.cuts[:, 0], full.cuts[:, 2], full.cuts[:, 2]])
+    histories = histories_of(full.items, full.starts, cuts)  # the last epoch is kept
+    children, before = Children(CODES, SIZES), torch.tensor([[0, 1, -1, -1, -1]])
+    for ahead in (0.0, 0.6):
+        leaves, logs = beam_search(
+            train(histories, ahead=ahead, epochs=6).model, children, before, ITEMS
+        )
+        leaf = children.item_nodes[torch.arange(2, 6), -1]
+        chances.append([logs[leaves == one].exp().item() for one in leaf])
+    (near, *others), (far, *later) = chances
+    assert near > 0.9 and sum(others) < 0.05
+    assert far < 0.7 and sum(later) > 0.15
+
+
+def test_an_option_without_effect_is_refused():
+    with pytest.raises(BadInput, match=r"recommender\.training\.ahead: ahead 0\.5 has no effect"):
+        options("tiger", ahead=0.5)
+
+
+def test_as_on_a_gpu_a_batch_in_turn_learns_the_same(monkeypatch):
+    """Whole batches and parts of them: the same but for dropout and rounding."""
+    histories, found = cyclic(ITEMS, 150), [train(cyclic(ITEMS, 150)).history[-1]["loss"]]
+    monkeypatch.setattr(Loop, "_side_by_side", False)
+    for told in ({}, {"accumulate": 3}, {"precision": "bfloat16"}):
+        trained = train(histories, **told)
+        assert recall(trained.model, histories, 1) > 0.9
+        found.append(trained.history[-1]["loss"])
+    assert found == pytest.approx([found[0]] * 4, abs=0.15)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semantic_ids.learning.layers import drawing
 from semantic_ids.recommenders.splits import leave_one_out
 from semantic_ids.recommenders.windows import single_targets, windows_of
 from tests.recommenders.cyclic import histories_of
@@ -43,7 +45,7 @@ def wanted(histories):
 @settings(deadline=None, max_examples=60)
 @given(LENGTHS, st.integers(1, 20), st.data())
 def test_every_target_comes_once_with_what_came_before_it(lengths, length, data):
-    step = data.draw(st.integers(1, length))
+    step = data.draw(st.integers(1, length + 5))
     histories = of_lengths(lengths)
     windows = windows_of(histories, length, step)
     found = seen(windows) if len(windows) else []
@@ -52,7 +54,7 @@ def test_every_target_comes_once_with_what_came_before_it(lengths, length, data)
     for target, before in found:
         begin = histories.starts[histories.user_of(np.array([target]))[0]]
         assert before == list(range(target - len(before), target)) and len(before) <= length
-        assert len(before) >= min(target - begin, length - step + 1)
+        assert len(before) >= min(target - begin, max(1, length - step + 1))
 
 
 @settings(deadline=None, max_examples=60)
@@ -119,3 +121,24 @@ def test_there_are_no_more_windows_than_it_takes(length):
     windows = windows_of(of_lengths(lengths), length, 10)
     assert windows.targets == (lengths - 3).sum()
     assert len(windows) == (1 + np.maximum(0, -(-(lengths - 3 - length) // 10))).sum()
+
+
+def test_targets_may_be_later_ones_of_their_window():
+    """Half of them the next, a quarter the one after it, and so on; at the end the last."""
+    windows = windows_of(of_lengths([40] * 400), 20, 10)
+    batch = windows.at(np.arange(len(windows)))
+    with drawing(3):
+        found = batch.ahead(0.5)
+    assert found.inputs.equal(batch.inputs) and found.targets.shape == batch.targets.shape
+    aimed = batch.targets >= 0
+    assert ((found.targets >= 0) == aimed).all()
+    steps = (found.targets - batch.targets)[aimed]  # event j is item j
+    last = torch.from_numpy(batch.lengths - 1)[:, None]
+    room = (last - torch.arange(20))[aimed]
+    assert (steps >= 0).all() and (steps <= room).all()
+    for ahead in range(3):
+        share = (steps[room > 4] == ahead).float().mean().item()
+        assert share == pytest.approx(0.5 ** (ahead + 1), abs=0.02)
+    with drawing(3):
+        assert batch.ahead(0.5).targets.equal(found.targets)
+    assert batch.ahead(1e-9).targets.equal(batch.targets)

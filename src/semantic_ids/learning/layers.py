@@ -59,7 +59,7 @@ class _Linear(torch.autograd.Function):
         return products.linear_gradients(x, weight, gradient, ctx.needs_input_grad)
 
 
-# ---- dropout -------------------------------------------------------------------------------------
+# ---- chance -------------------------------------------------------------------------------------
 
 _own = threading.local()
 
@@ -89,6 +89,15 @@ def keep_mask(shape: Sequence[int], dropout: float) -> Tensor:
     drawn = torch.from_numpy(words)[:count].float()  # from −32768 to 32767
     kept = drawn.sub_(dropped - 2**15 - 1).clamp_(0, 1)
     return kept.mul_(2**16 / (2**16 - dropped)).view(*shape)
+
+
+def uniform(shape: Sequence[int], device: torch.device) -> Tensor:
+    """Draw numbers from 0 to 1, (…,) float32; on a CPU, within `drawing`, from its seed."""
+    if device.type != "cpu" or getattr(_own, "bits", None) is None:
+        return torch.rand(*shape, device=device)
+    count = math.prod(shape)
+    words = _own.bits.random_raw(-(-count // 2)).view(np.uint32)[:count]
+    return torch.from_numpy((words >> 8).astype(np.float32)).mul_(2**-24).view(*shape)
 
 
 class Dropout(nn.Module):

@@ -9,7 +9,7 @@ random within a part follows from a seed of its own (`layers.drawing`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
 
 import numpy as np
@@ -55,6 +55,7 @@ def in_turn(
             loss, found = task.step(model, at, part, progress)
         (loss * scale).backward()
         sums = found if sums is None else sums + found
+    _fill(task.module.parameters())
     assert sums is not None
     return sums
 
@@ -108,8 +109,16 @@ def side_by_side(
                 parameter.grad = gradient if before is None else before + gradient
 
     each_part(work, [slice(number, number + 1) for number in range(len(parts))], add)
+    _fill(learnt)
     _sum_over_processes(learnt)
     return sums
+
+
+def _fill(parameters: Iterable[nn.Parameter]) -> None:
+    """Give gradients of a few rows of a table all of its rows: optimizers want them."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.to_dense()
 
 
 def _sum_over_processes(parameters: Sequence[nn.Parameter]) -> None:

@@ -1,8 +1,9 @@
 """A network that reads an item as one input, and names the next one code by code.
 
-    input     LayerNorm(Σ_l E[token_l] + P[place])      one table, with offsets per level
+    input     LayerNorm(Σ_l E[token_l] + I[item] + P[place])    one table of tokens; I if wanted
     backbone  causal blocks over items
-    heads     z = LayerNorm(h + MLP_l(h, E[codes before]))     logits of level l: z·W_l + b_l
+    heads     z = LayerNorm(h + MLP_l(h, E[codes before]))
+              logits of level l: z·W_l + b_l + s_l, the last for codes of items of the history
 
 Reading an item as one input rather than as L tokens divides the length of the sequence by L (as
 RPG, arXiv:2506.05781, does); light heads on one vector a user and the codes so far replace a
@@ -12,6 +13,7 @@ decoder (SID-MLP, arXiv:2605.12617).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,12 +23,17 @@ from semantic_ids.compute.threads import pad_rows
 from semantic_ids.learning.layers import Dropout
 from semantic_ids.recommenders.blocks import CausalBlocks, last_of, more_users
 from semantic_ids.recommenders.children import Children
+from semantic_ids.recommenders.heads import Head, codes_seen
 from semantic_ids.recommenders.losses import LOSSES
 from semantic_ids.recommenders.options import ItemLevelOptions, TrainingOptions
 from semantic_ids.recommenders.tokens import Tokens
 
 START_STD = 0.05
 """Standard deviation of embeddings at the start."""
+
+
+State = tuple[Tensor, list[Tensor]]
+"""What is known of b users, (b, d), and what each head's hidden layer sees of it, (b, hidden)."""
 
 
 class ItemLevel(nn.Module):
@@ -40,6 +47,8 @@ class ItemLevel(nn.Module):
 
     Attributes:
         length: Most items of a history.
+        seen_bias: Shape (L,): what is added to the logit of each code under which an item of the
+            user's own history lies; None for nothing.
     """
 
     def __init__(
@@ -49,18 +58,37 @@ class ItemLevel(nn.Module):
         dim, self.length = options.dim, length
         self.tokens = Tokens(codes, sizes)
         self.embedding = nn.Embedding(self.tokens.size, dim)
+        self.items = nn.Embedding(len(codes), dim) if options.item_embeddings else None
         self.places = nn.Embedding(length, dim)
         self.norm = nn.LayerNorm(dim)
-        self.dropout, self.code_dropout = Dropout(options.dropout), Dropout(options.code_dropout)
+        self.code_dropout, self.item_dropout = (
+            Dropout(share) for share in (options.code_dropout, options.item_dropout)
+        )
+        self.dropout = Dropout(options.dropout)
         self.backbone = CausalBlocks(
             dim, options.layers, options.heads, options.feed_forward, options.dropout
         )
         self.heads = nn.ModuleList(
-            _Head(level, dim, options.head_hidden, size, options.dropout)
+            Head(level, dim, options.head_hidden, size, options.dropout)
             for level, size in enumerate(self.tokens.sizes)
         )
-        nn.init.normal_(self.embedding.weight, std=START_STD)
-        nn.init.normal_(self.places.weight, std=START_STD)
+        levels = len(self.tokens.sizes)
+        self.seen_bias = nn.Parameter(torch.zeros(levels)) if options.seen else None
+        for table in (self.embedding, self.places, self.items):
+            if table is not None:
+                nn.init.normal_(table.weight, std=START_STD)
+
+    def forget(self, items: np.ndarray) -> None:
+        """Let some items be read by their codes alone: those that nothing is learned of.
+
+        Their own embeddings become zero, and without a gradient stay so.
+
+        Args:
+            items: Shape (k,): rows of items.
+        """
+        if self.items is not None:
+            with torch.no_grad():
+                self.items.weight[torch.from_numpy(items).to(self.items.weight.device)] = 0
 
     # ---- learning --------------------------------------------------------------------------------
 
@@ -75,30 +103,32 @@ class ItemLevel(nn.Module):
             children: The trie of all IDs.
             options: What the softmax is over, and label smoothing.
         """
-        aimed = targets >= 0
-        h, items = self.hidden(inputs)[aimed], targets[aimed]
-        return torch.stack(
-            [
-                self._level_loss(h, items, level, children, options)
-                for level in range(children.levels)
-            ]
-        )
+        user, place = (targets >= 0).nonzero(as_tuple=True)
+        aims = _Aims(self.hidden(inputs)[user, place], targets[user, place], inputs[user])
+        if self.seen_bias is not None:
+            later = torch.arange(inputs.shape[1], device=inputs.device) > place[:, None]
+            aims.before = aims.before.masked_fill(later, -1)
+        levels = range(children.levels)
+        return torch.stack([self._level_loss(aims, at, children, options) for at in levels])
 
     def _level_loss(
-        self, h: Tensor, items: Tensor, level: int, children: Children, options: TrainingOptions
+        self, aims: _Aims, level: int, children: Children, options: TrainingOptions
     ) -> Tensor:
-        """Return the summed loss of a level: (m, d), (m,) items → ().
+        """Return the summed loss of a level.
 
         A code that alone may follow has no loss: on a CPU, where to count is to wait for nobody,
         the others alone are computed.
         """
-        nodes = children.item_nodes[items]
-        if options.softmax == "children" and level and h.device.type == "cpu":
+        nodes = children.item_nodes[aims.items]
+        if options.softmax == "children" and level and nodes.device.type == "cpu":
             choice = children.starts[level].diff()[nodes[:, level - 1]] > 1
-            h, items, nodes = h[choice], items[choice], nodes[choice]
-        codes = self.tokens.codes(items)
-        head = self._head(level)
-        logits = head(h, head.of_states(h), self._tables(level), codes[:, :level])
+            aims, nodes = aims.chosen(choice), nodes[choice]
+        prefixes, head = self.tokens.codes(aims.items)[:, :level], self._head(level)
+        logits = head(aims.h, head.of_states(aims.h), self._tables(level), prefixes)
+        if self.seen_bias is not None:
+            before, size = self.tokens.codes(aims.before), self.tokens.sizes[level]
+            along = codes_seen(before, aims.before >= 0, prefixes, size)
+            logits = logits + self.seen_bias[level] * along
         loss = LOSSES[options.softmax](logits, children, level, nodes, options.label_smoothing)
         return loss.sum()
 
@@ -110,33 +140,41 @@ class ItemLevel(nn.Module):
         if self.training and self.code_dropout.dropout:
             codes = codes * self.code_dropout(codes.new_ones((*codes.shape[:-1], 1)))
         x = codes.sum(2) + self.places.weight[: items.shape[1]]
+        if self.items is not None:
+            x = x + self._own(items)
         found: Tensor = self.backbone(self.dropout(self.norm(x)))
         return found
 
-    def states(self, histories: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return what is known of each user: (b, T) int64, padded on the right.
+    def _own(self, items: Tensor) -> Tensor:
+        """Return the embeddings that items have of their own: (b, T) → (b, T, d)."""
+        assert self.items is not None
+        table = self.items.weight
+        few = table.device.type == "cpu"  # most items are in no batch: their gradient is not made
+        own = nn.functional.embedding(items.clamp_min(0), table, sparse=few)
+        if self.training and self.item_dropout.dropout:
+            own = own * self.item_dropout(own.new_ones((*own.shape[:-1], 1)))
+        return own
 
-        The state (b, d), and what each head makes of it (b, hidden).
-        """
+    def states(self, histories: Tensor) -> State:
+        """Return what is known of each user: (b, T) int64, padded on the right."""
         padded = more_users(histories)
         states = last_of(self.hidden(padded), padded)
         levels = range(len(self.heads))
-        return states, [self._head(level).of_states(pad_rows(states)) for level in levels]
+        seen = [self._head(level).of_states(pad_rows(states)) for level in levels]
+        return states, seen
 
-    def next_logits(
-        self, states: tuple[Tensor, list[Tensor]], rows: Tensor, prefixes: Tensor
-    ) -> Tensor:
+    def next_logits(self, states: State, rows: Tensor, prefixes: Tensor) -> Tensor:
         """Return the logits of the next code: see `beam.Scores`."""
-        level, (h, seen) = prefixes.shape[1], states
-        few = len(rows)
+        level, few = prefixes.shape[1], len(rows)
         rows, prefixes = pad_rows(rows[:, None])[:, 0], pad_rows(prefixes)
-        head = self._head(level)
-        found: Tensor = head(h[rows], seen[level][rows], self._tables(level), prefixes)
-        return found[:few]
+        h, seen = states
+        head, tables = self._head(level), self._tables(level)
+        logits: Tensor = head(h[rows], seen[level][rows], tables, prefixes)
+        return logits[:few]
 
-    def _head(self, level: int) -> _Head:
+    def _head(self, level: int) -> Head:
         head = self.heads[level]
-        assert isinstance(head, _Head)
+        assert isinstance(head, Head)
         return head
 
     def _tables(self, level: int) -> list[Tensor]:
@@ -144,38 +182,13 @@ class ItemLevel(nn.Module):
         return [self.tokens.level(self.embedding.weight, before) for before in range(level)]
 
 
-class _Head(nn.Module):
-    """The logits of a level: what a user's state and the codes so far say of the next."""
+@dataclass
+class _Aims:
+    """Targets: the states that they are predicted from, (m, d); the items, (m,); those before."""
 
-    def __init__(self, level: int, dim: int, hidden: int, size: int, dropout: float) -> None:
-        super().__init__()
-        self.of_state = nn.Linear(dim, hidden)
-        self.of_codes = nn.ModuleList(nn.Linear(dim, hidden, bias=False) for _ in range(level))
-        self.out = nn.Sequential(nn.GELU(), Dropout(dropout), nn.Linear(hidden, dim))
-        self.norm, self.logits = nn.LayerNorm(dim), nn.Linear(dim, size)
+    h: Tensor
+    items: Tensor
+    before: Tensor
 
-    def of_states(self, states: Tensor) -> Tensor:
-        """Return what the hidden layer sees of users: (b, d) → (b, hidden)."""
-        seen: Tensor = self.of_state(states)
-        return seen
-
-    def forward(
-        self, states: Tensor, seen: Tensor, tables: list[Tensor], prefixes: Tensor
-    ) -> Tensor:
-        """Return the logits of the next code: (m, K).
-
-        The hidden layer is a sum over what it sees, so each code is multiplied once where there are
-        more rows than codes.
-
-        Args:
-            states: Shape (m, d).
-            seen: Shape (m, hidden): `of_states` of them.
-            tables: Embeddings (K_l, d) of the codes of each level before.
-            prefixes: Shape (m, p): the codes so far.
-        """
-        for level, (linear, table) in enumerate(zip(self.of_codes, tables, strict=True)):
-            codes = prefixes[:, level]
-            each_once = not self.training or len(table) < len(codes)
-            seen = seen + (linear(table)[codes] if each_once else linear(table[codes]))
-        found: Tensor = self.logits(self.norm(states + self.out(seen)))
-        return found
+    def chosen(self, which: Tensor) -> _Aims:
+        return _Aims(self.h[which], self.items[which], self.before[which])

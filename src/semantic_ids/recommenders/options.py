@@ -35,6 +35,24 @@ class ItemLevelOptions(Options):
         lt=1,
     )
 
+    item_embeddings: bool = option(
+        True,
+        "Read items by an embedding of their own beside their codes. The network then grows with"
+        " the items; false keeps its size, and reads all items by their codes alone.",
+    )
+    item_dropout: float = option(
+        0.1,
+        "With item_embeddings: share of the items read that are read by their codes alone while"
+        " training, as those are that nobody had.",
+        ge=0,
+        lt=1,
+    )
+    seen: bool = option(
+        True,
+        "Learn a number a level that is added to codes which lead to items of the user's own"
+        " history: whether people come back to items, and to what is like them.",
+    )
+
     def check(self) -> None:
         """Raise `BadInput` where the width cannot be shared out among the heads."""
         refuse_uneven(self.group, self.dim, self.heads)
@@ -130,6 +148,13 @@ class TrainingOptions(Options):
     label_smoothing: float = option(
         0.0, "Share of the target that is dealt out evenly to all that it is among.", ge=0, lt=1
     )
+    ahead: float = option(
+        0.0,
+        "While training, chance that not the next item is the target but the one after it, and so"
+        " on from there: the order of a day's items is chance. Not of tiger.",
+        ge=0,
+        lt=1,
+    )
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "What steps compute in; auto: bfloat16 on a GPU that has it, else float32."
     )
@@ -190,6 +215,15 @@ class RecommenderOptions(Options):
     checkpoints: RecommenderCheckpointOptions = option(
         RecommenderCheckpointOptions, "What is kept of the training."
     )
+
+    def check(self) -> None:
+        """Raise `BadInput` for an option that has no effect."""
+        if self.kind == "tiger" and self.training.ahead:
+            raise BadInput(
+                f"ahead {self.training.ahead:g} has no effect with kind tiger",
+                where="recommender.training.ahead",
+                expected="0: tiger learns from single targets",
+            )
 
 
 def refuse_uneven(group: str, dim: int, heads: int) -> None:

@@ -93,6 +93,8 @@ class RecommenderTask:
         A window counts as many items as a window has targets on average: so the sum over an epoch
         is a mean over targets, and a step is as long as its targets are many.
         """
+        if self.options.ahead:
+            batch = batch.ahead(self.options.ahead)
         levels = model(batch.inputs, batch.targets, self.children, self.options) / self.per_window
         return levels.sum(), levels.detach().double()
 

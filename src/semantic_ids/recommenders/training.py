@@ -100,6 +100,8 @@ def train_network(
 
     def make() -> tuple[nn.Module, Validation]:
         network = build_network(options, codes, sizes, length).to(device)
+        if isinstance(network, ItemLevel):
+            network.forget(np.flatnonzero(histories.training_counts(len(codes)) == 0))
         find, users = find_ids(network, children, beam), users_of(device, children, beam)
         most = options.training.evaluate_targets
         return network, Validation(histories, most, length, device, find, users)

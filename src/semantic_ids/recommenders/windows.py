@@ -7,13 +7,15 @@ of the one before end, and begins so far back that its last target has `length` 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from semantic_ids.learning.layers import uniform
 from semantic_ids.recommenders.histories import Histories
 
 CPU = torch.device("cpu")
@@ -39,11 +41,27 @@ class WindowBatch:
         Windows of like length are together, so little is padded. The longest come first: threads
         that take part after part are ready at about the same time.
         """
+        if not len(positions):
+            return [(positions, self)]
         order = np.argsort(-self.lengths, kind="stable")
         inputs = np.cumsum(self.lengths[order])
         ends = np.searchsorted(inputs, inputs[-1] * np.arange(1, parts + 1) / parts) + 1
         ends = np.unique(np.minimum(ends, len(order)))
         return [(positions[at], self._at(at)) for at in np.split(order, ends[:-1])]
+
+    def ahead(self, chance: float) -> WindowBatch:
+        """Replace targets by later ones of their window, by chance.
+
+        Each is replaced by the one after it with this chance, again and again; the last stays.
+        """
+        following = torch.where(self.inputs.roll(-1, 1) >= 0, self.inputs.roll(-1, 1), self.targets)
+        following[:, -1] = self.targets[:, -1]
+        drawn = uniform(self.targets.shape, self.targets.device).clamp_min(2**-32)
+        steps = (drawn.log() / math.log(chance)).long()
+        last = torch.from_numpy(self.lengths - 1).to(steps.device)[:, None]
+        place = torch.arange(self.targets.shape[1], device=steps.device)
+        found = following.gather(1, torch.minimum(place + steps, last))
+        return replace(self, targets=torch.where(self.targets >= 0, found, -1))
 
     def _at(self, rows: np.ndarray) -> WindowBatch:
         longest = int(self.lengths[rows].max())
@@ -109,11 +127,11 @@ def windows_of(histories: Histories, length: int, step: int, device: torch.devic
     Args:
         histories: The events.
         length: Most events before a target.
-        step: Targets of a window that goes on with a user of more events; it has at least
-            `length − step + 1` events before its first.
+        step: Targets of a window that goes on with a user of more events, at most `length`; it has
+            at least `length − step + 1` events before its first.
         device: Where batches are wanted.
     """
-    starts, ends = histories.starts[:-1], histories.cuts[:, 0]
+    starts, ends, step = histories.starts[:-1], histories.cuts[:, 0], min(step, length)
     targets = np.maximum(ends - starts - 1, 0)
     users, numbers = _numbered((targets > 0) + -(-np.maximum(targets - length, 0) // step))
     last = np.minimum(length + numbers * step, targets[users])  # targets up to this window's end
