@@ -199,6 +199,43 @@ def _binary_ids(folder: Path) -> Params:
     return write(folder / "items.parquet", ids=ids)
 
 
+def _histories(**columns: Any) -> Maker:
+    """Write histories of users, and run the node that checks them."""
+
+    def make(folder: Path) -> Params:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        params = {n.replace("__", "."): columns[n] for n in columns if n.startswith("history__")}
+        made = {name: values for name, values in columns.items() if name.partition("__")[0] == name}
+        pq.write_table(pa.table(made), folder / "histories.parquet")
+        return _of_histories(folder, "histories.parquet") | params
+
+    return make
+
+
+def _of_histories(folder: Path, name: str) -> Params:
+    words = ["--pipelines=recommend", "--nodes=check_histories"]
+    return {"histories": folder / name, "words": words}
+
+
+def _not_continued(folder: Path) -> Params:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (folder / "split").mkdir()
+    for part, items in (("train", [1, 2]), ("valid", [1, 3, 4]), ("test", [1, 2, 4, 5])):
+        table = pa.table({"UserID": [7], "sequence": [items]})
+        pq.write_table(table, folder / "split" / f"{part}.parquet")
+    return _of_histories(folder, "split")
+
+
+def _two_of_three(folder: Path) -> Params:
+    given = _not_continued(folder)
+    (folder / "split" / "valid.parquet").unlink()
+    return given
+
+
 def _missing(folder: Path) -> Params:
     return write(folder / "items.parquet") | {"stage": "identify"}
 
@@ -308,6 +345,46 @@ CASES: dict[str, dict[str, Maker]] = {
         "a label column that is not there": _no_label,
         "labels that are lists": _list_labels,
         "weights without an items file": _given(publish__weight_column="sold", stage="publish"),
+    },
+    "User histories": {
+        "the file of histories is not there": lambda folder: _of_histories(folder, "log.parquet"),
+        "none for a catalogue of your own": lambda folder: (
+            write(folder / "items.parquet")
+            | {"words": ["--pipelines=recommend", "--nodes=check_histories"]}
+        ),
+        "no column of users": _histories(name=["a"], sequence=[[1, 2, 3]]),
+        "neither sequences nor events": _histories(user=["a"], bought=[3]),
+        "sequences written as text": _histories(user=["a"], sequence=["1 2 3"]),
+        "times that are no times": _histories(user=["a"], item=[1], timestamp=[True]),
+        "a user that is null": _histories(user=["a", None], sequence=[[1, 2, 3], [4, 5, 6]]),
+        "an empty sequence": _histories(user=["a", "b"], sequence=[[1, 2, 3], []]),
+        "a user twice": _histories(user=["a", "a"], sequence=[[1, 2, 3], [4, 5, 6]]),
+        "a time that is null": _histories(user=["a", "a"], item=[1, 2], timestamp=[5, None]),
+        "nobody has enough events": _histories(user=["a"], sequence=[[1, 2]]),
+        "sequences split by time": _histories(
+            user=["a"], sequence=[[1, 2, 3]], history__split="time"
+        ),
+        "an instant that is none": _histories(
+            user=["a"],
+            item=["x"],
+            timestamp=["2014-06-01"],
+            history__split="time",
+            history__time__valid_from="May",
+            history__time__test_from="June",
+        ),
+        "a split that leaves nothing to learn from": _histories(
+            user=["a"] * 3,
+            item=[1, 2, 3],
+            timestamp=[5, 6, 7],
+            history__split="time",
+            history__time__valid_from="1",
+            history__time__test_from="6",
+        ),
+        "options of a split that is not asked for": _histories(
+            user=["a"], sequence=[[1, 2, 3]], history__time__test_share="0.2"
+        ),
+        "one of three files is missing": _two_of_three,
+        "a file that does not go on from the one before": _not_continued,
     },
     "Published generations": {
         "the pointer names no generation": _bundles("latest", "the newest one\n"),

@@ -44,8 +44,16 @@ class Place:
     random: random.Random
     params: dict[str, str] = field(default_factory=dict)
 
-    def case(self, kind: str, rows: int | None = ROWS, extra: list[str] | None = None) -> Case:
-        """Return a case that ingests, with everything it writes below its own folder."""
+    def case(
+        self,
+        kind: str,
+        rows: int | None = ROWS,
+        extra: list[str] | None = None,
+        runs: tuple[str, ...] = ("--pipelines=ingest",),
+    ) -> Case:
+        """Return a case that ingests, or runs what else is said, with everything it writes below
+        its own folder.
+        """
         given = {
             "data_root": str(self.folder / "data"),
             "logs.folder": str(self.folder / "logs"),
@@ -53,7 +61,7 @@ class Place:
             **self.params,
         }
         named = ",".join(f"{name}={value}" for name, value in given.items())
-        return Case(kind, ["--pipelines=ingest", f"--params={named}", *(extra or [])], rows)
+        return Case(kind, [*runs, f"--params={named}", *(extra or [])], rows)
 
 
 def write_base(folder: Path) -> dict[str, Path]:
@@ -273,6 +281,46 @@ ODDITIES = {
 }
 
 
+# ---- histories -------------------------------------------------------------------------------
+
+
+def histories(place: Place) -> Case:
+    """Histories of users, as a row a user or a row an event, whose bytes or values are odd."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = place.random
+    users = [f"u{rng.randrange(40)}" for _ in range(ROWS)]
+    items = [rng.randrange(60) for _ in range(ROWS)]
+    if rng.random() < 0.5:
+        sequences = [items[: rng.randrange(9)] for _ in range(40)]
+        columns = {"user": list(range(40)), "sequence": sequences}
+    else:
+        columns = {"user": users, "item": items, "timestamp": rng.choices(range(50), k=ROWS)}
+    table = pa.table(columns)
+    kind, file = rng.choice(["damaged", "values", "types"]), place.folder / "log.parquet"
+    if kind != "damaged":
+        name = rng.choice(table.column_names)
+        odd_one = rng.choice([None, -1, 2**62, ""]) if kind == "values" else None
+        values = table.column(name).to_pylist()
+        values[rng.randrange(len(values))] = odd_one if not isinstance(values[0], list) else [None]
+        other = rng.choice([str, float.fromhex, bool, lambda v: [v], lambda v: {"x": v}])
+        try:
+            changed = pa.array([other(v) for v in values] if kind == "types" else values)
+        except (TypeError, ValueError, pa.ArrowException):
+            changed = pa.nulls(len(values))
+        table = _with(table, name, changed)
+    pq.write_table(table, file, row_group_size=rng.choice([7, 1000]))
+    if kind == "damaged":
+        data = bytearray(file.read_bytes())
+        DAMAGES[rng.choice(sorted(DAMAGES))](data, rng)
+        file.write_bytes(data)
+    place.params["histories"] = str(file)
+    place.params["history.split"] = rng.choice(["leave_one_out", "time"])
+    runs = ("--pipelines=recommend", "--nodes=check_histories")
+    return place.case(f"histories: {kind}", rows=None, runs=runs)
+
+
 # ---- configuration ---------------------------------------------------------------------------
 
 VALUES = [
@@ -344,6 +392,7 @@ def command_line(place: Place) -> Case:
 MAKERS: dict[str, Callable[[Place], Case]] = {
     "files damaged": damaged,
     "files that are odd": odd,
+    "histories": histories,
     "configuration": configured,
     "command lines": command_line,
 }
