@@ -15,10 +15,11 @@ from semantic_ids.recommenders import beam
 from semantic_ids.recommenders.beam import beam_search, users_at_once
 from semantic_ids.recommenders.children import Children
 from tests.recommenders.catalogues import catalogues, drawn
-from tests.recommenders.networks import Drawn, all_ids, moved
+from tests.recommenders.networks import Drawn, OfChildren, all_ids, moved
 from tests.tokenizers.pretend import GPU, pretend_gpu
 
 NEAR = 2e-5
+BIAS = torch.tensor([[0.7, -0.4], [0.0, -1.0], [-1.2, 0.5], [2.0, -3.0]])
 
 
 def histories_of(items, users=5, length=4, seed=0):
@@ -33,11 +34,14 @@ def ids_of(children, leaves):
 
 
 @settings(max_examples=80, deadline=None)
-@given(catalogues(), st.integers(0, 9), st.booleans(), st.booleans())
-def test_a_beam_of_all_ids_finds_all_of_them_exactly(catalogue, seed, rounds, seen):
+@given(catalogues(), st.integers(0, 9), st.booleans(), st.booleans(), st.booleans())
+def test_a_beam_of_all_ids_finds_all_of_them_exactly(catalogue, seed, rounds, seen, of_children):
     codes, sizes = catalogue
-    bias = torch.tensor([0.7, 0.0, -1.2, 2.0])[: len(sizes)] if seen else None
-    children, model = Children(codes, sizes), Drawn(sizes, len(codes), seed, seen_bias=bias)
+    children, bias = Children(codes, sizes), BIAS[: len(sizes)] if seen else None
+    if of_children:
+        model = OfChildren(sizes, codes, seed, seen_bias=bias)
+    else:
+        model = Drawn(sizes, len(codes), seed, seen_bias=bias)
     histories = histories_of(len(codes), seed=seed)
     width = children.leaves + seed % 3  # more than there are, too
     with pytest.MonkeyPatch.context() as patch:
@@ -131,7 +135,7 @@ def test_one_width_for_each_user():
 
 def test_what_was_seen_counts_for_its_prefixes_even_where_it_is_not_allowed():
     codes, allowed = drawn(60, (4, 5, 6), seed=7), np.arange(60) % 3 > 0
-    model = Drawn((4, 5, 6), 60, seen_bias=torch.tensor([0.5, 1.0, -3.0]))
+    model = OfChildren((4, 5, 6), codes, seen_bias=BIAS[:3])
     children, histories = Children(codes, (4, 5, 6), allowed=allowed), histories_of(60)
     leaves, scores = beam_search(model, children, histories, children.leaves)
     for row, history in enumerate(histories):
@@ -183,7 +187,7 @@ def test_fewer_users_at_once_where_a_step_is_wide():
 
 @pytest.mark.parametrize("width", [5, 900])
 def test_on_a_pretended_gpu_everything_is_there_and_the_same(width, monkeypatch):
-    codes, bias = drawn(900, (8, 12, 20), seed=3), torch.tensor([0.5, 0.0, -1.0])
+    codes, bias = drawn(900, (8, 12, 20), seed=3), BIAS[:3]
     model, histories = Drawn((8, 12, 20), 900, 3, seen_bias=bias), histories_of(900, users=20)
     allowed = np.arange(900) % 4 > 0
     here = beam_search(model, Children(codes, (8, 12, 20), allowed=allowed), histories, width)
@@ -200,7 +204,7 @@ def test_on_a_pretended_gpu_everything_is_there_and_the_same(width, monkeypatch)
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_finds_the_same():
     codes = drawn(900, (8, 12, 20), seed=3)
-    bias = torch.tensor([0.5, 0.0, -1.0])
+    bias = BIAS[:3]
     model, histories = Drawn((8, 12, 20), 900, 3, seen_bias=bias), histories_of(900, users=40)
     here = beam_search(model, Children(codes, (8, 12, 20)), histories, 50)
     moved(model, "cuda")

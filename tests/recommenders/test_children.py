@@ -65,6 +65,11 @@ def test_it_knows_what_a_dict_knows(catalogue, data):
         for length in range(1, len(sizes) + 1):
             reached = children.prefixes(children.item_nodes[rows, length - 1], length)
             np.testing.assert_array_equal(reached, codes[rows, :length])
+            nodes, below = np.unique(children.item_nodes[rows, length - 1], return_counts=True)
+            np.testing.assert_array_equal(children.items_below[length - 1], below)
+            first = children.first_items[length - 1].numpy()
+            assert set(first.tolist()) <= set(rows.tolist())
+            np.testing.assert_array_equal(children.item_nodes[first, length - 1], nodes)
         of_leaf = np.split(children.leaf_items.numpy(), children.leaf_starts[1:-1])
         assert children.leaf_sizes.tolist() == [len(items) for items in of_leaf]
         for leaf, items in zip(leaves, of_leaf, strict=True):

@@ -16,13 +16,14 @@ What is cheap about it, each without a change to what is found:
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from semantic_ids.errors import BadInput
 from semantic_ids.recommenders.children import Children
+from semantic_ids.recommenders.scores import KnowsChildren, Scores
 
 FIRST_SHARE, ROUNDS_FROM = 4, 512
 """Of the beam, one in so many is asked about in the first round, if there are so many prefixes to
@@ -35,35 +36,6 @@ EDGES = 2**32 - 1
 """The lower half of a key; an edge is taken from it, so that the first of equals is the larger."""
 NOTHING = -(2**63)
 """The key of no continuation."""
-
-
-class Scores(Protocol):
-    """What a network offers to the search.
-
-    It may also have an attribute `seen_bias`, a tensor (L,): what is added, once, to the logit of
-    each code under which an item of the user's own history lies.
-    """
-
-    def states(self, histories: Tensor) -> Any:
-        """Compute what is known of each user, once.
-
-        Args:
-            histories: Shape (b, T), int64: rows of items in order, padded on the right with −1.
-        """
-        ...
-
-    def next_logits(self, states: Any, rows: Tensor, prefixes: Tensor) -> Tensor:
-        """Return the logits of the next code.
-
-        Args:
-            states: What `states` returned.
-            rows: Shape (m,), int64, ascending: which user each prefix is of.
-            prefixes: Shape (m, p), int64: the p codes before, from 0 to L − 1 of them.
-
-        Returns:
-            Shape (m, K_{p+1}).
-        """
-        ...
 
 
 @torch.no_grad()
@@ -124,18 +96,32 @@ class _Step(NamedTuple):
     def seen(self, level: int) -> tuple[Tensor, Tensor, Tensor] | None:
         """Return the edges of a level under which items of the histories lie, each once.
 
-        Users (s,), edges (s,), and what is added to their logits, (); None for nothing.
+        Users (s,), edges (s,), and what is added to their logits (s,); None for nothing.
         """
         bias = getattr(self.model, "seen_bias", None)
         if bias is None:
             return None
-        there = self.histories >= 0
-        edges = self.children.prefix_nodes[self.histories.clamp_min(0), level]
-        rows = torch.arange(len(edges), device=edges.device)[:, None].expand_as(edges)
-        there &= edges >= 0
-        size = len(self.children.codes[level])
-        keys = (rows * size + edges)[there].unique()
-        return keys // size, keys % size, bias[level].float()
+        n, size = len(self.children.item_nodes), len(self.children.codes[level])
+        rows = torch.arange(len(self.histories), device=self.histories.device)[:, None]
+        items = (rows * n + self.histories)[self.histories >= 0].unique()
+        users, items = items // n, items % n
+        under = self.children.prefix_nodes[items, level]
+        keys, number = (users * size + under)[under >= 0].unique(return_inverse=True)
+        allowed = (self.children.item_nodes[items, level] >= 0)[under >= 0]
+        edges, had = keys % size, torch.bincount(number[allowed], minlength=len(keys))
+        whole = had == self.children.items_below[level][edges]
+        return keys // size, edges, bias[level, 0].float() + whole * bias[level, 1].float()
+
+    def logits(
+        self, rows: Tensor, level: int, nodes: Tensor, owner: Tensor, edges: Tensor
+    ) -> Tensor:
+        """Return the logits of the children of prefixes: (m,), (m,) nodes, (E,), (E,) → (E,)."""
+        prefixes, codes = self.children.prefixes(nodes, level), self.children.codes[level][edges]
+        if isinstance(self.model, KnowsChildren):
+            items = self.children.first_items[level][edges]
+            found = self.model.child_logits(self.states, rows, prefixes, owner, codes, items)
+            return found.float()
+        return self.model.next_logits(self.states, rows, prefixes).float()[owner, codes]
 
 
 def _first(step: _Step) -> Tensor:
@@ -209,13 +195,12 @@ def _ask(
     Returns:
         Those of each user in a row: (b, most).
     """
-    prefixes = step.children.prefixes(nodes, level)
-    logits = step.model.next_logits(step.states, rows, prefixes).float()
     owner = torch.repeat_interleave(count)
     edges = torch.arange(len(owner), device=rows.device) + (first - _before(count))[owner]
-    values = logits[owner, step.children.codes[level][edges]]
+    values = step.logits(rows, level, nodes, owner, edges)
     if seen := step.seen(level):
-        values[_places(seen, step.children.parents[level], rows, nodes, first, count)] += seen[2]
+        found, place = _places(seen, step.children.parents[level], rows, nodes, first, count)
+        values = values.index_put((place,), values[place] + seen[2][found])
     values = _log_softmax(values, owner, count) + scores[owner]
     good = (values >= (bar[rows])[owner]).nonzero()[:, 0]
     users, keys = rows[owner[good]], _keys(values[good], edges[good])
@@ -233,15 +218,15 @@ def _places(
     nodes: Tensor,
     first: Tensor,
     count: Tensor,
-) -> Tensor:
-    """Return where seen edges stand among the continuations, those that do: (s',) of (E,)."""
+) -> tuple[Tensor, Tensor]:
+    """Return which seen edges are among the continuations, and where: (s,) bool, (s',) of (E,)."""
     users, edges = seen[:2]
     asked, order = (rows * len(parents) + nodes).sort()
     wanted = users * len(parents) + parents[edges]
     place = torch.searchsorted(asked, wanted).clamp_max(len(asked) - 1)
     found = asked[place] == wanted
     owner = order[place[found]]
-    return _before(count)[owner] + edges[found] - first[owner]
+    return found, _before(count)[owner] + edges[found] - first[owner]
 
 
 def _log_softmax(values: Tensor, owner: Tensor, count: Tensor) -> Tensor:

@@ -44,6 +44,8 @@ class Children:
             starts[m + 1] − 1.
         codes: By level, shape (N_{l+1},) int64: the code of each edge.
         parents: By level, shape (N_{l+1},) int64: the node that each edge comes from.
+        items_below: By level, shape (N_{l+1},) int64: how many allowed items are under each edge.
+        first_items: By level, shape (N_{l+1},) int64: the row of one of them.
         item_nodes: Shape (n, L) int64: the node of each item's prefix of length 1 … L; −1 where the
             item is not allowed. The last column is the leaf.
         prefix_nodes: The same of all items, allowed or not; −1 where no allowed ID begins so.
@@ -90,8 +92,13 @@ class Children:
         counts = np.bincount(nodes[rows, -1], minlength=len(trie))
         self.item_nodes = self._send(nodes)
         self.prefix_nodes = self.item_nodes if allowed is None else self._send(reached)
-        self.leaf_starts = self._send(np.concatenate([[0], np.cumsum(counts)]))
-        self.leaf_items = self._send(rows[order])
+        leaf_starts = np.concatenate([[0], np.cumsum(counts)])
+        self.leaf_starts, self.leaf_items = self._send(leaf_starts), self._send(rows[order])
+        ends = [leaf_starts]  # of each edge: where its items begin among those of the leaves
+        for starts in trie.starts[:0:-1]:
+            ends.insert(0, ends[0][starts.astype(np.int64)])
+        self.items_below = tuple(self._send(np.diff(end)) for end in ends)
+        self.first_items = tuple(self._send(rows[order][end[:-1]]) for end in ends)
 
     @property
     def levels(self) -> int:

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from semantic_ids.compute.devices import full_precision
 from semantic_ids.compute.threads import each_part
 from semantic_ids.progress import Progress
-from semantic_ids.recommenders.beam import Scores, beam_search, users_at_once
+from semantic_ids.recommenders.beam import beam_search, users_at_once
 from semantic_ids.recommenders.children import Children
 from semantic_ids.recommenders.histories import Histories, Part
 from semantic_ids.recommenders.lists import ItemsById, item_lists
 from semantic_ids.recommenders.ranking import Places, Ranker, places
+from semantic_ids.recommenders.scores import Scores
 from semantic_ids.recommenders.seen import Seen, drop_ids, drop_items
 from semantic_ids.recommenders.slices import Recommended
 

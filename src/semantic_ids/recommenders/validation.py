@@ -11,10 +11,11 @@ from torch import Tensor
 from semantic_ids.arrays import chunks
 from semantic_ids.compute.threads import each_part
 from semantic_ids.learning import distributed
-from semantic_ids.recommenders.beam import Scores, beam_search, users_at_once
+from semantic_ids.recommenders.beam import beam_search, users_at_once
 from semantic_ids.recommenders.children import Children
 from semantic_ids.recommenders.histories import Histories
 from semantic_ids.recommenders.ranking import Places, Ranker, places
+from semantic_ids.recommenders.scores import Scores
 
 AT = 10
 """Length of the lists that are judged."""
