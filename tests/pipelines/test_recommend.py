@@ -98,3 +98,13 @@ def test_ids_that_are_not_there_are_missed_before_any_work(run):
     with pytest.raises(Exception) as caught:
         run("recommend")
     assert "there is no such artifact yet" in cause(caught.value)
+
+
+def test_ids_are_compared_in_a_run(run, tmp_path):
+    run("compare_ids")
+    found = json.loads((tmp_path / "data/08_reporting/compared_ids.json").read_text())
+    assert [row["ids"] for row in found["ids"]] == ["none", "shuffled"]
+    assert found["ids"][0]["unique_rate"] == found["ids"][1]["unique_rate"] < 1
+    table = pq.read_table(tmp_path / "data/08_reporting/compared_ids.parquet").to_pylist()
+    assert table[1]["recall_at_10.difference"] == found["ids"][1]["recall_at_10.difference"]
+    assert not (tmp_path / "data/06_models").exists()
