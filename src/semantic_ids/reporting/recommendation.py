@@ -90,9 +90,9 @@ def recall_by_slice(metrics: Metrics) -> Figure:
     for number, (label, found) in enumerate(measured.items()):
         at = [place + (number - (len(measured) - 1) / 2) * width for place in range(len(slices))]
         bars = panel.bar(at, [v or 0 for v in found], width * 0.92, label=label)
-        panel.bar_label(bars, [_short(v) for v in found], padding=2, fontsize=7)
+        panel.bar_label(bars, [_short(v) for v in found], padding=3, fontsize=7, rotation=90)
     panel.set_xticks(range(len(slices)), [_ticks(metrics, name) for name in slices])
-    panel.margins(y=0.15)
+    panel.margins(y=0.2)
     panel.set_ylabel(f"Recall at {k}")
     if slices:
         panel.legend(frameon=False, fontsize="small", loc="best")

@@ -91,7 +91,7 @@ def compare_ids(
         ids = ids_of(name, first)
         first = ids if first is None else first
         events = histories.training_counts(len(ids))
-        case = Case(histories, judge, compare.part, length, events)
+        case = Case(histories, judge, compare.part, length, events, k=recommender.decoding.k)
         trained = [_trained(name, ids, case, recommender, seed) for seed in range(compare.seeds)]
         tables = np.stack([table for table, _, _ in trained])  # seeds, targets, measures
         table, users = tables.mean(axis=0), trained[0][1]
@@ -115,13 +115,13 @@ def _trained(
     reported = f"compare_ids.{name}.{number}"
     made, _ = train_recommender(case.histories, ids, seeded, case.length, reported=reported)
     judged = judged_ids(made, case)
-    values = judged.places.expected(case.options.ks)
+    values = judged.places.expected(case.ks)
     table = np.concatenate([values[measure] for measure in MEASURES], axis=1)
     return table, judged.users, made.report
 
 
 def _names(case: Case) -> list[str]:
-    return [f"{measure}_at_{k}" for measure in MEASURES for k in case.options.ks]
+    return [f"{measure}_at_{k}" for measure in MEASURES for k in case.ks]
 
 
 def _figures(tables: np.ndarray, table: np.ndarray, users: np.ndarray, case: Case) -> Row:

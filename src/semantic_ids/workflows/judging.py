@@ -37,6 +37,7 @@ class Case:
         length: Most items of a history.
         events: Shape (n,): training events of each item.
         vectors: Shape (n, D): what the IDs were made from; None where nothing asks for them.
+        k: Length of the lists that users get.
     """
 
     histories: Histories
@@ -45,6 +46,12 @@ class Case:
     length: int
     events: np.ndarray
     vectors: np.ndarray | None = None
+    k: int = 10
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """At which lengths of the lists it is measured: that of the lists is among them."""
+        return tuple(sorted({*self.options.ks, self.k}))
 
 
 def judge(
@@ -71,18 +78,19 @@ def judge(
     """
     require_targets(histories, "test")
     events = recommender.catalogue.events
-    case = Case(histories, options, "test", recommender.length, events, vectors)
-    asked, main = recommender.options.decoding, judged_ids(recommender, case)
+    asked = recommender.options.decoding
+    case = Case(histories, options, "test", recommender.length, events, vectors, asked.k)
+    main = judged_ids(recommender, case)
     found = described(recommender, case) | _named("recommend.", main, case)
     say("recommender", found, "recommend.", asked.k)
     other = "seen" if asked.exclude_seen else "unseen"
     turned = judged_ids(recommender, case, exclude_seen=not asked.exclude_seen)
-    found |= _named(f"recommend.{other}.", turned, case)
+    found |= _brief(f"recommend.{other}.", turned, case)
     say(f"recommender, seen items {'kept' if asked.exclude_seen else 'left out'}", found,
         f"recommend.{other}.", asked.k)  # fmt: skip
     found |= beams(recommender, case, main)
     for prefix, judged in _others(recommender, case, ids):
-        found |= _named(prefix, judged, case)
+        found |= _brief(prefix, judged, case)
         found |= _differences(f"{prefix}difference.", main, judged, case)
         say(prefix.removeprefix("recommend.").rstrip("."), found, prefix, asked.k)
     return found
@@ -131,7 +139,7 @@ def judged_ids(
         case.histories,
         case.part,
         length=case.length,
-        ks=ks or case.options.ks,
+        ks=ks or case.ks,
         beam=beam or asked.beam,
         exclude_seen=asked.exclude_seen if exclude_seen is None else exclude_seen,
     )
@@ -163,12 +171,24 @@ def _named(prefix: str, judged: Judged, case: Case) -> Metrics:
     return {f"{prefix}{name}": value for name, value in found.items()}
 
 
+def _brief(prefix: str, judged: Judged, case: Case) -> Metrics:
+    """Return the measures at each k; those of slices and the like at that of the lists."""
+    at_k = f"_at_{case.k}"
+    return {
+        name: value
+        for name, value in _named(prefix, judged, case).items()
+        if name.removeprefix(prefix).startswith((*MEASURES, "targets"))
+        or name.endswith((".targets", at_k))
+    }
+
+
 def _differences(prefix: str, ours: Judged, theirs: Judged, case: Case) -> Metrics:
     """Return by how much the recommender is better, target by target, with intervals."""
     from semantic_ids.recommenders.summary import compared
 
     found = compared(ours, theirs, resamples=case.options.resamples)
-    return {f"{prefix}{name}": value for name, value in found.items()}
+    at_k = f"_at_{case.k}"
+    return {f"{prefix}{n}": v for n, v in found.items() if f"{n}.".partition(at_k + ".")[1]}
 
 
 def _others(recommender: Recommender, case: Case, ids: Codes) -> Iterator[tuple[str, Judged]]:
@@ -196,7 +216,7 @@ def _judged_baseline(name: str, recommender: Recommender, case: Case) -> Judged:
         case.part,
         items=items,
         length=case.length,
-        ks=case.options.ks,
+        ks=case.ks,
         exclude_seen=recommender.options.decoding.exclude_seen,
         device=recommender.device if ranker else "cpu",
     )
@@ -223,7 +243,7 @@ def say(what: str, found: Metrics, prefix: str, k: int) -> None:
         if name in found:
             within = f"{found[f'{name}.low']:.4f} to {found[f'{name}.high']:.4f}"
             said.append(f"{title}@{k} {found[name]:.4f} ({within})")
-    logger.info("%s: %s", what, ", ".join(said) or f"judge.ks has no {k}")
+    logger.info("%s: %s", what, ", ".join(said))
 
 
 def _scalars(values: Metrics) -> Metrics:
