@@ -81,7 +81,7 @@ class HistoriesDataset(ArtifactDataset[Histories, Histories]):
         folder = self.found()
         table = parquet_head(str(folder / "users.parquet"), nrows)
         starts = np.load(folder / "starts.npy", mmap_mode="r")[: len(table) + 1].tolist()
-        items = np.load(folder / "items.npy")[: starts[-1]].tolist()
+        items = _mapped(folder / "items.npy", starts[-1])[: starts[-1]].tolist()
         spans = list(pairwise(starts))
         table = table.append_column("events", [[end - begin for begin, end in spans]])
         first = [str(items[begin : min(end, begin + _SHOWN)]) for begin, end in spans]
@@ -95,12 +95,16 @@ def _read(folder: Path) -> tuple[Histories, dict[str, Any]]:
     if manifest["format"] != FORMAT:
         raise ValueError(f"its format is {manifest['format']} and not {FORMAT}")
     users = pq.read_table(folder / "users.parquet", memory_map=False).column("user")
-    mode = "r" if manifest["events"] else None  # an empty file cannot be mapped
     return Histories(
         users.combine_chunks(),
-        np.load(folder / "items.npy", mmap_mode=mode),
+        _mapped(folder / "items.npy", manifest["events"]),
         np.load(folder / "starts.npy"),
         np.load(folder / "cuts.npy"),
         Provenance.from_json(manifest["provenance"]),
         manifest["report"],
     ), manifest
+
+
+def _mapped(file: Path, events: int) -> np.ndarray:
+    """Map the events read-only; an empty file cannot be mapped, and is read."""
+    return np.load(file, mmap_mode="r" if events else None)

@@ -6,6 +6,7 @@ numbers of users and items, and times. The ids of users are kept once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -19,6 +20,8 @@ from semantic_ids.ingestion.history_times import as_times
 from semantic_ids.ingestion.source import ParquetSource
 from semantic_ids.ingestion.user_events import UserEvents, starts_of
 from semantic_ids.progress import Progress
+
+_NUMBER = re.compile(r"-?\d+(\.\d*)?")
 
 
 def read_events(
@@ -109,7 +112,9 @@ def _times(column: pa.Array, source: ParquetSource, start: int) -> np.ndarray:
             f"the time is {'null' if found is None else repr(found)}",
             where=str(source.place(start + row)),
             expected="a timestamp, a finite number, or text in ISO 8601",
-            do="leave such rows out, or mend them",
+            do="cast the column to int64 or float64"
+            if isinstance(found, str) and _NUMBER.fullmatch(found)
+            else "leave such rows out, or mend them",
         )
     return values
 
