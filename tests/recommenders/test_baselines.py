@@ -13,6 +13,7 @@ from semantic_ids.recommenders.baselines import (
     CoOccurrence,
     Neighbours,
     Popularity,
+    Unseen,
     choose_cooccurrence,
     choose_neighbours,
     make_baseline,
@@ -127,13 +128,33 @@ def test_options_are_chosen_on_validation_alone():
     sequences = np.stack([turns, drawn], axis=2).reshape(400, 10).tolist()
     histories = histories_of(sequences)
     chosen = choose_cooccurrence(histories, 80)
-    assert chosen.following.decay > 0 and chosen.memory > 0
+    assert isinstance(chosen, Unseen)
+    assert chosen.ranker.following.decay > 0 and chosen.ranker.memory > 0
     hidden = histories_of([[*s[:-1], 0] for s in sequences])  # another test: the same choice
     again = choose_cooccurrence(hidden, 80)
-    assert (again.following.decay, again.memory) == (chosen.following.decay, chosen.memory)
+    assert again.ranker.following.decay == chosen.ranker.following.decay
+    assert again.ranker.memory == chosen.ranker.memory
     vectors = rng.normal(size=(80, 4)).astype(np.float32)
-    assert choose_neighbours(histories, vectors).memory in baselines.MEMORIES
-    assert choose_neighbours(histories_of([[1, 2]]), vectors).memory == 0  # nothing to choose on
+    nothing = choose_neighbours(histories_of([[1, 2]]), vectors)  # to choose on
+    assert isinstance(nothing, Neighbours) and nothing.memory == 0
+
+
+def test_where_nobody_comes_back_the_items_of_the_history_are_left_out():
+    """Everybody has items of one half, none twice, in any order."""
+    rng = np.random.default_rng(0)
+    sequences = [(rng.permutation(7) + 7 * (n % 2)).tolist() for n in range(200)]
+    histories, vectors = histories_of(sequences), rng.normal(size=(14, 4)).astype(np.float32)
+    past = torch.tensor([padded(sequence[:-1]) for sequence in sequences] + [[-1] * 8])
+    for chosen in (choose_cooccurrence(histories, 14), choose_neighbours(histories, vectors)):
+        assert isinstance(chosen, Unseen)
+        every, _ = chosen.ranker.rank(past, 14)
+        items, scores = chosen.rank(past, 5)
+        for row, history in enumerate(past.tolist()):
+            left = [item for item in every[row].tolist() if item >= 0 and item not in history]
+            assert items[row].tolist() == (left + [-1] * 5)[:5]
+        assert (scores.diff() <= 0).all()
+    turns = histories_of([[n % 7, 7 + n % 7] * 4 for n in range(200)])  # who come back
+    assert isinstance(choose_cooccurrence(turns, 14), CoOccurrence)
 
 
 def test_each_by_its_name():

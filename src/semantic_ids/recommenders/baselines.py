@@ -24,6 +24,7 @@ from semantic_ids.metrics.nearest import nearest
 from semantic_ids.recommenders.following import Following
 from semantic_ids.recommenders.histories import Histories
 from semantic_ids.recommenders.ranking import Ranker, places
+from semantic_ids.recommenders.seen import Seen, moved_up
 
 USERS, VECTORS = 256, 2048
 """Users ranked for, and vectors compared with, at a time."""
@@ -138,6 +139,28 @@ class Neighbours:
         return total.astype(np.float32)
 
 
+class Unseen:
+    """A ranker without the items of the history: where people seldom come back to an item.
+
+    A network can learn not to name what it has read, so what it is held against may, too.
+
+    Args:
+        ranker: Ranks all items.
+    """
+
+    def __init__(self, ranker: Ranker) -> None:
+        self.ranker = ranker
+
+    def rank(self, histories: Tensor, top: int) -> tuple[Tensor, Tensor]:
+        """As `Ranker.rank`."""
+        seen = Seen.of(histories.cpu().numpy())
+        found = self.ranker.rank(histories, top + int(seen.counts.max(initial=0)))
+        items, scores = (of.cpu().numpy() for of in found)
+        kept = ~seen.among(items) & (items >= 0)
+        items, scores = moved_up(kept, (items, -1), (scores, -np.inf))
+        return torch.from_numpy(items[:, :top]), torch.from_numpy(scores[:, :top])
+
+
 def make_baseline(
     name: str,
     histories: Histories,
@@ -169,8 +192,12 @@ def make_baseline(
     raise ValueError(f"no baseline {name!r}" + (" without vectors" if vectors is None else ""))
 
 
-def choose_cooccurrence(histories: Histories, items: int, length: int = 20) -> CoOccurrence:
+def choose_cooccurrence(
+    histories: Histories, items: int, length: int = 20
+) -> CoOccurrence | Unseen:
     """Count what follows, with the decay and the memory that are best on validation.
+
+    Then, if that is better there, without the items of the history.
 
     Args:
         histories: Who had which items.
@@ -179,16 +206,19 @@ def choose_cooccurrence(histories: Histories, items: int, length: int = 20) -> C
     """
     counts = histories.training_counts(items)
     tables = (Following.of(histories, items, decay, length) for decay in DECAYS)
-    return _best(
-        (CoOccurrence(of, counts, memory) for of in tables for memory in MEMORIES),
-        histories,
-        length,
-    )
+    rankers = (CoOccurrence(of, counts, memory) for of in tables for memory in MEMORIES)
+    best = _best(rankers, histories, length)
+    both: tuple[CoOccurrence | Unseen, ...] = (best, Unseen(best))
+    return _best(both, histories, length)
 
 
-def choose_neighbours(histories: Histories, vectors: np.ndarray, length: int = 20) -> Neighbours:
-    """Return the nearest neighbours with the memory that is best on validation."""
-    return _best((Neighbours(vectors, memory) for memory in MEMORIES), histories, length)
+def choose_neighbours(
+    histories: Histories, vectors: np.ndarray, length: int = 20
+) -> Neighbours | Unseen:
+    """Return the nearest neighbours, memory and items of the history as for co-occurrence."""
+    best = _best((Neighbours(vectors, memory) for memory in MEMORIES), histories, length)
+    both: tuple[Neighbours | Unseen, ...] = (best, Unseen(best))
+    return _best(both, histories, length)
 
 
 def _best(rankers: Iterable[Chosen], histories: Histories, length: int) -> Chosen:

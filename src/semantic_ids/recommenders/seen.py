@@ -51,7 +51,7 @@ class Seen:
 
 def drop_items(lists: np.ndarray, seen: Seen) -> np.ndarray:
     """Take seen items out of lists, whose ends are then empty (−1): (b, W) → (b, W)."""
-    (kept,) = _moved_up(~seen.among(lists) & (lists >= 0), (lists, -1))
+    (kept,) = moved_up(~seen.among(lists) & (lists >= 0), (lists, -1))
     return kept
 
 
@@ -77,11 +77,11 @@ def drop_ids(
     place = np.minimum(np.searchsorted(taken, keys), max(0, len(taken) - 1))
     if len(taken):
         sizes = sizes - np.where((taken[place] == keys) & (ids >= 0), times[place], 0)
-    moved = _moved_up((sizes > 0) & (ids >= 0), (ids, -1), (sizes, 0), (scores, -np.inf))
+    moved = moved_up((sizes > 0) & (ids >= 0), (ids, -1), (sizes, 0), (scores, -np.inf))
     return moved[0], moved[1], moved[2]
 
 
-def _moved_up(kept: np.ndarray, *arrays: tuple[np.ndarray, float]) -> tuple[np.ndarray, ...]:
+def moved_up(kept: np.ndarray, *arrays: tuple[np.ndarray, float]) -> tuple[np.ndarray, ...]:
     """Move what is kept to the front of each row, in its order, and fill up with a value."""
     order = np.argsort(~kept, axis=1, kind="stable")
     kept = np.take_along_axis(kept, order, axis=1)
