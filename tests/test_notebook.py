@@ -65,6 +65,13 @@ def test_the_notebook_on_serving_and_publishing_runs():
     assert "50 items have left, 100 are new\n0 of 1,950 IDs have moved\n0 of the new" in text
 
 
+@pytest.mark.slow
+def test_the_notebook_on_recommending_runs():
+    text = printed("recommend.ipynb")
+    assert "1,500 users, 9,403 items" in text
+    assert "history: " in text and "animals alone: " in text
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_are_committed_without_outputs(path):
     notebook = nbformat.read(path, as_version=4)
