@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from semantic_ids.recommenders.beam import beam_search
 from semantic_ids.recommenders.children import Children
-from semantic_ids.recommenders.heads import codes_seen
+from semantic_ids.recommenders.heads import codes_seen, first_of_each
 from semantic_ids.recommenders.item_level import ItemLevel
 from semantic_ids.recommenders.options import ItemLevelOptions, TrainingOptions
 from tests.recommenders.catalogues import catalogues
@@ -25,6 +27,8 @@ def network(codes, sizes, options=SMALL, seed=0):
     model = ItemLevel(codes, sizes, options, LENGTH).eval()
     if model.seen_bias is not None:
         torch.nn.init.normal_(model.seen_bias)
+    if model.nodes is not None:
+        torch.nn.init.normal_(model.nodes.table.weight, std=0.3)
     return model
 
 
@@ -37,19 +41,38 @@ def some_histories(items, users=5, seed=0):
     return torch.from_numpy(rows)
 
 
+def more_of_children(model, states, history, prefix, allowed=None):
+    """What is added to the logit of each code after a prefix: for its node, and for what was seen.
+
+    By loops over all items.
+    """
+    level, every = len(prefix), model.tokens.codes(torch.arange(len(model.tokens))).tolist()
+    more, had = torch.zeros(model.tokens.sizes[level]), set(history[history >= 0].tolist())
+    nodes = sorted({tuple(code[: level + 1]) for code in every})
+    for code in range(len(more)):
+        below = {item for item, its in enumerate(every) if its[: level + 1] == [*prefix, code]}
+        own = below if allowed is None else below & allowed
+        if below and getattr(model, "seen_bias", None) is not None:
+            more[code] += model.seen_bias[level, 0].item() * bool(below & had)
+            more[code] += model.seen_bias[level, 1].item() * (own <= had)
+        if below and level and getattr(model, "nodes", None) is not None:
+            z = model._z(states, torch.tensor([0]), torch.tensor([prefix]))[0]
+            before = sum(len({tuple(c[: at + 1]) for c in every}) for at in range(1, level))
+            row = before + nodes.index((*prefix, code))
+            more[code] += (z @ model.nodes.table.weight[row]).item()
+    return more
+
+
 def item_log_probabilities(model, children, history):
     """Of every distinct ID: by asking for each of its codes after those before, one by one."""
     found, (ids, codes) = [], (children.leaves, children.prefixes)
-    own, bias = model.tokens.codes(history[history >= 0]), getattr(model, "seen_bias", None)
     states = model.states(history[None])
     for leaf in range(ids):
         code = codes(torch.tensor([leaf]), children.levels)
         total, node = 0.0, torch.tensor([0])
         for level in range(children.levels):
             logits = model.next_logits(states, torch.tensor([0]), code[:, :level])[0].detach()
-            for last in {tuple(c[: level + 1]) for c in own.tolist() if bias is not None}:
-                if list(last[:level]) == code[0, :level].tolist():
-                    logits[last[level]] += bias[level].item()
+            logits = logits + more_of_children(model, states, history, code[0, :level].tolist())
             may, edges, valid = children.of(node, level)
             among = may[0][valid[0]]
             total += logits[among].log_softmax(0)[among == code[0, level]].item()
@@ -137,7 +160,7 @@ def test_codes_left_out_are_whole_codes_and_only_while_training():
     assert (matches.sum(0) == 1).all() and (matches.sum((1, 2)) > 20).all()
 
 
-def test_codes_that_lead_to_an_item_of_the_history_are_those_of_a_loop():
+def test_items_of_the_history_under_each_code_are_those_of_a_loop():
     rng = np.random.default_rng(0)
     codes = torch.from_numpy(rng.integers(0, 3, (7, 5, 3)))
     there = torch.from_numpy(rng.random((7, 5)) < 0.7)
@@ -145,13 +168,59 @@ def test_codes_that_lead_to_an_item_of_the_history_are_those_of_a_loop():
         prefixes = torch.from_numpy(rng.integers(0, 3, (7, level)))
         found = codes_seen(codes, there, prefixes, 4)
         for row in range(7):
-            expected = {
+            expected = Counter(
                 id_[level].item()
                 for id_, counts in zip(codes[row], there[row], strict=True)
                 if counts and id_[:level].tolist() == prefixes[row].tolist()
-            }
-            assert found[row].nonzero()[:, 0].tolist() == sorted(expected)
-            assert set(found[row].tolist()) <= {0.0, 1.0}
+            )
+            assert found[row].tolist() == [expected[code] for code in range(4)]
+
+
+def test_an_item_counts_where_it_is_first():
+    items = torch.tensor([[3, 5, 3, 3, 5, -1, -1], [1, 2, 4, 9, 9, 1, 0]])
+    expected = [[3, 5, -1, -1, -1, -1, -1], [1, 2, 4, 9, -1, -1, 0]]
+    assert first_of_each(items).tolist() == expected
+
+
+@pytest.mark.parametrize("wanted", ["nodes", "seen", "neither"])
+def test_each_part_can_be_left_out(wanted):
+    told = {"node_embeddings": wanted == "nodes", "seen": wanted == "seen"}
+    codes, sizes = np.array([[0, 1], [0, 2], [1, 0], [1, 0]], np.int32), (2, 3)
+    model = network(codes, sizes, ItemLevelOptions.of(SMALL.to_dict() | told))
+    assert (model.nodes is not None, model.seen_bias is not None) == tuple(told.values())
+    children, history = Children(codes, sizes), torch.tensor([0, 2, 0, -1, -1, -1])
+    expected = item_log_probabilities(model, children, history)
+    leaves, logs = beam_search(model, children, history[None], 3)
+    np.testing.assert_allclose(logs[0].numpy(), expected[leaves[0]], atol=1e-4)
+
+
+def test_a_node_is_that_of_the_ids_trained_on_also_where_few_items_are_allowed():
+    sizes = (4, 3, 3)
+    codes = unique_codes(30, sizes)
+    allowed = np.arange(30) % 3 > 0
+    model, some = network(codes, sizes), Children(codes, sizes, allowed=allowed)
+    history = some_histories(30, users=1)
+    leaves, logs = beam_search(model, some, history, some.leaves)
+    chances = []
+    for item in np.flatnonzero(allowed).tolist():
+        code, states, total = codes[item].tolist(), model.states(history), 0.0
+        for level in range(3):
+            prefix = torch.tensor([code[:level]], dtype=torch.int64)
+            logits = model.next_logits(states, torch.tensor([0]), prefix)[0].detach()
+            logits = logits + more_of_children(
+                model, states, history[0], code[:level], set(np.flatnonzero(allowed).tolist())
+            )
+            same = (codes[:, :level] == code[:level]).all(1) & allowed
+            among = sorted(set(codes[same, level].tolist()))
+            total += logits[among].log_softmax(0)[among.index(code[level])].item()
+        chances.append(total)
+    assert np.exp(chances).sum() == pytest.approx(1, abs=1e-4)
+    found = {
+        some.leaf_items[leaf].item(): log.item()
+        for leaf, log in zip(leaves[0], logs[0], strict=True)
+    }
+    expected = dict(zip(np.flatnonzero(allowed).tolist(), chances, strict=True))
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 def test_items_of_which_nothing_is_learned_are_read_by_their_codes():

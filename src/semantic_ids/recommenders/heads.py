@@ -1,4 +1,4 @@
-"""The heads of a network that names the next item code by code."""
+"""The heads of a network that names the next item code by code, and what else tells codes apart."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from semantic_ids.learning.layers import Dropout
 
 
 class Head(nn.Module):
-    """The logits of a level: what a user's state and the codes so far say of the next.
+    """What a user's state and the codes so far say of the next code.
 
-    z = LayerNorm(h + MLP(h, embeddings of the codes so far)); logits = z·W + b (SID-MLP,
-    arXiv:2605.12617).
+    z = LayerNorm(h + MLP(h, embeddings of the codes so far)), and `logits` of z are z·W + b
+    (SID-MLP, arXiv:2605.12617).
 
     Args:
         level: Which level it is, from 0: so many codes come before.
@@ -39,7 +39,7 @@ class Head(nn.Module):
     def forward(
         self, states: Tensor, seen: Tensor, tables: Sequence[Tensor], prefixes: Tensor
     ) -> Tensor:
-        """Return the logits of the next code: (m, K).
+        """Return what the logits of the next code are made from, z: (m, d).
 
         The hidden layer is a sum over what it sees, so each code is multiplied once where there are
         more rows than codes.
@@ -54,12 +54,12 @@ class Head(nn.Module):
             codes = prefixes[:, level]
             each_once = not self.training or len(table) < len(codes)
             seen = seen + (linear(table)[codes] if each_once else linear(table[codes]))
-        found: Tensor = self.logits(self.norm(states + self.out(seen)))
+        found: Tensor = self.norm(states + self.out(seen))
         return found
 
 
 def codes_seen(codes: Tensor, there: Tensor, prefixes: Tensor, size: int) -> Tensor:
-    """Say which codes lead on to an item of a user's history.
+    """Count the items of a user's history that each code leads on to.
 
     Args:
         codes: Shape (m, T, L): the IDs of the items of the history.
@@ -68,9 +68,16 @@ def codes_seen(codes: Tensor, there: Tensor, prefixes: Tensor, size: int) -> Ten
         size: How many codes K the next level has.
 
     Returns:
-        Shape (m, K), float32: 1 for each code that some item has after such a prefix, else 0.
+        Shape (m, K), int64: items that have the code after such a prefix.
     """
     level = prefixes.shape[1]
     along = there & (codes[..., :level] == prefixes[:, None]).all(-1)
     at = torch.where(along, codes[..., level], size)
-    return torch.zeros((len(codes), size + 1), device=codes.device).scatter_(1, at, 1.0)[:, :size]
+    counts = torch.zeros((len(codes), size + 1), dtype=torch.int64, device=codes.device)
+    return counts.scatter_add_(1, at, torch.ones_like(at))[:, :size]
+
+
+def first_of_each(items: Tensor) -> Tensor:
+    """Keep what is there for the first time: (b, T) int64 → (b, T), −1 where it was before."""
+    same = items[:, :, None] == items[:, None, :]
+    return items.masked_fill(same.tril(-1).any(-1), -1)

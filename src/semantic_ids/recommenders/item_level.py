@@ -3,7 +3,7 @@
     input     LayerNorm(Σ_l E[token_l] + I[item] + P[place])    one table of tokens; I if wanted
     backbone  causal blocks over items
     heads     z = LayerNorm(h + MLP_l(h, E[codes before]))
-              logits of level l: z·W_l + b_l + s_l, the last for codes of items of the history
+              logits of level l: z·W_l + b_l + z·N[node] + s_l, the last for what was seen
 
 Reading an item as one input rather than as L tokens divides the length of the sequence by L (as
 RPG, arXiv:2506.05781, does); light heads on one vector a user and the codes so far replace a
@@ -23,8 +23,9 @@ from semantic_ids.compute.threads import pad_rows
 from semantic_ids.learning.layers import Dropout
 from semantic_ids.recommenders.blocks import CausalBlocks, last_of, more_users
 from semantic_ids.recommenders.children import Children
-from semantic_ids.recommenders.heads import Head, codes_seen
+from semantic_ids.recommenders.heads import Head, codes_seen, first_of_each
 from semantic_ids.recommenders.losses import LOSSES
+from semantic_ids.recommenders.nodes import Nodes
 from semantic_ids.recommenders.options import ItemLevelOptions, TrainingOptions
 from semantic_ids.recommenders.tokens import Tokens
 
@@ -47,8 +48,9 @@ class ItemLevel(nn.Module):
 
     Attributes:
         length: Most items of a history.
-        seen_bias: Shape (L,): what is added to the logit of each code under which an item of the
-            user's own history lies; None for nothing.
+        seen_bias: Shape (L, 2): what is added to the logit of each child under which some item of
+            the user's own history lies, and what besides where all items under it are in the
+            history; None for nothing.
     """
 
     def __init__(
@@ -73,7 +75,8 @@ class ItemLevel(nn.Module):
             for level, size in enumerate(self.tokens.sizes)
         )
         levels = len(self.tokens.sizes)
-        self.seen_bias = nn.Parameter(torch.zeros(levels)) if options.seen else None
+        self.seen_bias = nn.Parameter(torch.zeros((levels, 2))) if options.seen else None
+        self.nodes = Nodes(codes, sizes, dim) if options.node_embeddings else None
         for table in (self.embedding, self.places, self.items):
             if table is not None:
                 nn.init.normal_(table.weight, std=START_STD)
@@ -104,10 +107,10 @@ class ItemLevel(nn.Module):
             options: What the softmax is over, and label smoothing.
         """
         user, place = (targets >= 0).nonzero(as_tuple=True)
-        aims = _Aims(self.hidden(inputs)[user, place], targets[user, place], inputs[user])
-        if self.seen_bias is not None:
-            later = torch.arange(inputs.shape[1], device=inputs.device) > place[:, None]
-            aims.before = aims.before.masked_fill(later, -1)
+        before = first_of_each(inputs)[user]
+        later = torch.arange(inputs.shape[1], device=inputs.device) > place[:, None]
+        before = before.masked_fill(later, -1)
+        aims = _Aims(self.hidden(inputs)[user, place], targets[user, place], before)
         levels = range(children.levels)
         return torch.stack([self._level_loss(aims, at, children, options) for at in levels])
 
@@ -124,11 +127,16 @@ class ItemLevel(nn.Module):
             choice = children.starts[level].diff()[nodes[:, level - 1]] > 1
             aims, nodes = aims.chosen(choice), nodes[choice]
         prefixes, head = self.tokens.codes(aims.items)[:, :level], self._head(level)
-        logits = head(aims.h, head.of_states(aims.h), self._tables(level), prefixes)
-        if self.seen_bias is not None:
-            before, size = self.tokens.codes(aims.before), self.tokens.sizes[level]
-            along = codes_seen(before, aims.before >= 0, prefixes, size)
-            logits = logits + self.seen_bias[level] * along
+        z = head(aims.h, head.of_states(aims.h), self._tables(level), prefixes)
+        logits = head.logits(z).float()
+        if self.seen_bias is not None or self.nodes is not None:
+            parents = nodes[:, level - 1] if level else nodes.new_zeros(len(nodes))
+            codes, edges, valid = children.of(parents, level)
+            below = children.items_below[level][edges]
+            more = self._of_seen(aims.before, prefixes, codes, below)
+            if self.nodes is not None and level:
+                more = more + self.nodes.scores(z, edges, valid, level)
+            logits = logits.scatter_add(1, codes, more * valid)
         loss = LOSSES[options.softmax](logits, children, level, nodes, options.label_smoothing)
         return loss.sum()
 
@@ -167,10 +175,47 @@ class ItemLevel(nn.Module):
         """Return the logits of the next code: see `beam.Scores`."""
         level, few = prefixes.shape[1], len(rows)
         rows, prefixes = pad_rows(rows[:, None])[:, 0], pad_rows(prefixes)
-        h, seen = states
-        head, tables = self._head(level), self._tables(level)
-        logits: Tensor = head(h[rows], seen[level][rows], tables, prefixes)
-        return logits[:few]
+        return self._head(level).logits(self._z(states, rows, prefixes))[:few]
+
+    def child_logits(
+        self,
+        states: State,
+        rows: Tensor,
+        prefixes: Tensor,
+        owner: Tensor,
+        codes: Tensor,
+        items: Tensor,
+    ) -> Tensor:
+        """Return the logits of the children of prefixes: see `scores.KnowsChildren`."""
+        level = prefixes.shape[1]
+        z = self._z(states, pad_rows(rows[:, None])[:, 0], pad_rows(prefixes))
+        logits: Tensor = self._head(level).logits(z)[owner, codes]
+        return (
+            logits if self.nodes is None else logits + self.nodes.of_items(z, owner, items, level)
+        )
+
+    def _z(self, states: State, rows: Tensor, prefixes: Tensor) -> Tensor:
+        """Return what the logits of the next code are made from: (m, d)."""
+        (h, seen), level = states, prefixes.shape[1]
+        found: Tensor = self._head(level)(h[rows], seen[level][rows], self._tables(level), prefixes)
+        return found
+
+    def _of_seen(self, before: Tensor, prefixes: Tensor, codes: Tensor, below: Tensor) -> Tensor:
+        """Return what is added to children under which items of the history lie: (m, w).
+
+        Args:
+            before: Shape (m, T): the items of the history, each once, −1 for none.
+            prefixes: Shape (m, p): the codes so far.
+            codes: Shape (m, w): the codes of the children.
+            below: Shape (m, w): how many items are under each.
+        """
+        if self.seen_bias is None:
+            return torch.zeros(codes.shape, device=codes.device)
+        level = prefixes.shape[1]
+        size, (some, whole) = self.tokens.sizes[level], self.seen_bias[level]
+        counts = codes_seen(self.tokens.codes(before), before >= 0, prefixes, size)
+        had = counts.gather(1, codes)
+        return some * (had > 0) + whole * (had == below)
 
     def _head(self, level: int) -> Head:
         head = self.heads[level]

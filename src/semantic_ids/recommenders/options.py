@@ -47,10 +47,16 @@ class ItemLevelOptions(Options):
         ge=0,
         lt=1,
     )
+    node_embeddings: bool = option(
+        True,
+        "Tell codes apart by an embedding of each prefix of two codes and more, up to whole IDs."
+        " The network then grows with the items; false keeps its size.",
+    )
     seen: bool = option(
         True,
-        "Learn a number a level that is added to codes which lead to items of the user's own"
-        " history: whether people come back to items, and to what is like them.",
+        "Learn two numbers a level that are added to codes which lead to some item, or to no item"
+        " but those, of the user's own history: whether people come back to items, and to what is"
+        " like them.",
     )
 
     def check(self) -> None:
