@@ -219,6 +219,13 @@ def _of_histories(folder: Path, name: str) -> Params:
     return {"histories": folder / name, "words": words}
 
 
+def _recommending(node: str = "check_recommend", **values: Any) -> Maker:
+    """Run a node of `recommend` or `compare_ids`, on the sample's histories, with these values."""
+    pipeline = "compare_ids" if node == "check_compare" else "recommend"
+    given = {name.replace("__", "."): value for name, value in values.items()}
+    return lambda folder: given | {"words": [f"--pipelines={pipeline}", f"--nodes={node}"]}
+
+
 def _not_continued(folder: Path) -> Params:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -345,6 +352,15 @@ CASES: dict[str, dict[str, Maker]] = {
         "a label column that is not there": _no_label,
         "labels that are lists": _list_labels,
         "weights without an items file": _given(publish__weight_column="sold", stage="publish"),
+    },
+    "Recommending": {
+        "a beam narrower than the lists": _recommending(recommender__decoding__beam=20),
+        "a width that the heads cannot share": _recommending(recommender__item_level__dim=130),
+        "an unknown baseline": _recommending(judge__baselines="popular"),
+        "lengths of lists that do not ascend": _recommending(judge__ks="5,1"),
+        "IDs to compare that nobody knows": _recommending("check_compare", compare__ids="rq_kmean"),
+        "nothing to learn from yet": _recommending("fit_recommender"),
+        "nobody to ask yet": _recommending("recommend"),
     },
     "User histories": {
         "the file of histories is not there": lambda folder: _of_histories(folder, "log.parquet"),

@@ -72,7 +72,9 @@ def _require_known(where: str, names: Sequence[str], known: Sequence[str]) -> No
     for name in names:
         if name not in known:
             raise BadInput(
-                f"'{name}'{nearest(name, known)}", where=where, expected=f"of {', '.join(known)}"
+                f"'{name}'{nearest(name, known)}",
+                where=where,
+                expected=f"some of {', '.join(known)}",
             )
     if len(set(names)) < len(names):
         raise BadInput(f"{list(names)}", where=where, expected="each name once")

@@ -32,8 +32,8 @@ def require_known(names: Iterable[str], root: Path) -> None:
             raise BadInput(
                 f"'{name}'{nearest(name, (*FITTED, *CONTROLS))}",
                 where="compare.ids",
-                expected=f"of {', '.join((*FITTED, *CONTROLS))}, the folder of a tokenizer, or a"
-                " parquet file with item_id and codes",
+                expected=f"one of {', '.join((*FITTED, *CONTROLS))}, the folder of a tokenizer, or"
+                " a parquet file with item_id and codes",
             )
 
 
