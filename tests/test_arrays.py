@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import threading
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from semantic_ids.arrays import (
     read_rows,
     release,
     require_finite,
+    trim_memory,
     usable_cores,
 )
 from semantic_ids.errors import BadInput
@@ -353,3 +355,18 @@ def test_many_threads_at_once_leave_the_number_as_it_was(three_threads) -> None:
     last.start()
     last.join()
     assert seen == [1] * 800 and fresh == [3] and torch.get_num_threads() == 3
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what gives memory back is glibc's")
+def test_memory_that_was_freed_goes_back_to_the_system():
+    kept = [bytearray(100_000) for _ in range(2000)]
+    on_top = bytearray(100_000)  # without it the last of them would be given back by itself
+    kept.clear()
+    before = resident()
+    trim_memory()
+    assert resident() < before - 100e6 and on_top
+
+
+def resident() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

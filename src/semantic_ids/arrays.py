@@ -7,9 +7,11 @@ the rows out and releases the pages again.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -304,6 +306,18 @@ def require_finite(values: np.ndarray, rows: slice | np.ndarray) -> None:
             expected="finite numbers, as float32 holds them",
             do="leave such items out, or mend them",
         )
+
+
+def trim_memory() -> None:
+    """Give memory back to the system that has been freed, and that the C library keeps for later.
+
+    After many small tables of several threads that is a few hundred MB, which else add to the peak
+    of what follows. Does nothing where the C library cannot.
+    """
+    if sys.platform == "linux":
+        give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if give_back:
+            give_back(0)
 
 
 def release(array: np.ndarray) -> None:

@@ -23,7 +23,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from semantic_ids.arrays import one_thread
+from semantic_ids.arrays import chunks, one_thread
 from semantic_ids.compute.threads import each_chunk
 from semantic_ids.quantization.kmeans import totals
 from semantic_ids.quantization.residual import ResidualQuantizer, sums
@@ -242,13 +242,18 @@ def _reseed(z: Tensor, codes: Tensor, codebooks: list[Tensor], dead: list[Tensor
     needed = int(sum(int(level.sum()) for level in dead))
     if not needed:
         return 0
-    rest = z - sums(codebooks, codes)
-    worst = (rest * rest).sum(1).topk(min(needed, len(z))).indices
+    errors = torch.empty(len(z), device=z.device)
+    for part in chunks(len(z)):
+        rest = z[part] - sums(codebooks, codes[part])
+        errors[part] = (rest * rest).sum(1)
+    worst = errors.topk(min(needed, len(z))).indices
+    rest = z[worst] - sums(codebooks, codes[worst])
     done = 0
     for level, missing in enumerate(dead):
         where = torch.nonzero(missing).flatten()[: len(worst) - done]
-        rows = worst[done : done + len(where)]
-        codebooks[level][where] = rest[rows] + codebooks[level][codes[rows, level]]
+        these = slice(done, done + len(where))
+        taken = codebooks[level][codes[worst[these], level]]
+        codebooks[level][where] = rest[these] + taken
         done += len(where)
     return done
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semantic_ids.arrays import chunks
 from semantic_ids.codes import keys
 from semantic_ids.contract import Assign
 from semantic_ids.grouping import Groups
@@ -112,8 +113,9 @@ def refine_last_level(
     codes = np.column_stack([prefixes, np.zeros(len(prefixes), dtype=np.int32)])
 
     def unique(last: ResidualQuantizer) -> Tensor:
-        if len(roomy):
-            codes[roomy, -1] = encode(rest[roomy], last, 1, 1)[0][:, 0, 0].cpu().numpy()
+        for piece in chunks(len(roomy)):
+            rows = roomy[piece]
+            codes[rows, -1] = encode(rest[rows], last, 1, 1)[0][:, 0, 0].cpu().numpy()
         costs = LastLevelCosts(TensorCosts(rest, last, hashes), tuple(int(k) for k in sizes))
         found = assign(codes, costs)
         return torch.from_numpy(found[:, -1:].astype(np.int64)).to(rest.device)

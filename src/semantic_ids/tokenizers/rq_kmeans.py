@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semantic_ids.arrays import chunks
+from semantic_ids.arrays import chunks, trim_memory
 from semantic_ids.compute.streaming import load_rows
 from semantic_ids.contract import Assign, LinearDecoder
 from semantic_ids.hashing import hashes_of
@@ -150,6 +150,7 @@ class RQKMeans(ResidualTokenizer):
         if not len(drawn):
             return quantizer, 0
         *others, last = quantizer.codebooks
+        trim_memory()
         rest = load_rows(vectors, drawn, self.preprocessing.apply, self.device, self.width)
         for part in chunks(len(rest)):
             rest[part] -= sums(others, torch.from_numpy(prefixes[part]).long().to(self.device))

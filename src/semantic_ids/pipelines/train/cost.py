@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from semantic_ids.arrays import trim_memory
 from semantic_ids.artifacts import Embeddings, Split
 from semantic_ids.errors import BadInput
 from semantic_ids.parameters import EvaluateParameters
@@ -37,6 +38,8 @@ def report_cost(embeddings: Embeddings, run: Run) -> dict[str, Any] | None:
     except BadInput as error:
         logger.info("no estimate of time and memory: %s", error)
         return None
+    finally:
+        trim_memory()
     short = found.shortage(memory.room())
     logger.log(
         logging.WARNING if short else logging.INFO,
