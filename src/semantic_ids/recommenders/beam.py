@@ -109,8 +109,11 @@ class _Step(NamedTuple):
         keys, number = (users * size + under)[under >= 0].unique(return_inverse=True)
         allowed = (self.children.item_nodes[items, level] >= 0)[under >= 0]
         edges, had = keys % size, torch.bincount(number[allowed], minlength=len(keys))
-        whole = had == self.children.items_below[level][edges]
-        return keys // size, edges, bias[level, 0].float() + whole * bias[level, 1].float()
+        some, *every = bias[level].float().reshape(-1)
+        added = some.expand(len(edges))
+        if every:
+            added = added + (had == self.children.items_below[level][edges]) * every[0]
+        return keys // size, edges, added
 
     def logits(
         self, rows: Tensor, level: int, nodes: Tensor, owner: Tensor, edges: Tensor

@@ -11,8 +11,8 @@ class Scores(Protocol):
     """What a network offers to the search.
 
     It may have more: `child_logits`, see `KnowsChildren`, and an attribute `seen_bias`, a tensor
-    (L, 2): what is added to the logit of a child under which some item of the user's own history
-    lies, and what besides where all items under it are in the history.
+    (L, 2) or (L,): what is added to the logit of a child under which some item of the user's own
+    history lies, and what besides where all items under it are in the history.
     """
 
     def states(self, histories: Tensor) -> Any:
