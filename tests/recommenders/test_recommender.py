@@ -16,7 +16,10 @@ from semantic_ids.recommenders.recommender import Recommender
 from semantic_ids.recommenders.training import build_network
 
 SIZES = (4, 5, 3)
-SMALL = {"dim": 8, "heads": 2, "feed_forward": 8, "head_hidden": 8, "layers": 1, "seen": False}
+SMALL = {"dim": 8, "heads": 2, "feed_forward": 8, "head_hidden": 8, "layers": 1} | {
+    "seen": False,
+    "node_embeddings": False,  # what the codes say is all, so that they can be asked one by one
+}
 OPTIONS = RecommenderOptions.of({"item_level": SMALL, "decoding": {"batch_users": 3, "beam": 40}})
 LENGTH = 4
 HISTORIES = [[100, 103], [], [7, 999, 105], [101, 102, 103, 104, 105, 106], [888], ["104", 104]]

@@ -22,7 +22,7 @@ class ItemLevelOptions(Options):
     feed_forward: int = option(256, "Width of the feed-forward layers.", ge=1)
     head_hidden: int = option(256, "Hidden width of the head of each level.", ge=1)
     dropout: float = option(
-        0.3,
+        0.4,
         "Share that is left out at random while training, everywhere in the network.",
         ge=0,
         lt=1,
@@ -57,6 +57,13 @@ class ItemLevelOptions(Options):
         "Learn two numbers a level that are added to codes which lead to some item, or to no item"
         " but those, of the user's own history: whether people come back to items, and to what is"
         " like them.",
+    )
+    ahead: float = option(
+        0.5,
+        "While training, chance that not the next item is the target but the one after it, and so"
+        " on from there: the order of a day's items is chance.",
+        ge=0,
+        lt=1,
     )
 
     def check(self) -> None:
@@ -105,6 +112,13 @@ class SASRecOptions(Options):
     epochs: int = option(40, "Passes over the training windows, at most.", ge=1)
     learning_rate: float = option(0.002, "Highest learning rate.", gt=0)
     weight_decay: float = option(0.05, "Weight decay of AdamW.", ge=0)
+    ahead: float = option(
+        0.0,
+        "While training, chance that not the next item is the target but the one after it, and so"
+        " on from there: the order of a day's items is chance.",
+        ge=0,
+        lt=1,
+    )
 
     def check(self) -> None:
         """Raise `BadInput` where the width cannot be shared out among the heads."""
@@ -117,7 +131,7 @@ class TrainingOptions(Options):
 
     group: ClassVar[str] = "recommender.training"
 
-    epochs: int = option(40, "Passes over the training windows, at most.", ge=1)
+    epochs: int = option(16, "Passes over the training windows, at most.", ge=1)
     batch_windows: int = option(
         128,
         "Windows a step: stretches of a history with several targets each; of tiger single"
@@ -154,18 +168,11 @@ class TrainingOptions(Options):
     label_smoothing: float = option(
         0.0, "Share of the target that is dealt out evenly to all that it is among.", ge=0, lt=1
     )
-    ahead: float = option(
-        0.0,
-        "While training, chance that not the next item is the target but the one after it, and so"
-        " on from there: the order of a day's items is chance. Not of tiger.",
-        ge=0,
-        lt=1,
-    )
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto", "What steps compute in; auto: bfloat16 on a GPU that has it, else float32."
     )
     patience: int | None = option(
-        16, "Epochs without a better one after which training ends; null never ends it.", ge=1
+        12, "Epochs without a better one after which training ends; null never ends it.", ge=1
     )
     evaluate_every: int = option(4, "Epochs between two evaluations.", ge=1)
     evaluate_targets: int = option(
@@ -221,15 +228,6 @@ class RecommenderOptions(Options):
     checkpoints: RecommenderCheckpointOptions = option(
         RecommenderCheckpointOptions, "What is kept of the training."
     )
-
-    def check(self) -> None:
-        """Raise `BadInput` for an option that has no effect."""
-        if self.kind == "tiger" and self.training.ahead:
-            raise BadInput(
-                f"ahead {self.training.ahead:g} has no effect with kind tiger",
-                where="recommender.training.ahead",
-                expected="0: tiger learns from single targets",
-            )
 
 
 def refuse_uneven(group: str, dim: int, heads: int) -> None:

@@ -35,6 +35,7 @@ class RecommenderTask:
         options: How it learns.
         evaluate: Measures it; None where there is nothing to measure it on: the last epoch is then
             kept.
+        ahead: Chance that the target of a step is a later one: see `WindowBatch.ahead`.
     """
 
     name, finish, has_unused, phase = "recommender", 0, False, "train"
@@ -46,9 +47,10 @@ class RecommenderTask:
         children: Children | None,
         options: TrainingOptions,
         evaluate: Evaluate | None,
+        ahead: float = 0.0,
     ) -> None:
         self.module, self.data, self.children, self.options = network, windows, children, options
-        self.evaluate = evaluate
+        self.evaluate, self.ahead = evaluate, ahead
         self.losses = [f"loss.{level + 1}" for level in range(children.levels if children else 1)]
         self.per_window = windows.targets / max(1, len(windows))
 
@@ -93,8 +95,8 @@ class RecommenderTask:
         A window counts as many items as a window has targets on average: so the sum over an epoch
         is a mean over targets, and a step is as long as its targets are many.
         """
-        if self.options.ahead:
-            batch = batch.ahead(self.options.ahead)
+        if self.ahead:
+            batch = batch.ahead(self.ahead)
         levels = model(batch.inputs, batch.targets, self.children, self.options) / self.per_window
         return levels.sum(), levels.detach().double()
 

@@ -106,7 +106,8 @@ def train_network(
         most = options.training.evaluate_targets
         return network, Validation(histories, most, length, device, find, users)
 
-    return _train(make, windows, children, options, device, checkpoints)
+    ahead = 0.0 if options.kind == "tiger" else options.item_level.ahead
+    return _train(make, windows, children, options, ahead, device, checkpoints)
 
 
 def train_sasrec(
@@ -140,7 +141,7 @@ def train_sasrec(
         return network, Validation(histories, most, length, device, find_items(network), PART_USERS)
 
     options = replace(options, training=training)
-    return _train(make, windows, None, options, device, checkpoints)
+    return _train(make, windows, None, options, own.ahead, device, checkpoints)
 
 
 def _train(
@@ -148,6 +149,7 @@ def _train(
     windows: Windows,
     children: Children | None,
     options: RecommenderOptions,
+    ahead: float,
     device: torch.device,
     checkpoints: Checkpoints | None,
 ) -> Trained:
@@ -162,7 +164,7 @@ def _train(
         network, validation = make()
         distributed.join(device)
         evaluate = validation if len(validation) else None
-        task = RecommenderTask(network, windows, children, options.training, evaluate)
+        task = RecommenderTask(network, windows, children, options.training, evaluate, ahead)
         loop = Loop(task, task.plan, options.seed, device, checkpoints)
         loop.run()
     return Trained(network.eval(), loop.history, _report(loop, task))
