@@ -66,6 +66,8 @@ def test_the_table_has_a_line_a_row(comparison):
     assert len({line.count("|") for line in lines}) == 1 and len(lines) == 5
     assert "+0.0000 (+0.0000 to +0.0000)" in lines[3]
     assert comparison.to_json()["targets"] == 300
+    columns = [list(row) for row in comparison.table_rows()]
+    assert columns[0] == columns[2] and "mrr_at_1.difference.low" in columns[0]
 
 
 # ---- which IDs -----------------------------------------------------------------------------------

@@ -43,6 +43,11 @@ class Comparison:
         """Return all of it, JSON-like."""
         return {**self.about, "ids": self.rows}
 
+    def table_rows(self) -> list[Row]:
+        """Return the rows, each with all columns: None where the first has no difference."""
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        return [{name: row.get(name) for name in names} for row in self.rows]
+
     def markdown(self, k: int = 10) -> str:
         """Return a table of Recall and NDCG at k, with the differences to the first row."""
         columns = [("recall", f"Recall@{k}"), ("ndcg", f"NDCG@{k}")]

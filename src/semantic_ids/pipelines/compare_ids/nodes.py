@@ -81,7 +81,7 @@ def compare(  # noqa: PLR0917 - Kedro passes the inputs by position
         f"provenance.{one.artifact}": one.fingerprint
         for one in (embeddings.provenance, histories.provenance)
     }
-    return found.to_json() | made, pa.Table.from_pylist(found.rows)
+    return found.to_json() | made, pa.Table.from_pylist(found.table_rows())
 
 
 def _fits(tokenizer: TokenizerParameters, identify: IdentifyParameters) -> dict[str, FitOptions]:
