@@ -55,7 +55,7 @@ def pieces(make_run):
             found.run.codebook_sizes, 1, "cpu", None, dict(found.run.options)
         )
         found.prepared = found.axes = found.deduplicate = Growth(0.0, 0.0)
-        found.anneal = found.refine = found.encode = Growth(0.0, 1.0)
+        found.anneal = found.refine = found.rough = Growth(0.0, 1.0)
         found.start = 0.0
         return found
 
@@ -68,7 +68,7 @@ def pieces(make_run):
 )
 def test_a_fit_is_its_rounds(pieces, items, unique, encoded):
     """80 rounds on 10,240 rows, then 4 and those for unique IDs on what is fitted on; all items are
-    encoded once where these are a part.
+    given rough prefixes once where these are a part.
     """
     rows = min(items, 256 * 512)
     assert pieces().train(items) == 80 * 10_240 + (4 + unique) * rows + encoded * items

@@ -143,10 +143,7 @@ def test_only_rows_fitted_on_are_in_the_groups(crowded):
     assert np.isin(seen[0], hashes[rows]).all() and not np.isin(seen[0], hashes[::5]).any()
     # every group is whole: as many items as have its prefix, by the codebooks before the rounds
     plain = fitted("rq_kmeans", crowded, sizes=LEVELS, options=PARTLY, rows=rows)
-    codes = np.empty((len(crowded), 2), dtype=np.int32)
-    rough = ResidualQuantizer(plain.quantizer.codebooks[:-1]).encode_roughly
-    plain._each(lambda x, _: [rough(plain._latent(x))], crowded, codes)
-    prefixes = keys(codes[rows], LEVELS)
+    prefixes = keys(plain.rough_prefixes(crowded, plain.quantizer)[rows], LEVELS)
     drawn = np.isin(hashes[rows], seen[0])
     assert not np.isin(prefixes[drawn], prefixes[~drawn]).any()
 
@@ -159,6 +156,14 @@ def test_the_same_with_any_number_of_threads(crowded, refined):
     finally:
         torch.set_num_threads(threads)
     assert again.content == refined.content
+
+
+def test_rough_prefixes_are_mostly_those_of_the_codes(crowded, refined):
+    rough = refined.rough_prefixes(crowded, refined.quantizer)
+    assert rough.shape == (len(crowded), 2)
+    assert (rough == refined.encode(crowded)[:, :-1]).all(1).mean() > 0.6
+    one = ResidualQuantizer(refined.quantizer.codebooks[:1])
+    assert refined.rough_prefixes(crowded, one).shape == (len(crowded), 0)
 
 
 def test_with_balance_there_are_none_and_the_log_says_so(crowded, caplog):

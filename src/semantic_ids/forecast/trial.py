@@ -99,7 +99,7 @@ class Trial:
         self.vectors = vectors[: self.rows]
         self.prepared = self.watch.growth(self._prepare, self.rows)
         self.latents = self._latents(self._prepare(self.rows))
-        self.encode = self._encode()
+        self.encode, self.rough = self._encode(), self._rough()
         self._time_rounds()
         self.deduplicate = self.evaluate = Growth(0.0, 0.0)
         share = BUDGET_SHARE * self.train(run.fit_items)
@@ -140,7 +140,7 @@ class Trial:
             + options.anneal_rounds * self.anneal(min(rows, options.anneal_rows))
             + (options.refine_rounds + priced + again) * self.refine(rows)
             + (again + partly) * self.deduplicate(rows)
-            + (self.encode(items) + self.prepared(rows) if partly else 0.0)
+            + (self.rough(items) + self.prepared(rows) if partly else 0.0)
         )
 
     def _start_rows(self, rows: int, wanted: int) -> int:
@@ -246,6 +246,16 @@ class Trial:
         """Time `encode`."""
         self.tokenizer.encode(self.vectors[:WARM_UP_ROWS])
         whole = self.watch.seconds(lambda: self.tokenizer.encode(self.vectors))
+        return Growth(0.0, whole / self.rows * self.codes_ratio)
+
+    def _rough(self) -> Growth:
+        """Time what tells the prefix groups of all items, where rq_kmeans is fitted on a part."""
+        if self.run.kind != "rq_kmeans":
+            return Growth(0.0, 0.0)
+        tokenizer = self.tokenizer
+        whole = self.watch.seconds(
+            lambda: tokenizer.rough_prefixes(self.vectors, tokenizer.quantizer)
+        )
         return Growth(0.0, whole / self.rows * self.codes_ratio)
 
     def _time_ids(self, vectors: np.ndarray) -> None:

@@ -160,6 +160,17 @@ class RQKMeans(ResidualTokenizer):
             found = Rounds(self.history, variance, progress).take("unique", refined, [last])
         return ResidualQuantizer([*others, *found], quantizer.prices), len(drawn)
 
+    def rough_prefixes(self, vectors: np.ndarray, quantizer: ResidualQuantizer) -> np.ndarray:
+        """Return about the nearest code of each level but the last: (n, D) → (n, L − 1) int32.
+
+        See `ResidualQuantizer.encode_roughly`.
+        """
+        prefixes = np.empty((len(vectors), len(quantizer.sizes) - 1), dtype=np.int32)
+        if others := quantizer.codebooks[:-1]:
+            rough = ResidualQuantizer(others).encode_roughly
+            self._each(lambda x, _: [rough(self._latent(x))], vectors, prefixes)
+        return prefixes
+
     def _whole_groups(
         self, quantizer: ResidualQuantizer, vectors: np.ndarray, rows: np.ndarray, most: int
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -176,11 +187,7 @@ class RQKMeans(ResidualTokenizer):
                 math.ceil(len(rows) / max(self.codebook_sizes)),
             )
             return rows[:0], np.empty((0, len(self.codebook_sizes) - 1), dtype=np.int32)
-        prefixes = np.empty((len(vectors), len(self.codebook_sizes) - 1), dtype=np.int32)
-        if others := quantizer.codebooks[:-1]:
-            rough = ResidualQuantizer(others).encode_roughly
-            self._each(lambda x, _: [rough(self._latent(x))], vectors, prefixes)
-        prefixes = prefixes[rows]
+        prefixes = self.rough_prefixes(vectors, quantizer)[rows]
         drawn = draw_groups(prefixes, self.codebook_sizes, most)
         logger.info(
             "unique IDs: the last codebook is refined on whole groups of a prefix, %s of %s items",
