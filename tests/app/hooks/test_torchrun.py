@@ -74,3 +74,37 @@ def test_two_processes_train_what_one_does_and_the_first_writes_it(
     assert together.stdout.count("06_models/tokenizer") == 1
     after = ran(*command, "--pipelines=identify,export,evaluate")
     assert after.returncode == 0, after.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_recommender_and_the_first_writes_it(
+    tmp_path: Path, root: Path
+) -> None:
+    """The command of docs/recommend.md, on the embedded sample."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = f"data_root={tmp_path},logs.folder={tmp_path}/logs,ingest.max_items=600"
+    command = ["-m", "semantic_ids", "--env=test", f"--params={options}", "--pipelines=recommend"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root / "src")}
+
+    def ran(*words: str) -> subprocess.CompletedProcess[str]:
+        found = subprocess.run(
+            [sys.executable, *words],
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert found.returncode == 0, found.stderr
+        return found
+
+    tokenize = [*command[:-1], "--pipelines=ingest,sample,train,identify"]
+    ran(*tokenize)
+    ran(*command, "--nodes=read_histories")
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
+    together = ran(*torchrun, *command, "--nodes=fit_recommender")
+    assert together.stdout.count("06_models/recommender") == 1
+    ran(*command, "--nodes=recommend,judge,draw_recommend")
+    assert (tmp_path / "07_model_output/recommendations.parquet").exists()

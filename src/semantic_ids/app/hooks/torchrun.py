@@ -1,6 +1,7 @@
 """Several processes that `torchrun` has started: all of them train, and the first alone writes.
 
 torchrun --nproc-per-node=4 -m semantic_ids --pipelines=train --env=rq_vae_gpu
+torchrun --nproc-per-node=4 -m semantic_ids --pipelines=recommend --nodes=fit_recommender
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ def is_helper() -> bool:
     return int(os.environ.get("RANK", "0")) > 0
 
 
+RECOMMENDER = "fit_recommender"
+"""The node that trains a recommender, of any kind."""
+
+
 class TorchrunHooks:
     """Refuse what several processes cannot do together, and let those that help write nothing."""
 
@@ -36,17 +41,28 @@ class TorchrunHooks:
         """Look at what is to be run.
 
         Raises:
-            BadInput: There is more to run than the training of an rq_vae.
+            BadInput: There is more to run than the training of an rq_vae, or of a recommender.
         """
         processes = int(os.environ.get("WORLD_SIZE", "1"))
         if processes < 2:
             return
-        others = sorted(node.name for node in pipeline.nodes if node.name != "train")
+        nodes = {node.name for node in pipeline.nodes}
+        if nodes != {RECOMMENDER}:
+            self._require_rq_vae(processes, sorted(nodes - {"train"}))
+        if is_helper():
+            from kedro.io import MemoryDataset
+
+            logging.getLogger("semantic_ids").setLevel(logging.WARNING)
+            for name in pipeline.all_outputs():
+                catalog[name] = MemoryDataset(copy_mode="assign")
+
+    def _require_rq_vae(self, processes: int, others: list[str]) -> None:
         if others:
             raise BadInput(
                 f"{processes} processes were started to run {', '.join(others)}",
                 where="torchrun",
-                expected="--pipelines=train, the only stage that several processes can share",
+                expected="--pipelines=train, the only stage that several processes can share, or"
+                f" --pipelines=recommend --nodes={RECOMMENDER}",
                 do=(
                     "run the stages before it with 'kedro run --pipelines=ingest,sample', and those"
                     " after it with 'kedro run --pipelines=identify,export,evaluate'"
@@ -60,9 +76,3 @@ class TorchrunHooks:
                 expected="tokenizer.kind=rq_vae",
                 do="leave torchrun out",
             )
-        if is_helper():
-            from kedro.io import MemoryDataset
-
-            logging.getLogger("semantic_ids").setLevel(logging.WARNING)
-            for name in pipeline.all_outputs():
-                catalog[name] = MemoryDataset(copy_mode="assign")
