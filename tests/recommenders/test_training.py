@@ -253,10 +253,21 @@ def test_targets_ahead_change_what_is_learned():
 
 def test_as_on_a_gpu_a_batch_in_turn_learns_the_same(monkeypatch):
     """Whole batches and parts of them: the same but for dropout and rounding."""
-    histories, found = cyclic(ITEMS, 150), [train(cyclic(ITEMS, 150)).history[-1]["loss"]]
+    histories = cyclic(ITEMS, 150)
+    found = [train(histories).history[-1]["loss"]]
+    found.append(train(histories, precision="bfloat16").history[-1]["loss"])
     monkeypatch.setattr(Loop, "_side_by_side", False)
     for told in ({}, {"accumulate": 3}, {"precision": "bfloat16"}):
         trained = train(histories, **told)
         assert recall(trained.model, histories, 1) > 0.9
         found.append(trained.history[-1]["loss"])
-    assert found == pytest.approx([found[0]] * 4, abs=0.15)
+    assert found == pytest.approx([found[0]] * 5, abs=0.15)
+
+
+def test_an_option_without_effect_is_refused():
+    told = {"item_embeddings": False, "item_dropout": 0.3}
+    with pytest.raises(
+        BadInput, match=r"recommender\.item_level\.item_dropout: 0\.3 has no effect"
+    ):
+        RecommenderOptions.of({"item_level": told})
+    assert RecommenderOptions.of({"item_level": {"item_embeddings": False}})

@@ -89,7 +89,7 @@ def side_by_side(
     most = max(1, -(-len(positions) // plan.part_rows))
     parts = [part for part in parts_of(positions, batch, most) if len(part[0])]
     found: dict[int, tuple[Sequence[Tensor | None], Tensor]] = {}
-    numbers = count()
+    numbers, totals = count(), [_Total() for _ in learnt]
     sums = torch.zeros(len(task.losses), dtype=torch.float64)
 
     def work(one: slice) -> None:
@@ -103,15 +103,45 @@ def side_by_side(
     def add(_: int) -> None:
         gradients, losses = found.pop(next(numbers))
         sums.add_(losses)
-        for parameter, gradient in zip(learnt, gradients, strict=True):
-            if gradient is not None:
-                before = parameter.grad
-                parameter.grad = gradient if before is None else before + gradient
+        for total, gradient in zip(totals, gradients, strict=True):
+            total.add(gradient)
 
     each_part(work, [slice(number, number + 1) for number in range(len(parts))], add)
-    _fill(learnt)
+    for parameter, total in zip(learnt, totals, strict=True):
+        parameter.grad = total.all_rows(parameter)
     _sum_over_processes(learnt)
     return sums
+
+
+class _Total:
+    """The sum of the gradients of a parameter, in the order in which they are added."""
+
+    def __init__(self) -> None:
+        self.sum: Tensor | None = None
+        self.parts = 0
+        self.rows: list[Tensor] = []
+
+    def add(self, gradient: Tensor | None) -> None:
+        """Add the gradient of a part; what autograd returned may be others' too, and stays."""
+        if gradient is None:
+            return
+        if gradient.is_sparse:
+            self.rows.append(gradient)
+            return
+        self.parts += 1
+        if self.sum is None:
+            self.sum = gradient
+        else:
+            self.sum = self.sum + gradient if self.parts == 2 else self.sum.add_(gradient)
+
+    def all_rows(self, parameter: Tensor) -> Tensor | None:
+        """Return the sum, of gradients of a few rows too."""
+        if not self.rows:
+            return self.sum
+        total = torch.zeros_like(parameter) if self.sum is None else self.sum.clone()
+        for gradient in self.rows:
+            total.index_add_(0, gradient._indices()[0], gradient._values())
+        return total
 
 
 def _fill(parameters: Iterable[nn.Parameter]) -> None:

@@ -67,8 +67,14 @@ class ItemLevelOptions(Options):
     )
 
     def check(self) -> None:
-        """Raise `BadInput` where the width cannot be shared out among the heads."""
+        """Raise `BadInput` for a width that heads cannot share, and for what has no effect."""
         refuse_uneven(self.group, self.dim, self.heads)
+        if not self.item_embeddings and self.item_dropout not in (0.0, type(self).item_dropout):
+            raise BadInput(
+                f"{self.item_dropout:g} has no effect: items have no embedding of their own",
+                where=f"{self.group}.item_dropout",
+                do="leave it out, or take item_embeddings true",
+            )
 
 
 @dataclass(frozen=True)
