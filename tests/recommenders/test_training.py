@@ -7,13 +7,16 @@ import pytest
 import torch
 
 from semantic_ids.errors import BadInput
+from semantic_ids.learning.batches import batch_sizes
 from semantic_ids.learning.checkpoints import Checkpoints
 from semantic_ids.learning.loop import Loop
 from semantic_ids.recommenders.beam import beam_search
 from semantic_ids.recommenders.children import Children
 from semantic_ids.recommenders.options import RecommenderOptions
 from semantic_ids.recommenders.ranking import places
+from semantic_ids.recommenders.task import PART_WINDOWS
 from semantic_ids.recommenders.training import build_network, train_network
+from semantic_ids.recommenders.windows import WindowBatch
 from tests.recommenders.cyclic import arbitrary, cyclic, histories_of, unique_codes
 
 ITEMS, SIZES, LENGTH = 40, (5, 4, 3), 5
@@ -241,7 +244,7 @@ def test_targets_ahead_change_what_is_learned():
     children, before = Children(CODES, SIZES), torch.tensor([[0, 1, -1, -1, -1]])
     for ahead in (0.0, 0.6):
         told = options(epochs=6).to_dict()
-        told["item_level"] |= {"ahead": ahead}
+        told["item_level"] |= {"ahead": ahead, "ahead_until": 1.0}
         model = train_network(histories, CODES, SIZES, RecommenderOptions.of(told), LENGTH).model
         leaves, logs = beam_search(model, children, before, ITEMS)
         leaf = children.item_nodes[torch.arange(2, 6), -1]
@@ -249,6 +252,23 @@ def test_targets_ahead_change_what_is_learned():
     (near, *others), (far, *later) = chances
     assert near > 0.9 and sum(others) < 0.05
     assert far < 0.7 and sum(later) > 0.15
+
+
+def test_the_last_part_of_a_training_has_the_next_items_alone(monkeypatch):
+    replaced, ahead, told = [], WindowBatch.ahead, options(epochs=5).to_dict()
+    told["item_level"] |= {"ahead": 0.5, "ahead_until": 0.6}
+
+    def watched(batch, chance):
+        replaced.append(chance)
+        return ahead(batch, chance)
+
+    monkeypatch.setattr(WindowBatch, "ahead", watched)
+    histories = cyclic(ITEMS, 60)
+    trained = train_network(histories, CODES, SIZES, RecommenderOptions.of(told), LENGTH)
+    parts = []
+    for size in batch_sizes(trained.report["windows"], LEARNS["batch_windows"]):
+        parts.append(-(-size // PART_WINDOWS))
+    assert replaced == [0.5] * (3 * sum(parts))  # three of five epochs
 
 
 def test_as_on_a_gpu_a_batch_in_turn_learns_the_same(monkeypatch):

@@ -65,6 +65,12 @@ class ItemLevelOptions(Options):
         ge=0,
         lt=1,
     )
+    ahead_until: float = option(
+        0.7,
+        "With ahead: share of the training after which the next items alone are the targets.",
+        ge=0,
+        le=1,
+    )
 
     def check(self) -> None:
         """Raise `BadInput` for a width that heads cannot share, and for what has no effect."""
@@ -124,6 +130,12 @@ class SASRecOptions(Options):
         " on from there: the order of a day's items is chance.",
         ge=0,
         lt=1,
+    )
+    ahead_until: float = option(
+        0.7,
+        "With ahead: share of the training after which the next items alone are the targets.",
+        ge=0,
+        le=1,
     )
 
     def check(self) -> None:

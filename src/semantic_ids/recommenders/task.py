@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,23 @@ Evaluate = Callable[[], Mapping[str, float]]
 SCORE = "ndcg_at_10"
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """How targets are replaced by later ones: see `WindowBatch.ahead`.
+
+    Attributes:
+        chance: Of each, again and again.
+        until: Share of the training after which none is.
+    """
+
+    chance: float
+    until: float
+
+    def counts(self, step: int, total: int) -> bool:
+        """Whether targets of a step are replaced."""
+        return self.chance > 0 and step < self.until * total
+
+
 class RecommenderTask:
     """A network to be trained on windows: see `learning.task.Task`.
 
@@ -35,7 +53,7 @@ class RecommenderTask:
         options: How it learns.
         evaluate: Measures it; None where there is nothing to measure it on: the last epoch is then
             kept.
-        ahead: Chance that the target of a step is a later one: see `WindowBatch.ahead`.
+        ahead: When targets are later ones of their window.
     """
 
     name, finish, has_unused, phase = "recommender", 0, False, "train"
@@ -47,7 +65,7 @@ class RecommenderTask:
         children: Children | None,
         options: TrainingOptions,
         evaluate: Evaluate | None,
-        ahead: float = 0.0,
+        ahead: Ahead | None = None,
     ) -> None:
         self.module, self.data, self.children, self.options = network, windows, children, options
         self.evaluate, self.ahead = evaluate, ahead
@@ -95,8 +113,8 @@ class RecommenderTask:
         A window counts as many items as a window has targets on average: so the sum over an epoch
         is a mean over targets, and a step is as long as its targets are many.
         """
-        if self.ahead:
-            batch = batch.ahead(self.ahead)
+        if self.ahead and self.ahead.counts(*progress):
+            batch = batch.ahead(self.ahead.chance)
         levels = model(batch.inputs, batch.targets, self.children, self.options) / self.per_window
         return levels.sum(), levels.detach().double()
 

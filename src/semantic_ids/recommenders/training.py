@@ -21,7 +21,7 @@ from semantic_ids.recommenders.histories import Histories
 from semantic_ids.recommenders.item_level import ItemLevel
 from semantic_ids.recommenders.options import RecommenderOptions
 from semantic_ids.recommenders.sasrec import SASRec
-from semantic_ids.recommenders.task import RecommenderTask
+from semantic_ids.recommenders.task import Ahead, RecommenderTask
 from semantic_ids.recommenders.tiger import Tiger
 from semantic_ids.recommenders.validation import (
     PART_USERS,
@@ -106,7 +106,8 @@ def train_network(
         most = options.training.evaluate_targets
         return network, Validation(histories, most, length, device, find, users)
 
-    ahead = 0.0 if options.kind == "tiger" else options.item_level.ahead
+    own = options.item_level
+    ahead = None if options.kind == "tiger" else Ahead(own.ahead, own.ahead_until)
     return _train(make, windows, children, options, ahead, device, checkpoints)
 
 
@@ -141,7 +142,8 @@ def train_sasrec(
         return network, Validation(histories, most, length, device, find_items(network), PART_USERS)
 
     options = replace(options, training=training)
-    return _train(make, windows, None, options, own.ahead, device, checkpoints)
+    ahead = Ahead(own.ahead, own.ahead_until)
+    return _train(make, windows, None, options, ahead, device, checkpoints)
 
 
 def _train(
@@ -149,7 +151,7 @@ def _train(
     windows: Windows,
     children: Children | None,
     options: RecommenderOptions,
-    ahead: float,
+    ahead: Ahead | None,
     device: torch.device,
     checkpoints: Checkpoints | None,
 ) -> Trained:
