@@ -16,8 +16,8 @@ from semantic_ids.compute.devices import resolve
 from semantic_ids.learning.loop import Loop
 from semantic_ids.recommenders.children import Children
 from semantic_ids.recommenders.histories import Histories
-from semantic_ids.recommenders.options import RecommenderOptions
-from semantic_ids.recommenders.task import RecommenderTask
+from semantic_ids.recommenders.options import RecommenderOptions, TrainingOptions
+from semantic_ids.recommenders.task import Ahead, Evaluate, RecommenderTask
 from semantic_ids.recommenders.training import build_network
 from semantic_ids.recommenders.validation import Validation, find_ids, users_of
 from semantic_ids.recommenders.windows import Windows, single_targets, windows_of
@@ -33,8 +33,17 @@ class Share(RecommenderTask):
     schedule of the learning rate comes to its end.
     """
 
-    def __init__(self, size: int, network: nn.Module, windows: Windows, *rest: Any) -> None:
-        super().__init__(network, windows, *rest)
+    def __init__(
+        self,
+        size: int,
+        network: nn.Module,
+        windows: Windows,
+        children: Children,
+        options: TrainingOptions,
+        evaluate: Evaluate | None,
+        ahead: Ahead | None,
+    ) -> None:
+        super().__init__(network, windows, children, options, evaluate, ahead)
         self.all, self.size = windows, min(size, len(windows))
         self.begin(1, 0)
 
@@ -139,7 +148,8 @@ def _run(
             spent[0] += time.process_time() - began
             return found
 
-        ahead = 0.0 if options.kind == "tiger" else options.item_level.ahead
+        own = options.item_level
+        ahead = None if options.kind == "tiger" else Ahead(own.ahead, own.ahead_until)
         task = Share(
             size, network, windows, children, training, evaluate if judged else None, ahead
         )
