@@ -73,6 +73,7 @@ class Bench:
     device: str
     users: int | None
     beam_users: int
+    trial: bool
 
     def options(self, system: str, seed: int = 0, **others: Any) -> RecommenderOptions:
         """Return the options of a system; seeds count from that of `conf/base`."""
@@ -94,7 +95,7 @@ class Bench:
             "ids": self.ids.provenance.fingerprint,
             "device": self.device,
             "users": self.users,
-            "trial": bool(self.changes),
+            "trial": self.trial,
             "options": of,
         }
 
@@ -244,7 +245,7 @@ def tune_sasrec(bench: Bench) -> dict[str, Any]:
 def chosen_for_sasrec(bench: Bench) -> dict[str, Any]:
     """Return the settings of SASRec that were best on validation; none where none was tried."""
     wanted = {"what": "tune", "system": "sasrec", "users": bench.users}
-    wanted |= {"device": bench.device, "trial": bool(bench.changes)}
+    wanted |= {"device": bench.device, "trial": bench.trial}
     tried = [row for row in bench.results.rows if wanted.items() <= row["key"].items()]
     if not tried:
         return {}
@@ -288,7 +289,10 @@ def main(words: Sequence[str] | None = None) -> None:
         data = read(given.data, given.work, given.users)
         ids = default_ids(data, given.work, given.sizes)
         changes = {name: value for one in given.set for name, value in one.items()}
-        bench = Bench(data, ids, results, changes, given.device, given.users, given.beam_users)
+        trial = bool(changes or given.sizes)
+        bench = Bench(
+            data, ids, results, changes, given.device, given.users, given.beam_users, trial
+        )
         if given.tune:
             rows = [tuned(bench, given.tune_system, variant) for variant in given.tune]
             print(recommend_page.variants(rows))

@@ -68,6 +68,7 @@ class Bench:
         targets: Targets that an epoch is timed on.
         users: Users that are asked for.
         seed: Of weights, and of which targets.
+        trial: Whether sizes or options are not those of the project.
     """
 
     data: Data
@@ -76,6 +77,7 @@ class Bench:
     targets: int
     users: int
     seed: int
+    trial: bool = False
 
     def options(self, kind: str) -> Any:
         """Return the options of one of our networks."""
@@ -268,7 +270,7 @@ def measured(bench: Bench, results: Results, rounds: int, users: int | None) -> 
                 "targets": bench.targets,
                 "asked": bench.users,
                 "users": users,
-                "trial": bool(bench.changes),
+                "trial": bench.trial,
             }
             row = results.once(key, lambda work=work: vars(work(bench)))  # type: ignore[misc]
             print(f"{name}, round {number}: {row['epoch']:,.0f} s an epoch", flush=True)
@@ -358,7 +360,8 @@ def main(words: Sequence[str] | None = None) -> None:
         ids = default_ids(data, given.work, given.sizes)
         changes = {name: value for of in given.set for name, value in of.items()}
         asked = min(given.asked, len(data.histories))
-        bench = Bench(data, ids, changes, given.targets, asked, given.seed)
+        trial = bool(changes or given.sizes)
+        bench = Bench(data, ids, changes, given.targets, asked, given.seed, trial)
         measured(bench, results, given.rounds, given.users)
     given.page_file.write_text(page(results.rows), encoding="utf-8")
     print(f"written: {given.page_file}")
