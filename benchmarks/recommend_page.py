@@ -86,8 +86,8 @@ def _notes(runs: Sequence[Row]) -> str:
         row = training["tiger"][0]["training"]
         lines.append(
             "TIGER's network had as many CPU seconds for its steps as our training took in all with"
-            " the same seed; its own validation came on top. A few batches told how many targets"
-            " these are, and its schedule was laid out for so many: it is no TIGER trained to its"
+            " the same seed; its own validation, and a few batches that told how many targets that"
+            " is, came on top. Its schedule was laid out for that: it is no TIGER trained to its"
             f" end. They were {row['passes']:.2f} passes over all targets."
         )
     lines.append(
