@@ -109,6 +109,11 @@ def usable_cores(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     return max(1, min(bound or 1, granted))
 
 
+def workers() -> ThreadPoolExecutor:
+    """Return threads, one a core: numpy and scipy let them work side by side."""
+    return ThreadPoolExecutor(usable_cores())
+
+
 class _OneThread:
     """The number of threads that torch computes on: of the thread that asks, and, for its BLAS, of
     the whole process.

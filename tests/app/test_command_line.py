@@ -66,8 +66,8 @@ def test_dotted_parameters_lists_and_paths_reach_the_run(kedro: Callable[..., Re
         (
             ["--env=tset"],
             (
-                "unknown environment 'tset'; the nearest is 'test'; expected one of base, faiss,"
-                " faiss_gpu, lc_rec, local, "
+                "unknown environment 'tset'; the nearest is 'test'; expected one of base,"
+                " compare_ids, faiss, faiss_gpu, lc_rec, local, "
             ),
         ),
         (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
 from semantic_ids.arrays import read_rows
@@ -26,7 +24,7 @@ class TokenizerCosts:
     ) -> None:
         self.tokenizer, self.vectors, self.hashes = tokenizer, vectors, hashes
         self.sizes = tuple(int(size) for size in tokenizer.codebook_sizes)
-        self._last = threading.local()
+        self._asked, self._read = np.empty(0, dtype=np.int64), vectors[:0]
 
     def level_costs(self, rows: np.ndarray, prefixes: np.ndarray) -> np.ndarray:
         """See `CostOracle`."""
@@ -49,13 +47,12 @@ class TokenizerCosts:
         return hashes_of(self.vectors, rows) if self.hashes is None else self.hashes[rows]
 
     def _rows(self, rows: np.ndarray) -> np.ndarray:
-        """Read vectors, unless they are those of the thread's call before: who is offered other
-        prefixes is asked next what its own costs.
+        """Read vectors, unless they are those of the call before: who is offered other prefixes is
+        asked next what its own costs.
         """
-        last = getattr(self._last, "read", None)
-        if last is None or not np.array_equal(rows, last[0]):
-            last = self._last.read = np.array(rows), read_rows(self.vectors, rows)
-        return last[1]
+        if not np.array_equal(rows, self._asked):
+            self._asked, self._read = np.array(rows), read_rows(self.vectors, rows)
+        return self._read
 
 
 class CostsOfSome:

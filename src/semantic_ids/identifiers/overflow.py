@@ -9,11 +9,13 @@ has room, and one whose offers have all filled up is made new ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from itertools import chain
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, in_threads
+from semantic_ids.arrays import chunks, one_behind, workers
 from semantic_ids.codes import ranks, unpack
 from semantic_ids.grouping import Groups
 from semantic_ids.identifiers.assignment import LEAVES, Contest, among, in_row_order
@@ -70,20 +72,21 @@ def choose_leavers(
         Row numbers of those who leave, shape (m,), and what they are offered elsewhere.
     """
     leavers, offers = [], []
-    with Progress("overfull prefixes", total=len(overfull.rows)) as progress:
+    with Progress("overfull prefixes", total=len(overfull.rows)) as progress, workers() as pool:
         K = placement.last_size
         large = np.minimum(overfull.sizes, K * K) * K > DENSE_CELLS
-        decided = chain(
+        begun = chain(
             (
                 _large_contest(placement, group, excluded, candidates)
                 for group in overfull.select(large).batches(1)
             ),
-            in_threads(
-                lambda batch: _contests(placement, batch, excluded, candidates),
-                placement.batches(overfull.select(~large)),
+            (
+                _submit_contests(placement, batch, excluded, candidates, pool)
+                for batch in overfull.select(~large).batches(placement.batch_rows)
             ),
         )
-        for batch, elsewhere, results in decided:
+        # decided in threads, while the next batch is measured
+        for batch, elsewhere, results in one_behind(begun):
             stays = _end_contests(placement, batch, elsewhere, results)
             leavers.append(batch.rows[~stays])
             offers.append(elsewhere.select(~stays))
@@ -91,10 +94,10 @@ def choose_leavers(
     return np.concatenate(leavers), Offers.concatenate(offers)
 
 
-def _contests(
-    placement: Placement, batch: Groups, excluded: np.ndarray, candidates: int
-) -> tuple[Groups, Offers, list[Result]]:
-    """Enter all items of some groups, and decide: one thread's work.
+def _submit_contests(
+    placement: Placement, batch: Groups, excluded: np.ndarray, candidates: int, pool: Executor
+) -> tuple[Groups, Offers, Iterator[Result]]:
+    """Enter all items of some groups, and let the pool decide.
 
     A group that is larger than a batch is entered piece by piece.
 
@@ -111,13 +114,13 @@ def _contests(
         for contest, (start, stop) in zip(contests, batch.spans(), strict=True):
             mine = np.arange(max(start, piece.start), min(stop, piece.stop))
             contest.enter(mine, values[mine - piece.start])
-    return batch, elsewhere, [contest.stay() for contest in contests]
+    return batch, elsewhere, pool.map(Contest.stay, contests)
 
 
 def _large_contest(
     placement: Placement, group: Groups, excluded: np.ndarray, candidates: int
-) -> tuple[Groups, Offers, list[Result]]:
-    """Decide one group whose costs are too many to be held; return what `_contests` does."""
+) -> tuple[Groups, Offers, Iterator[Result]]:
+    """Decide one group whose costs are too many to be held; return what `_submit_contests` does."""
     elsewhere = ask(placement, group.rows, candidates, excluded)
     least = elsewhere.costs[:, 0].astype(np.float64)
 
@@ -132,11 +135,11 @@ def _large_contest(
         last[chosen != LEAVES] = free[chosen[chosen != LEAVES]]
     paid = placement.pay(group.rows, last) - least
     stays = np.flatnonzero(last != LEAVES)
-    return group, elsewhere, [(stays, last[stays], paid[stays])]
+    return group, elsewhere, iter([(stays, last[stays], paid[stays])])
 
 
 def _end_contests(
-    placement: Placement, batch: Groups, elsewhere: Offers, results: list[Result]
+    placement: Placement, batch: Groups, elsewhere: Offers, results: Iterator[Result]
 ) -> np.ndarray:
     """Give those who stay their codes; return who stays: shape (m,), bool."""
     last, paid = np.full(len(batch.rows), LEAVES, dtype=np.int64), np.full(len(batch.rows), np.inf)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from semantic_ids.arrays import CHUNK_ROWS, chunks
@@ -17,8 +15,6 @@ COSTS_AT_A_TIME = 2**23
 
 LEAST_ROWS = 128
 """Matrix products of fewer rows are slow, and need not give the same bits."""
-LEAST_BATCHES = 8
-"""Batches that groups come in where they have rows enough."""
 
 
 class Placement:
@@ -51,13 +47,6 @@ class Placement:
     def batch_rows(self) -> int:
         """Rows to work on at a time."""
         return min(CHUNK_ROWS, max(LEAST_ROWS, COSTS_AT_A_TIME // self.last_size))
-
-    def batches(self, groups: Groups) -> Iterator[Groups]:
-        """Yield whole groups, `batch_rows` at a time, or fewer, so that there are some batches for
-        several threads.
-        """
-        most = max(LEAST_ROWS, len(groups.rows) // LEAST_BATCHES)
-        return groups.batches(min(self.batch_rows, most))
 
     def prefix_keys(self) -> np.ndarray:
         """Return the key of each item's prefix: shape (n,), int64."""

@@ -8,11 +8,12 @@ reassignment of the last level within a prefix is the zero-collision repair of a
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
+from concurrent.futures import Executor
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, in_threads
+from semantic_ids.arrays import chunks, one_behind, workers
 from semantic_ids.contract import CostOracle
 from semantic_ids.grouping import Groups
 from semantic_ids.identifiers.assignment import among, assign_free, in_row_order
@@ -53,38 +54,41 @@ def settle(placement: Placement) -> None:
 
     No group may be larger than the last codebook.
 
-    A batch of groups is one thread's, from reading vectors to the solutions.
+    The problems of a batch are solved in threads while the costs of the next one are computed.
     """
     groups = placement.colliding()
     large = groups.sizes * placement.last_size > DENSE_CELLS
-    with Progress("reassign", total=len(groups.rows)) as progress:
+    with Progress("reassign", total=len(groups.rows)) as progress, workers() as pool:
         for group in groups.select(large).batches(1):
             _settle_large(placement, group)
             progress.advance(len(group.rows))
-        batches = placement.batches(groups.select(~large))
-        for batch, last, paid in in_threads(partial(_solve, placement), batches):
-            placement.codes[batch.rows, -1] = last
-            placement.after[batch.rows] = paid
+        groups = groups.select(~large)
+        for batch, costs, solved in one_behind(
+            _begin(placement, batch, pool) for batch in groups.batches(placement.batch_rows)
+        ):
+            _finish(placement, batch, costs, solved)
             progress.advance(len(batch.rows))
 
 
-def _solve(placement: Placement, batch: Groups) -> tuple[Groups, np.ndarray, np.ndarray]:
-    """Solve the problems of a batch of groups, and note what its items cost before.
-
-    Returns:
-        The batch; the last-level code of each item, (m,), and what it costs, (m,).
-    """
+def _begin(
+    placement: Placement, batch: Groups, pool: Executor
+) -> tuple[Groups, np.ndarray, Iterator[np.ndarray]]:
+    """Compute the costs of a batch of groups, (m, K), and let the pool solve them."""
     costs = placement.costs(batch.rows)
-    placement.note_before(batch.rows, costs)
-    last = np.concatenate(
-        [
-            assign_free(costs[start:stop], placement.taken.free(int(key)))
-            for key, (start, stop) in zip(batch.keys, batch.spans(), strict=True)
-        ]
-    )
+    problems = [costs[start:stop] for start, stop in batch.spans()]
+    return batch, costs, pool.map(assign_free, problems, map(placement.taken.free, batch.keys))
+
+
+def _finish(
+    placement: Placement, batch: Groups, costs: np.ndarray, solved: Iterator[np.ndarray]
+) -> None:
+    """Wait for the solutions and give every item its code."""
+    last = np.concatenate(list(solved))
     paid = costs[np.arange(len(costs)), last].astype(np.float64)
-    likeness = placement.oracle.likeness(batch.rows)
-    return batch, *in_row_order(batch.owner, likeness, last, paid)
+    last, paid = in_row_order(batch.owner, placement.oracle.likeness(batch.rows), last, paid)
+    placement.note_before(batch.rows, costs)
+    placement.codes[batch.rows, -1] = last
+    placement.after[batch.rows] = paid
 
 
 def _settle_large(placement: Placement, group: Groups) -> None:

@@ -22,8 +22,8 @@ def test_an_unknown_environment_is_named_with_those_there_are(
     with pytest.raises(
         BadInput,
         match=(
-            rf"unknown environment '{env}'; the nearest is '\w+'; expected one of base, faiss,"
-            r" faiss_gpu, lc_rec, local, plum, .*ablations/…"
+            rf"unknown environment '{env}'; the nearest is '\w+'; expected one of base,"
+            r" compare_ids, faiss, faiss_gpu, lc_rec, local, plum, .*ablations/…"
         ),
     ):
         in_project.session(env=env)
