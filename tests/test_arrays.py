@@ -24,6 +24,7 @@ from semantic_ids.arrays import (
     read_rows,
     release,
     require_finite,
+    stretches,
     trim_memory,
     usable_cores,
 )
@@ -43,6 +44,14 @@ def test_chunks_have_a_fixed_size() -> None:
         CHUNK_ROWS,
         1,
     ]
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 5)), max_size=30))
+def test_stretches_stand_one_after_the_other(parts) -> None:
+    begin, lengths = np.array(parts, dtype=np.int64).reshape(-1, 2).T
+    found = stretches(begin, lengths)
+    assert found.dtype == np.int64
+    assert found.tolist() == [at for first, n in parts for at in range(first, first + n)]
 
 
 @pytest.fixture

@@ -283,6 +283,16 @@ def _fill(into: memoryview, handle: int, begin: int) -> None:
         done += found
 
 
+def stretches(begin: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return `arange(begin[i], begin[i] + lengths[i])` of all i, one after the other.
+
+    Two of shape (b,), whole numbers → (Σ lengths,), int64.
+    """
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total, dtype=np.int64) + np.repeat(begin - (ends - lengths), lengths)
+
+
 def require_finite(values: np.ndarray, rows: slice | np.ndarray) -> None:
     """Raise `BadInput` where a row has a value that is NaN or infinite.
 

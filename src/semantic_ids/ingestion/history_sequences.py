@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from semantic_ids.arrays import stretches
 from semantic_ids.errors import BadInput
 from semantic_ids.ingestion.columns import is_text
 from semantic_ids.ingestion.history_columns import Columns
@@ -16,7 +17,7 @@ from semantic_ids.ingestion.history_ids import Catalogue, Numbering, whole_ids
 from semantic_ids.ingestion.history_source import WHOLE
 from semantic_ids.ingestion.order import readable
 from semantic_ids.ingestion.source import ParquetSource
-from semantic_ids.ingestion.user_events import UserEvents, spread, starts_of
+from semantic_ids.ingestion.user_events import UserEvents, starts_of
 from semantic_ids.progress import Progress
 
 _ALIKE = 0.9
@@ -79,7 +80,7 @@ def read_sequences(
         pool, begin, lengths, cuts = _continued(read, parts, users)
     order = np.argsort(places)
     starts = starts_of(lengths[order])
-    items = pool[spread(begin[order], lengths[order])]
+    items = pool[stretches(begin[order], lengths[order])]
     if cuts is not None:
         cuts = cuts[order] + starts[:-1, None]
     counts = {
@@ -251,7 +252,7 @@ def _require_continued(
     both = there & (length > 0)
     short = both & (own < length)
     compared = np.where(both & ~short, length, 0)
-    differ = pool[spread(begin, compared)] != pool[spread(own_begin, compared)]
+    differ = pool[stretches(begin, compared)] != pool[stretches(own_begin, compared)]
     wrong = short.copy()
     wrong[np.repeat(np.arange(len(length)), compared)[differ]] = True
     if wrong.any():

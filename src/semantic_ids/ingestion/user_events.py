@@ -68,10 +68,3 @@ class UserEvents:
 def starts_of(lengths: np.ndarray) -> np.ndarray:
     """Return where each of some stretches begins, and where the last one ends: (u + 1,) int64."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def spread(begin: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return `arange(begin[i], begin[i] + lengths[i])` of all i, one after the other: int64."""
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total, dtype=np.int64) + np.repeat(begin - (ends - lengths), lengths)

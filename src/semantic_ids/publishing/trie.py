@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from semantic_ids.arrays import stretches
 from semantic_ids.codes import sizes_of
 from semantic_ids.errors import BadInput
 from semantic_ids.publishing import trie_files
@@ -213,7 +214,7 @@ class Trie:
                 expected=f"at most {self.levels - 1}: an ID ends there",
             )
         first, stop = self._spans(nodes, length)
-        rows, edges = _runs(first, stop)
+        rows, edges = np.repeat(np.arange(len(first)), stop - first), stretches(first, stop - first)
         allowed = np.zeros((len(first), self.sizes[length]), dtype=bool)
         allowed[rows, self.codes[length][edges]] = True
         return allowed
@@ -287,11 +288,3 @@ class Trie:
             arrays["beyond"],
             made_from,
         )
-
-
-def _runs(first: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return all numbers of b runs, and of which run each is: Σ (stop − first) of both."""
-    sizes = stop - first
-    rows = np.repeat(np.arange(len(first)), sizes)
-    before = np.cumsum(sizes) - sizes
-    return rows, np.arange(len(rows)) + np.repeat(first - before, sizes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semantic_ids.arrays import chunks, release
+from semantic_ids.arrays import chunks, release, stretches
 from semantic_ids.recommenders.histories import Histories
 
 USERS = 1 << 16
@@ -73,7 +73,7 @@ class Following:
         asked = histories[user, column]
         first, count = self.starts[asked], self.starts[asked + 1] - self.starts[asked]
         of = np.repeat(np.arange(len(asked)), count)
-        edge = np.arange(len(of)) - (np.cumsum(count) - count - first)[of]
+        edge = stretches(first, count)
         n = len(self.starts) - 1
         keys, number = np.unique(user[of] * n + self.items[edge], return_inverse=True)
         total = np.bincount(number, weights[user, column][of] * self.weights[edge], len(keys))
@@ -91,8 +91,7 @@ def _pairs(
         release(histories.items)
         lengths = np.maximum(end - begin, 0)
         owner = np.repeat(np.arange(len(begin)), lengths)
-        at = np.arange(len(owner)) + (begin - offset - (np.cumsum(lengths) - lengths))[owner]
-        rows = rows[at]
+        rows = rows[stretches(begin - offset, lengths)]
         for apart in range(1, min(window, int(lengths.max(initial=0)) - 1) + 1):
             weight = float(decay) ** (apart - 1)
             if not weight:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from semantic_ids.arrays import release
+from semantic_ids.arrays import release, stretches
 from semantic_ids.artifacts import Provenance
 from semantic_ids.hashing import fingerprint, item_hash
 
@@ -74,7 +74,7 @@ class Histories:
             "valid": (self.cuts[:, 1], self.cuts[:, 2]),
             "test": (self.cuts[:, 2], self.starts[1:]),
         }[part]
-        return _ranges(begin, np.maximum(end, begin))
+        return stretches(begin, np.maximum(end - begin, 0))
 
     def before(self, positions: np.ndarray, length: int) -> np.ndarray:
         """Return the last items that the same user had before some events.
@@ -107,7 +107,8 @@ class Histories:
         """
         counts = np.zeros(items, np.int64)
         for users, events in self._blocks():
-            trained = _ranges(self.starts[users], self.cuts[users, 0])
+            begin = self.starts[users]
+            trained = stretches(begin, self.cuts[users, 0] - begin)
             rows = np.asarray(self.items[events])[trained - events.start]
             counts += np.bincount(rows, minlength=items)
             release(self.items)
@@ -139,11 +140,3 @@ def content_of(
         starts.astype(np.int64, copy=False),
         cuts.astype(np.int64, copy=False),
     )
-
-
-def _ranges(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Return `arange(begin[i], end[i])` of all i, one after the other: (u,) twice → (t,) int64."""
-    lengths = end - begin
-    ends = np.cumsum(lengths)
-    shift = np.repeat(begin - (ends - lengths), lengths)
-    return np.arange(int(ends[-1]) if len(ends) else 0, dtype=np.int64) + shift

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from semantic_ids.arrays import stretches
+
 
 @dataclass(frozen=True, eq=False)
 class ItemsById:
@@ -63,8 +65,7 @@ def item_lists(
         spare += np.bincount(without[0], minlength=len(ids))
     taken = np.minimum(shared, k + spare[users])
     of = np.repeat(np.arange(len(leaf)), taken)
-    place = np.arange(len(of)) - np.repeat(np.cumsum(taken) - taken, taken)
-    rows, user = items.rows[first[of] + place], users[of]
+    rows, user = items.rows[stretches(first, taken)], users[of]
     score = (log_probabilities[users, at] - np.log(shared))[of]
     if without is not None:
         span = max(int(items.rows.max(initial=0)), int(without[1].max(initial=0))) + 1

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semantic_ids.arrays import stretches
 from semantic_ids.learning.layers import uniform
 from semantic_ids.recommenders.histories import Histories
 
@@ -133,7 +134,9 @@ def windows_of(histories: Histories, length: int, step: int, device: torch.devic
     """
     starts, ends, step = histories.starts[:-1], histories.cuts[:, 0], min(step, length)
     targets = np.maximum(ends - starts - 1, 0)
-    users, numbers = _numbered((targets > 0) + -(-np.maximum(targets - length, 0) // step))
+    counts = (targets > 0) + -(-np.maximum(targets - length, 0) // step)
+    users = np.repeat(np.arange(len(counts)), counts)
+    numbers = stretches(np.zeros_like(counts), counts)
     last = np.minimum(length + numbers * step, targets[users])  # targets up to this window's end
     first = np.where(numbers == 0, 0, length + (numbers - 1) * step)
     return Windows(
@@ -156,9 +159,3 @@ def single_targets(histories: Histories, length: int, device: torch.device = CPU
         positions + 1,
         device,
     )
-
-
-def _numbered(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return owner and number of each of `counts[i]` things of i: two of shape (Σ counts,)."""
-    owners = np.repeat(np.arange(len(counts)), counts)
-    return owners, np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
